@@ -1,0 +1,59 @@
+"""Free loopback ports, remembered by name so that a second `up` finds the servers of the first.
+
+A port is free when it can be bound now. Another program may take it before our server does; that server then
+fails to start, says so in its log, and the next `up` chooses again.
+"""
+
+import json
+import socket
+from pathlib import Path
+
+
+def free_port() -> int:
+    """A TCP port that nothing on loopback listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_free(port: int) -> bool:
+    """Whether `port` could be bound on loopback now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+class Ports:
+    """The ports of one checkout, kept in a JSON file of name to number."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def get(self, name: str) -> int:
+        """The port kept under `name`, chosen free the first time."""
+        known = self._read()
+        return known[name] if name in known else self.choose(name)
+
+    def choose(self, name: str) -> int:
+        """Choose a new free port for `name`, for when the one it had was taken meanwhile."""
+        known = self._read()
+        while (port := free_port()) in known.values():
+            continue
+        known[name] = port
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        partial = self._file.with_suffix(".partial")
+        partial.write_text(json.dumps(known, indent=1, sort_keys=True))
+        partial.replace(self._file)
+        return port
+
+    def _read(self) -> dict[str, int]:
+        try:
+            known: dict[str, int] = json.loads(self._file.read_text())
+        except FileNotFoundError:
+            return {}
+        return known
