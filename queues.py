@@ -1,0 +1,339 @@
+"""Which queue runs on which image, and how it scales: the one place that says so.
+
+Every other surface follows from these rows: Deployments, scalers, network rules, Kustomize tree, runtime catalogue.
+A new queue is one row of QUEUES. A row names exactly one image and a name may stand once, so that "drained by both"
+cannot be written down; HEAVY_QUEUES, and with it everything that asks who drains what, is read off the rows.
+
+Units: durations are `timedelta` (whole seconds), replicas are pods, concurrency is tasks at once in one pod.
+The laws stand in `__post_init__`, so a row that breaks one fails at import, here and wherever a stack tunes it.
+Imports nothing but the standard library: the generators, the policies and the images' build read it too.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+from functools import cached_property
+
+
+class CatalogueError(ValueError):
+    """A row, or a stack's tuning of one, breaks a law; says which law, with the numbers."""
+
+
+class ScaleDown(Enum):
+    """Whether the autoscaler may end pods while the queue still has work."""
+
+    ALLOWED = "Allowed"
+    DISABLED = "Disabled"  # only the step to zero, when nothing waits or runs
+
+
+class Priority(Enum):
+    """Who gets a node first; the value is the PriorityClass' number."""
+
+    LATENCY = 100_000  # somebody waits for the answer within a second
+    STANDARD = 10_000
+    BATCH = 1_000  # hours long: a few minutes of waiting for a node change nothing
+
+
+class AlwaysOn(Enum):
+    """Where a queue may never be scaled to zero."""
+
+    NOWHERE = "nowhere"
+    PRODUCTION = "production"
+    EVERYWHERE = "everywhere"
+
+
+# A pod's name is the Deployment's with "-" + replica set hash (10) + "-" + 5 more, and must stay a DNS label of 63.
+DEPLOYMENT_NAME_MAX = 63 - 17
+DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+NEVER = timedelta(0)
+
+
+def seconds(count: int) -> timedelta:
+    """A duration in seconds."""
+    return timedelta(seconds=count)
+
+
+def minutes(count: int) -> timedelta:
+    """A duration in minutes."""
+    return timedelta(minutes=count)
+
+
+def hours(count: int) -> timedelta:
+    """A duration in hours."""
+    return timedelta(hours=count)
+
+
+DEFAULT_POLLING = seconds(15)
+DEFAULT_COOLDOWN = minutes(5)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """One side of a container's resources, as Kubernetes quantities."""
+
+    cpu: str
+    memory: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One container image and what every pod of it gets."""
+
+    name: str  # also the ECR repository, the Kustomize base and today's Compose service
+    target: str  # stage of the root Dockerfile
+    extras: tuple[str, ...]
+    directories: tuple[str, ...]
+    build_packages: tuple[str, ...]  # in build stages only
+    concurrency: int  # where one process drains all the image's queues
+    requests: Resources
+    limits: Resources
+    catalogue_keys: tuple[str, ...]  # the platform's image catalogue
+    legacy_compose_service: str
+    platforms: tuple[str, ...] = ("linux/amd64", "linux/arm64")
+    uid: int = 65532
+
+    @property
+    def standalone_folder(self) -> str:
+        """The folder under images/ that can move to a repository of its own."""
+        return self.name.replace("-", "_")
+
+
+BASE_EXTRAS = ("otel", "cli", "iceberg", "entity-graph", "dagster-alphaswarm", "compute-dask", "compute-ray")
+
+WORKER = Image(
+    name="alphaswarm-worker",
+    target="worker",
+    extras=BASE_EXTRAS,
+    directories=("/app/data",),
+    build_packages=(),
+    concurrency=4,
+    requests=Resources(cpu="500m", memory="1Gi"),
+    limits=Resources(cpu="4", memory="8Gi"),
+    catalogue_keys=("worker", "beat"),
+    legacy_compose_service="worker",
+)
+EXECUTOR = Image(
+    name="alphaswarm-executor",
+    target="executor",
+    extras=(*BASE_EXTRAS, "ml", "ml-torch", "ml-forecast", "ml-anomaly", "portfolio"),
+    directories=("/app/data", "/app/models"),
+    build_packages=("gfortran", "linux-headers"),
+    concurrency=2,
+    requests=Resources(cpu="1", memory="4Gi"),
+    limits=Resources(cpu="8", memory="16Gi"),
+    catalogue_keys=("executor",),
+    legacy_compose_service="worker-gpu",
+)
+IMAGES = (WORKER, EXECUTOR)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One Celery queue: who drains it, how many pods it may have, and how long its tasks may take.
+
+    Raises CatalogueError when the row breaks a law; all broken laws are named at once.
+    """
+
+    name: str
+    image: Image
+    why: str
+    replicas: tuple[int, int]  # least and most pods
+    concurrency: int
+    task_limit: timedelta  # Celery's hard time limit
+    grace: timedelta  # terminationGracePeriodSeconds; a preStop hook would count inside it
+    visibility_timeout: timedelta  # when Redis hands an unacknowledged task to another worker
+    soft_shutdown: timedelta | None = None  # Celery re-queues what still runs this long after SIGTERM
+    polling: timedelta | None = DEFAULT_POLLING  # how often KEDA looks while there are no pods
+    cooldown: timedelta | None = DEFAULT_COOLDOWN  # how long nothing waits or runs before the last pod goes
+    scale_down: ScaleDown = ScaleDown.ALLOWED
+    priority: Priority = Priority.STANDARD
+    always_on: AlwaysOn = AlwaysOn.NOWHERE
+    gpus: int = 0  # per pod
+    survives_connection_loss: bool = False  # keep a run whose broker connection dropped, at the price of a second one
+
+    def __post_init__(self) -> None:
+        if broken := list(self._broken_laws()):
+            raise CatalogueError(f"queue {self.name!r}: " + "; ".join(broken))
+
+    @property
+    def min_replicas(self) -> int:
+        """The least number of pods."""
+        return self.replicas[0]
+
+    @property
+    def max_replicas(self) -> int:
+        """The greatest number of pods."""
+        return self.replicas[1]
+
+    @property
+    def deployment(self) -> str:
+        """The name of the queue's Deployment, which no other queue and no image's Deployment can have."""
+        return f"{self.image.name}-{self.name}"
+
+    @property
+    def unacked(self) -> str:
+        """The Redis hash that holds one field for each task being run (kombu's `unacked_key`)."""
+        return f"unacked:{self.name}"
+
+    def _broken_laws(self) -> Iterator[str]:
+        yield from self._broken_name()
+        yield from self._broken_bounds()
+        yield from self._broken_times()
+
+    def _broken_name(self) -> Iterator[str]:
+        if not DNS_LABEL.fullmatch(self.name):
+            yield "the name must be a DNS label: lower case letters, digits and inner dashes"
+        if len(self.deployment) > DEPLOYMENT_NAME_MAX:
+            spare = DEPLOYMENT_NAME_MAX - len(self.image.name) - 1
+            yield f"the name has {len(self.name)} characters, and {spare} fit into the names of its pods"
+
+    def _broken_bounds(self) -> Iterator[str]:
+        least, most = self.replicas
+        if not 0 <= least <= most:
+            yield f"replicas must satisfy 0 <= min <= max, got min {least} and max {most}"
+        if most < 1:
+            yield f"max replicas must be at least 1, got {most}"
+        if self.always_on is AlwaysOn.EVERYWHERE and least < 1:
+            yield f"it never scales to zero, so min replicas must be at least 1, got {least}"
+        if self.concurrency < 1:
+            yield f"concurrency must be at least 1, got {self.concurrency}"
+        if self.gpus < 0:
+            yield f"gpus must not be negative, got {self.gpus}"
+        for label, value in (("polling", self.polling), ("cooldown", self.cooldown)):
+            if least == 0 and value is None:
+                yield f"{label} is needed because min replicas is 0"
+
+    def _broken_times(self) -> Iterator[str]:
+        for label, value in self.durations.items():
+            if value <= NEVER or value % seconds(1):
+                yield f"{label} must be a positive number of whole seconds, got {value.total_seconds():g} s"
+        longest, name = self.task_limit, "task limit"
+        if self.soft_shutdown is not None:
+            longest, name = self.soft_shutdown, "soft shutdown"
+        if self.grace <= longest:
+            yield f"grace ({_s(self.grace)}) must exceed the {name} ({_s(longest)}), or a rollout kills a running task"
+        for least, label in ((self.grace, "grace"), (self.task_limit, "task limit")):
+            if self.visibility_timeout <= least:
+                yield (
+                    f"visibility timeout ({_s(self.visibility_timeout)}) must exceed the {label} ({_s(least)}), "
+                    "or a running task is handed out twice"
+                )
+
+    @property
+    def durations(self) -> Mapping[str, timedelta]:
+        """The durations that are set, by the name a reader knows them under."""
+        every = {
+            "task limit": self.task_limit,
+            "grace": self.grace,
+            "visibility timeout": self.visibility_timeout,
+            "soft shutdown": self.soft_shutdown,
+            "polling": self.polling,
+            "cooldown": self.cooldown,
+        }
+        return {label: value for label, value in every.items() if value is not None}
+
+
+def _s(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g} s"
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All queues. Raises CatalogueError when a name stands twice."""
+
+    queues: tuple[Queue, ...]
+
+    def __post_init__(self) -> None:
+        twice = sorted(name for name, count in Counter(queue.name for queue in self.queues).items() if count > 1)
+        if twice:
+            raise CatalogueError(f"each queue stands once, on one image; these stand more often: {', '.join(twice)}")
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Every queue's name."""
+        return frozenset(queue.name for queue in self.queues)
+
+    @cached_property
+    def heavy_queues(self) -> frozenset[str]:
+        """The executor's queues; the worker's are all others."""
+        return frozenset(queue.name for queue in self.queues if queue.image is EXECUTOR)
+
+    def of(self, image: Image) -> tuple[Queue, ...]:
+        """The queues that `image` drains, in the catalogue's order."""
+        heavy = image is EXECUTOR
+        return tuple(queue for queue in self.queues if (queue.name in self.heavy_queues) is heavy)
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name. Raises KeyError when there is none."""
+        return {queue.name: queue for queue in self.queues}[name]
+
+
+# Starting values, to be tuned by measurement. Every grace leaves a task that just began its whole limit.
+QUEUES = Catalogue(
+    (
+        Queue(
+            "default", WORKER, "bookkeeping, lineage, callbacks",
+            replicas=(0, 10), concurrency=4, task_limit=minutes(10), grace=minutes(11), visibility_timeout=minutes(30),
+            always_on=AlwaysOn.PRODUCTION,
+        ),
+        Queue(
+            "paper", WORKER, "sub-second paper-trading loop",
+            replicas=(2, 6), concurrency=4, task_limit=hours(1), grace=seconds(3700), visibility_timeout=minutes(90),
+            polling=None, cooldown=None, priority=Priority.LATENCY, always_on=AlwaysOn.EVERYWHERE,
+        ),
+        Queue(
+            "terraform", WORKER, "TerraformRuntime apply and destroy",
+            replicas=(0, 3), concurrency=1, task_limit=hours(2), grace=seconds(7500), visibility_timeout=hours(3),
+            scale_down=ScaleDown.DISABLED,
+            survives_connection_loss=True,  # half an apply is worse than a second one, which the state lock stops
+        ),
+        Queue(
+            "ingestion", WORKER, "connector pulls: IO-bound, long-lived",
+            replicas=(1, 6), concurrency=4, task_limit=hours(7), grace=minutes(15), visibility_timeout=hours(8),
+            soft_shutdown=minutes(10),  # a pull resumes where it was: re-queue it rather than wait seven hours
+            polling=None, cooldown=None, always_on=AlwaysOn.EVERYWHERE,
+        ),
+        Queue(
+            "workflows", WORKER, "WorkflowRuntime orchestration",
+            replicas=(0, 6), concurrency=4, task_limit=minutes(30), grace=seconds(1900), visibility_timeout=hours(1),
+        ),
+        Queue(
+            "backtest", EXECUTOR, "vbt-pro, event-driven and Lean engine runs",
+            replicas=(0, 20), concurrency=2, task_limit=hours(2), grace=seconds(7300), visibility_timeout=minutes(150),
+            priority=Priority.BATCH,
+        ),
+        Queue(
+            "training", EXECUTOR, "RL rollouts and finetune jobs",
+            replicas=(0, 1),  # a stack's gpu.count says how many GPUs there are to have
+            concurrency=1, task_limit=hours(12), grace=seconds(2100), visibility_timeout=hours(14),
+            soft_shutdown=minutes(30),  # time to write a checkpoint; the next pod goes on from it
+            polling=seconds(30), cooldown=minutes(10), scale_down=ScaleDown.DISABLED, priority=Priority.BATCH, gpus=1,
+        ),
+        Queue(
+            "ml", EXECUTOR, "ML pipelines, predictor refresh",
+            replicas=(0, 8), concurrency=2, task_limit=hours(1), grace=seconds(3700), visibility_timeout=minutes(90),
+            priority=Priority.BATCH,
+        ),
+        Queue(
+            "agents", EXECUTOR, "CrewAI and LangGraph agent runs",
+            replicas=(0, 12), concurrency=2, task_limit=minutes(30), grace=seconds(1900), visibility_timeout=hours(1),
+            polling=seconds(5),  # bursts: somebody waits for the agent's answer
+        ),
+        Queue(
+            "factors", EXECUTOR, "factor-zoo builds, alpha tests",
+            replicas=(0, 8), concurrency=2, task_limit=hours(1), grace=seconds(3700), visibility_timeout=minutes(90),
+            priority=Priority.BATCH,
+        ),
+        Queue(
+            "rag", EXECUTOR, "RAG ingest, embedding refresh",
+            replicas=(0, 6), concurrency=2, task_limit=hours(1), grace=seconds(3700), visibility_timeout=minutes(90),
+            priority=Priority.BATCH,
+        ),
+    )
+)  # fmt: skip
+
+HEAVY_QUEUES = QUEUES.heavy_queues
+WORKER_QUEUES = QUEUES.names - HEAVY_QUEUES
