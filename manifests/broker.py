@@ -1,0 +1,148 @@
+"""Redis: where it is, how its password reaches workers and scaler, and a small one for stacks that bring none.
+
+The password stands in one Secret. Workers read it as `REDIS_BROKER`, the environment name of service `redis`, purpose
+`broker` in the platform's credential order; KEDA reads it through a TriggerAuthentication, never inline.
+"""
+
+from typing import Any
+
+from manifests import Manifest
+from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, common_labels, namespaced, selector
+from settings import IN_CLUSTER_REDIS_PORT, InClusterBroker, Settings
+
+PASSWORD_KEY = "password"  # noqa: S105 the key's name
+REDIS_UID = 999  # the `redis` user of the official image
+REDIS_START = 'exec redis-server --requirepass "$REDIS_PASSWORD" --dir /data --save "" --appendonly no'
+
+
+def host_and_port(settings: Settings) -> tuple[str, int]:
+    """Where workers find Redis, fully qualified: KEDA dials from its own namespace."""
+    broker = settings.broker
+    if isinstance(broker, InClusterBroker):
+        return f"{REDIS}.{settings.namespace}.svc.cluster.local", IN_CLUSTER_REDIS_PORT
+    return broker.host, broker.port
+
+
+def scaler_address(settings: Settings) -> str:
+    """Where KEDA finds Redis, as host:port; its redis scaler takes no URL."""
+    broker = settings.broker
+    if isinstance(broker, InClusterBroker) and broker.scaler_address is not None:
+        return broker.scaler_address
+    host, port = host_and_port(settings)
+    return f"{host}:{port}"
+
+
+def secret_name(settings: Settings) -> str:
+    """The Secret that holds the password under `password`."""
+    return settings.broker.existing_secret or BROKER
+
+
+def broker_environment(settings: Settings) -> list[Manifest]:
+    """How a worker reaches Redis; the runtime package composes the URLs, so that none with a password is written."""
+    host, port = host_and_port(settings)
+    broker = settings.broker
+    plain = {
+        "ALPHASWARM_BROKER_HOST": host,
+        "ALPHASWARM_BROKER_PORT": port,
+        "ALPHASWARM_BROKER_TLS": str(broker.tls).lower(),
+        "ALPHASWARM_BROKER_DB": broker.database,
+        "ALPHASWARM_RESULT_DB": broker.result_database,
+        **({"ALPHASWARM_BROKER_USER": broker.user} if broker.user else {}),
+    }
+    return [
+        *({"name": name, "value": str(value)} for name, value in plain.items()),
+        {
+            "name": "REDIS_BROKER",
+            "valueFrom": {"secretKeyRef": {"name": secret_name(settings), "key": PASSWORD_KEY}},
+        },
+    ]
+
+
+def broker_secret(settings: Settings, password: Any) -> Manifest:  # noqa: ANN401 text, or a secret output of it
+    """The Secret that the stack makes when it is given the password."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": namespaced(settings, BROKER),
+        "type": "Opaque",
+        "stringData": {PASSWORD_KEY: password},
+    }
+
+
+def trigger_authentication(settings: Settings) -> Manifest:
+    """How every scaler of the namespace gets the password."""
+    return {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "TriggerAuthentication",
+        "metadata": namespaced(settings, BROKER),
+        "spec": {"secretTargetRef": [{"parameter": "password", "name": secret_name(settings), "key": PASSWORD_KEY}]},
+    }
+
+
+def redis_service(settings: Settings) -> Manifest:
+    """The in-cluster broker's address."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": namespaced(settings, REDIS, _labels(settings)),
+        "spec": {
+            "selector": {INSTANCE: REDIS},
+            "ports": [{"name": "redis", "port": IN_CLUSTER_REDIS_PORT, "targetPort": "redis", "protocol": "TCP"}],
+        },
+    }
+
+
+def redis_deployment(settings: Settings, broker: InClusterBroker) -> Manifest:
+    """The in-cluster broker: one pod, in memory. Losing it loses the queues, so production refuses it."""
+    ping = {"exec": {"command": ["sh", "-c", 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli ping | grep -q PONG']}}
+    container: Manifest = {
+        "name": "redis",
+        "image": broker.image,
+        "command": ["sh", "-c", REDIS_START],
+        "env": [
+            {
+                "name": "REDIS_PASSWORD",
+                "valueFrom": {"secretKeyRef": {"name": secret_name(settings), "key": PASSWORD_KEY}},
+            }
+        ],
+        "ports": [{"name": "redis", "containerPort": IN_CLUSTER_REDIS_PORT, "protocol": "TCP"}],
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
+        "readinessProbe": {**ping, "periodSeconds": 5, "timeoutSeconds": 3},
+        "livenessProbe": {**ping, "periodSeconds": 15, "timeoutSeconds": 3, "failureThreshold": 4},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": namespaced(settings, REDIS, _labels(settings)),
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": selector(REDIS),
+            "template": {
+                "metadata": {"labels": _labels(settings)},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "securityContext": {
+                        "runAsNonRoot": True,
+                        "runAsUser": REDIS_UID,
+                        "runAsGroup": REDIS_UID,
+                        "fsGroup": REDIS_UID,
+                        "seccompProfile": {"type": "RuntimeDefault"},
+                    },
+                    "containers": [container],
+                    "volumes": [{"name": "data", "emptyDir": {"sizeLimit": "1Gi"}}],
+                },
+            },
+        },
+    }
+
+
+def _labels(settings: Settings) -> Labels:
+    return {**common_labels(settings), "app.kubernetes.io/name": REDIS, INSTANCE: REDIS, COMPONENT: "broker"}

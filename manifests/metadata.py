@@ -1,0 +1,69 @@
+"""Names and labels: who an object belongs to, and who pays for it.
+
+Selectors use a pod's `instance` alone, so that no other label, once changed, forces a Deployment to be replaced.
+"""
+
+from collections.abc import Mapping
+
+from queues import Image, Priority
+from settings import Settings
+
+PART_OF = "alphaswarm"
+BEAT = "alphaswarm-beat"
+BROKER = "alphaswarm-broker"  # Secret and TriggerAuthentication
+REDIS = "redis"  # the in-cluster broker's Service and Deployment
+METRICS_PORT = 9100
+
+INSTANCE = "app.kubernetes.io/instance"
+COMPONENT = "app.kubernetes.io/component"
+QUEUE = "alphaswarm.io/queue"
+IMAGE = "alphaswarm.io/image"
+
+Labels = dict[str, str]
+
+
+def priority_class(settings: Settings, priority: Priority) -> str:
+    """The name of a PriorityClass; the namespace is in it because the object belongs to the whole cluster."""
+    return f"{settings.namespace}-{priority.name.lower()}"
+
+
+def finops_labels(settings: Settings) -> Labels:
+    """What every object carries for the bill."""
+    labels = settings.labels
+    return {
+        "project": labels.project,
+        "cost_center": labels.cost_center,
+        "owner": labels.owner,
+        "data_classification": labels.data_classification,
+    }
+
+
+def common_labels(settings: Settings) -> Labels:
+    """What every object of the fleet carries."""
+    return {
+        "app.kubernetes.io/part-of": PART_OF,
+        "alphaswarm.io/environment": settings.environment,
+        **finops_labels(settings),
+    }
+
+
+def pod_labels(settings: Settings, instance: str, component: str, image: Image, queue: str | None = None) -> Labels:
+    """What a pod and its controller carry."""
+    return {
+        **common_labels(settings),
+        "app.kubernetes.io/name": image.name,
+        INSTANCE: instance,
+        COMPONENT: component,
+        IMAGE: image.target,
+        **({QUEUE: queue} if queue else {}),
+    }
+
+
+def selector(instance: str) -> Mapping[str, Labels]:
+    """Selects exactly the pods of one controller."""
+    return {"matchLabels": {INSTANCE: instance}}
+
+
+def namespaced(settings: Settings, name: str, labels: Labels | None = None) -> dict[str, object]:
+    """Metadata of an object in the fleet's namespace."""
+    return {"name": name, "namespace": settings.namespace, "labels": labels or common_labels(settings)}

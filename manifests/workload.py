@@ -1,0 +1,90 @@
+"""What one Deployment drains: a single queue, or all queues of an image.
+
+For several queues in one pod every number is the one that suits the most demanding of them: the longest grace, the
+latest redelivery. A process has one soft shutdown, so it waits for the longest task that must not be re-queued.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from queues import Image, Priority, Queue, ScaleDown
+from settings import Settings
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One Deployment's duty. `queues` is never empty and all of them belong to `image`."""
+
+    name: str
+    image: Image
+    queues: tuple[Queue, ...]
+    concurrency: int
+    max_replicas: int
+
+    @property
+    def only_queue(self) -> Queue | None:
+        """The queue, where there is just one."""
+        return self.queues[0] if len(self.queues) == 1 else None
+
+    @property
+    def min_replicas(self) -> int:
+        """Least pods of the Deployment while none of its queues may go to zero."""
+        return max(queue.min_replicas for queue in self.queues)
+
+    @property
+    def grace(self) -> timedelta:
+        """How long a pod gets to stop."""
+        return max(queue.grace for queue in self.queues)
+
+    @property
+    def task_limit(self) -> timedelta:
+        """The hard time limit of the process."""
+        return max(queue.task_limit for queue in self.queues)
+
+    @property
+    def visibility_timeout(self) -> timedelta:
+        """When an unacknowledged task is handed out again."""
+        return max(queue.visibility_timeout for queue in self.queues)
+
+    @property
+    def soft_shutdown(self) -> timedelta | None:
+        """When a stopping process re-queues what still runs; None where it waits for all of it."""
+        if all(queue.soft_shutdown is None for queue in self.queues):
+            return None
+        return max(queue.soft_shutdown or queue.task_limit for queue in self.queues)
+
+    @property
+    def scale_down(self) -> ScaleDown:
+        """Disabled as soon as one queue asks for it."""
+        return max((queue.scale_down for queue in self.queues), key=lambda rule: rule is ScaleDown.DISABLED)
+
+    @property
+    def priority(self) -> Priority:
+        """The highest of its queues' priorities."""
+        return max((queue.priority for queue in self.queues), key=lambda priority: priority.value)
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of each pod."""
+        return max(queue.gpus for queue in self.queues)
+
+
+def of_queue(queue: Queue) -> Workload:
+    """The Deployment of one queue."""
+    return Workload(queue.deployment, queue.image, (queue,), queue.concurrency, queue.max_replicas)
+
+
+def of_image(settings: Settings, image: Image) -> Workload:
+    """The Deployment of one image, draining all its queues."""
+    queues = settings.drained_by(image)
+    most = max(queue.max_replicas for queue in queues)
+    if settings.gpu and (gpus := max(queue.gpus for queue in queues)):
+        most = min(most, settings.gpu.count // gpus)
+    return Workload(
+        image.name, image, queues, image.concurrency, max(most, *(queue.min_replicas for queue in queues), 1)
+    )
+
+
+def per_queue(settings: Settings) -> tuple[Workload, ...]:
+    """All Deployments of the `per-queue` layout, in the catalogue's order."""
+    return tuple(of_queue(queue) for queue in settings.queues.queues)

@@ -1,0 +1,659 @@
+"""A stack's configuration: text in, one frozen value out, and everything else takes that value.
+
+The only module that knows how configuration is spelt. Plain data is checked by pydantic; the rules between sections
+are plain functions below. All problems are found before any is reported, and each names the key as the stack's file
+writes it. Secrets never enter the model: they stay outputs in `Secrets`, so that no error or `repr` can show one.
+
+Units: durations are whole seconds, replicas are pods, storage sizes are Kubernetes quantities.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from difflib import get_close_matches
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import ErrorDetails
+
+from queues import IMAGES, QUEUES, AlwaysOn, Catalogue, CatalogueError, Image, Queue
+
+if TYPE_CHECKING:
+    import pulumi
+
+PREFIX: Final = "fleet"
+BROKER_PASSWORD: Final = "brokerPassword"  # noqa: S105 the key's name, not a password
+INDEX_TOKEN: Final = "indexToken"  # noqa: S105 the key's name, not a token
+SECRET_KEYS: Final = frozenset({BROKER_PASSWORD, INDEX_TOKEN})
+
+DNS_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
+LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+ACCOUNT: Final = r"^[0-9]{12}$"
+DIGEST_REFERENCE: Final = r"^[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}$"
+IN_CLUSTER_REDIS_PORT: Final = 6379
+
+AccountId = Annotated[str, Field(pattern=ACCOUNT)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[int, Field(ge=1)]
+Platform = Literal["linux/amd64", "linux/arm64"]
+
+
+class SettingsError(ValueError):
+    """The stack's configuration cannot be used; the message lists every problem."""
+
+
+class Section(BaseModel):
+    """Common to all sections: frozen, camel case in the file, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class Aws(Section):
+    """Which account and region the stack belongs to."""
+
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="AWS region, for example eu-central-1")
+    account_id: AccountId = Field(
+        description="the 12-digit account, quoted; credentials of any other account are refused"
+    )
+    endpoint: str | None = Field(
+        None, pattern=r"^http://(127\.0\.0\.1|localhost):[0-9]+$", description="an AWS emulator on loopback"
+    )
+
+
+class Cluster(Section):
+    """How the Kubernetes cluster is reached; without it the ambient kubeconfig decides."""
+
+    context: str | None = Field(None, min_length=1, description="name of the kubeconfig's context")
+    kubeconfig: str | None = Field(None, min_length=1, description="path of the kubeconfig")
+    await_ready: bool = Field(True, description="whether an update waits until pods are ready")
+
+
+class Registry(Section):
+    """The two ECR repositories. The stack that builds owns them; stacks that promote have none."""
+
+    kms_key: str | None = Field(
+        None,
+        pattern=r"^(create|arn:aws[a-z-]*:kms:.+)$",
+        description="`create` for a key of the stack's own, or a key's ARN; without it ECR's AES-256",
+    )
+    scan_on_push: bool = Field(True, description="whether ECR scans each image for known vulnerabilities")
+    untagged_days: int = Field(14, ge=1, description="days until an image without a tag is deleted")
+    cache_days: int = Field(30, ge=1, description="days until a build cache is deleted")
+    keep_images: int = Field(
+        500, ge=10, description="tagged images kept; older ones are deleted, also if still deployed"
+    )
+    readers: tuple[AccountId, ...] = Field((), description="accounts that may pull, for stacks that promote from here")
+    address: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?$", description="a registry that stands in for ECR's own address"
+    )
+
+
+class BuildImages(Section):
+    """Build both images from source and push them to the stack's repositories."""
+
+    source: Literal["build"] = Field(description="`build`")
+    application: str = Field(
+        "images/reference_app", min_length=1, description="path or git reference of the Celery application"
+    )
+    platforms: tuple[Platform, ...] = Field(
+        ("linux/amd64", "linux/arm64"), min_length=1, description="platforms that both images are built for"
+    )
+    builder: str | None = Field(
+        None, min_length=1, description="name of the buildx builder; without it the default one"
+    )
+    contexts: Mapping[str, str] = Field(
+        default_factory=dict, description="build stages replaced by other contexts (BuildKit's named contexts)"
+    )
+
+
+class PromoteImages(Section):
+    """Deploy the digests that another stack built."""
+
+    source: Literal["promote"] = Field(description="`promote`")
+    stack: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+/[\w.-]+$", description="the building stack as organization/project/stack"
+    )
+
+
+class GivenImages(Section):
+    """Deploy given digests."""
+
+    source: Literal["digests"] = Field(description="`digests`")
+    worker: str = Field(pattern=DIGEST_REFERENCE, description="repository@sha256:… of alphaswarm-worker")
+    executor: str = Field(pattern=DIGEST_REFERENCE, description="repository@sha256:… of alphaswarm-executor")
+
+
+Images = Annotated[BuildImages | PromoteImages | GivenImages, Field(discriminator="source")]
+
+
+class InClusterBroker(Section):
+    """A Redis of the stack's own, without persistent storage: for trying things out."""
+
+    kind: Literal["in-cluster"] = Field(description="`in-cluster`")
+    image: str = Field("docker.io/library/redis:7.4", min_length=1, description="Redis' image")
+    scaler_address: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9.-]+:[0-9]+$",
+        description="host:port that KEDA dials where it does not run in the cluster",
+    )
+    database: int = Field(0, ge=0, le=15, description="Redis database of the queues")
+    result_database: int = Field(1, ge=0, le=15, description="Redis database of the results")
+
+    @property
+    def tls(self) -> bool:
+        """Traffic stays in the namespace."""
+        return False
+
+    @property
+    def user(self) -> str | None:
+        """Redis' default user."""
+        return None
+
+    @property
+    def existing_secret(self) -> str | None:
+        """The stack makes its own."""
+        return None
+
+
+class ExternalBroker(Section):
+    """A Redis that somebody else runs. Its password: `fleet:brokerPassword`, or a Secret that is there already."""
+
+    kind: Literal["external"] = Field(description="`external`")
+    host: str = Field(pattern=HOST, description="fully qualified: KEDA dials from a namespace of its own")
+    port: Port = Field(6379, description="TCP port")
+    tls: bool = Field(True, description="whether the connection is encrypted")
+    user: str | None = Field(None, pattern=r"^[\w.-]+$", description="ACL user; without it Redis' default user")
+    database: int = Field(0, ge=0, le=15, description="Redis database of the queues")
+    result_database: int = Field(1, ge=0, le=15, description="Redis database of the results")
+    existing_secret: str | None = Field(
+        None, pattern=DNS_LABEL, description="name of a Secret in the namespace with the key `password`"
+    )
+
+
+Broker = Annotated[InClusterBroker | ExternalBroker, Field(discriminator="kind")]
+
+
+class QueueTuning(Section):
+    """What a stack may change of a queue's row: how it scales and how long its tasks take, never its image."""
+
+    min_replicas: int | None = Field(None, ge=0, description="least pods")
+    max_replicas: int | None = Field(None, ge=1, description="most pods")
+    concurrency: int | None = Field(None, ge=1, description="tasks at once in one pod")
+    polling_interval: Seconds | None = Field(None, description="seconds between KEDA's looks while there are no pods")
+    cooldown_period: Seconds | None = Field(None, description="seconds without work before the last pod goes")
+    task_limit: Seconds | None = Field(None, description="hard time limit of a task, in seconds")
+    grace_period: Seconds | None = Field(None, description="seconds a pod gets to stop; more than the task limit")
+    visibility_timeout: Seconds | None = Field(
+        None, description="seconds until an unacknowledged task is handed out again; more than the grace period"
+    )
+    soft_shutdown: Seconds | None = Field(None, description="seconds after which a stopping pod re-queues its tasks")
+
+
+class Metrics(Section):
+    """Prometheus metrics of the workers, on port 9100."""
+
+    enabled: bool = Field(False, description="whether workers serve metrics")
+    scrape_namespace: str = Field("monitoring", pattern=DNS_LABEL, description="the namespace Prometheus runs in")
+
+
+class Tracing(Section):
+    """OpenTelemetry traces of the workers."""
+
+    endpoint: str = Field(pattern=r"^https?://[A-Za-z0-9.-]+:[0-9]+$", description="OTLP gRPC endpoint with its port")
+    sample_ratio: float = Field(0.1, ge=0, le=1, description="share of traces that are kept")
+
+
+class Toleration(Section):
+    """A Kubernetes toleration of a node's taint."""
+
+    key: str = Field(min_length=1, description="the taint's key")
+    operator: Literal["Exists", "Equal"] = Field("Exists", description="`Exists` or `Equal`")
+    value: str | None = Field(None, description="the taint's value, for `Equal`")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="the taint's effect"
+    )
+
+
+class Gpu(Section):
+    """The GPU node group. Without it queues that want a GPU run on a CPU, one pod at a time."""
+
+    count: int = Field(ge=1, description="GPUs of the node group; training has at most that many pods")
+    node_selector: Mapping[str, str] = Field(default_factory=dict, description="labels of the node group")
+    tolerations: tuple[Toleration, ...] = Field((), description="taints of the node group")
+    resource: str = Field("nvidia.com/gpu", min_length=1, description="the extended resource's name")
+
+
+class Identity(Section):
+    """IAM roles for the images' service accounts (IRSA)."""
+
+    oidc_provider_arn: str = Field(
+        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/.+$", description="ARN of the cluster's OIDC provider"
+    )
+    worker_policies: tuple[str, ...] = Field((), description="ARNs of further policies for alphaswarm-worker")
+    executor_policies: tuple[str, ...] = Field((), description="ARNs of further policies for alphaswarm-executor")
+    permissions_boundary: str | None = Field(None, pattern=r"^arn:aws", description="ARN of the roles' boundary")
+
+
+class FinOps(Section):
+    """Labels that every workload carries."""
+
+    project: str = Field(pattern=LABEL_VALUE, description="who uses it")
+    cost_center: str = Field(pattern=LABEL_VALUE, description="who pays")
+    owner: str = Field(pattern=LABEL_VALUE, description="who is asked")
+    data_classification: Literal["public", "internal", "confidential", "restricted"] = Field(
+        description="the most sensitive data it holds"
+    )
+
+
+class Egress(Section):
+    """Somewhere else the workers may connect to, beyond DNS, the broker and HTTPS."""
+
+    cidr: str = Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$", description="IPv4 network")
+    ports: tuple[Port, ...] = Field(min_length=1, description="TCP ports")
+
+
+class Quota(Section):
+    """How much the namespace may take: a guard against runaways and a budget."""
+
+    headroom: float = Field(
+        2.0,
+        ge=1,
+        le=100,
+        description="multiple of the catalogue's most pods; 2 leaves room for the old pods of a rollout",
+    )
+
+
+class Settings(Section):
+    """Everything a stack says, checked. Make one with `parse`, `from_stack_file` or `load`."""
+
+    environment: Literal["local", "dev", "staging", "prod"] = Field(description="which environment this stack is")
+    namespace: str = Field("alphaswarm", pattern=DNS_LABEL, description="Kubernetes namespace of the fleet")
+    layout: Literal["per-queue", "per-image"] = Field(
+        "per-queue", description="one Deployment a queue with KEDA, or one an image with an HPA"
+    )
+    aws: Aws | None = Field(None, description="the AWS account; needed for repositories and roles")
+    cluster: Cluster = Field(default_factory=lambda: Cluster.model_validate({}), description="the Kubernetes cluster")
+    registry: Registry | None = Field(None, description="the ECR repositories, for the stack that builds")
+    images: Images = Field(description="where the images come from")
+    broker: Broker = Field(description="Redis: broker and result backend")
+    celery_app: str = Field(
+        "alphaswarm.tasks.celery_app",
+        pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$",
+        description="the Celery application",
+    )
+    scaling: Mapping[str, QueueTuning] = Field(default_factory=dict, description="tuning by queue")
+    metrics: Metrics = Field(default_factory=lambda: Metrics.model_validate({}), description="Prometheus metrics")
+    tracing: Tracing | None = Field(None, description="OpenTelemetry traces")
+    gpu: Gpu | None = Field(None, description="the GPU node group")
+    identity: Identity | None = Field(None, description="IAM roles for service accounts")
+    egress: tuple[Egress, ...] = Field((), description="further networks the workers may reach")
+    quota: Quota = Field(default_factory=lambda: Quota.model_validate({}), description="the namespace's quota")
+    labels: FinOps = Field(description="FinOps labels")
+    protect: bool = Field(False, description="whether repositories, keys and the namespace refuse to be deleted")
+
+    @cached_property
+    def queues(self) -> Catalogue:
+        """The catalogue as this stack tunes it."""
+        return Catalogue(tuple(tuned(queue, self.scaling, self.gpu, self.environment) for queue in QUEUES.queues))
+
+    def drained_by(self, image: Image) -> tuple[Queue, ...]:
+        """The queues of `image`, as this stack tunes them."""
+        return self.queues.of(image)
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The stack's secrets, as secret outputs; None where the stack has none."""
+
+    broker_password: "pulumi.Output[str] | None" = None
+    index_token: "pulumi.Output[str] | None" = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a key, in the words of the file."""
+
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        """The line a reader sees."""
+        return f"{self.key}: {self.text}"
+
+
+def tuned(queue: Queue, scaling: Mapping[str, QueueTuning], gpu: Gpu | None, environment: str) -> Queue:
+    """`queue` as a stack tunes it. Raises CatalogueError when the result breaks a law of the catalogue."""
+    tuning = scaling.get(queue.name) or QueueTuning.model_validate({})
+    gpus = queue.gpus if gpu else 0
+    least, most = queue.replicas
+    if queue.always_on is AlwaysOn.PRODUCTION and environment == "prod":
+        least = max(least, 1)
+    if gpu and queue.gpus:
+        most = max(gpu.count // queue.gpus, 1)
+    least = least if tuning.min_replicas is None else tuning.min_replicas
+    most = most if tuning.max_replicas is None else tuning.max_replicas
+    return replace(
+        queue,
+        gpus=gpus,
+        replicas=(least, most),
+        concurrency=queue.concurrency if tuning.concurrency is None else tuning.concurrency,
+        polling=_seconds(tuning.polling_interval, queue.polling),
+        cooldown=_seconds(tuning.cooldown_period, queue.cooldown),
+        task_limit=_seconds(tuning.task_limit, queue.task_limit) or queue.task_limit,
+        grace=_seconds(tuning.grace_period, queue.grace) or queue.grace,
+        visibility_timeout=_seconds(tuning.visibility_timeout, queue.visibility_timeout) or queue.visibility_timeout,
+        soft_shutdown=_seconds(tuning.soft_shutdown, queue.soft_shutdown),
+    )
+
+
+def _seconds(given: int | None, otherwise: timedelta | None) -> timedelta | None:
+    return otherwise if given is None else timedelta(seconds=given)
+
+
+# --- rules between sections: each takes the sections that could be read, so that all problems show at once ---
+
+
+def _scaling_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
+    environment, gpu = sections.get("environment", "dev"), sections.get("gpu")
+    for name, tuning in sections.get("scaling", {}).items():
+        key = f"{PREFIX}:scaling.{name}"
+        if name not in QUEUES.names:
+            yield Problem(
+                key, f"there is no such queue{_meant(name, QUEUES.names)}; the catalogue has {_all(QUEUES.names)}"
+            )
+            continue
+        queue = QUEUES.queue(name)
+        try:
+            result = tuned(queue, {name: tuning}, gpu, environment)
+        except CatalogueError as error:
+            yield Problem(key, f"given {_shown(tuning.model_dump(by_alias=True, exclude_none=True))}; {error}")
+            continue
+        if queue.always_on is AlwaysOn.PRODUCTION and environment == "prod" and result.min_replicas < 1:
+            yield Problem(f"{key}.minReplicas", "given 0; in prod this queue is always on: at least 1")
+        if gpu and queue.gpus and result.max_replicas * queue.gpus > gpu.count:
+            yield Problem(
+                f"{key}.maxReplicas",
+                f"given {result.max_replicas}; {PREFIX}:gpu.count is {gpu.count}, with {queue.gpus} a pod: at most "
+                f"{gpu.count // queue.gpus}",
+            )
+
+
+def _quota_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
+    if "quota" not in sections:
+        return
+    headroom, scaling = sections["quota"].headroom, sections.get("scaling", {})
+    for image in IMAGES:
+        queues = QUEUES.of(image)
+        most = sum(queue.max_replicas for queue in queues)
+        given = {name: tuning.max_replicas for name, tuning in scaling.items()}
+        wanted = sum(given.get(queue.name) or queue.max_replicas for queue in queues)
+        if wanted > headroom * most:
+            yield Problem(
+                f"{PREFIX}:quota.headroom",
+                f"given {headroom:g}; the queues of {image.name} may have {wanted} pods, the catalogue's {most}: at least "
+                f"{wanted / most:.2f}, and twice that for rollouts without waiting",
+            )
+
+
+def _aws_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
+    if sections.get("aws") is not None:
+        return
+    for name in ("registry", "identity"):
+        if sections.get(name) is not None and "aws" in sections:
+            yield Problem(f"{PREFIX}:aws", f"missing; {PREFIX}:{name} needs an account and a region")
+
+
+def _image_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
+    images, registry = sections.get("images"), sections.get("registry")
+    if "registry" not in sections or images is None:
+        return
+    if isinstance(images, BuildImages) and registry is None:
+        yield Problem(f"{PREFIX}:registry", f"missing; a stack with {PREFIX}:images.source build owns the repositories")
+    if isinstance(images, PromoteImages) and registry is not None:
+        yield Problem(
+            f"{PREFIX}:registry",
+            f"a stack that promotes deploys from the repositories of {images.stack}; remove this key",
+        )
+
+
+def _broker_problems(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[Problem]:
+    broker, environment = sections.get("broker"), sections.get("environment")
+    password = f"{PREFIX}:{BROKER_PASSWORD}"
+    if isinstance(broker, InClusterBroker):
+        if environment == "prod":
+            yield Problem(f"{PREFIX}:broker.kind", "given 'in-cluster', which keeps no data; in prod: external")
+        if BROKER_PASSWORD not in secrets:
+            yield Problem(password, f"missing; set it with: pulumi config set --secret {password}")
+    if isinstance(broker, ExternalBroker):
+        if "." not in broker.host:
+            yield Problem(
+                f"{PREFIX}:broker.host",
+                f"given {broker.host!r}; a fully qualified name or an address: KEDA dials from its own namespace",
+            )
+        if (broker.existing_secret is None) is (BROKER_PASSWORD not in secrets):
+            yield Problem(
+                password,
+                f"give either this secret or {PREFIX}:broker.existingSecret, "
+                + ("not both" if broker.existing_secret else "one is needed"),
+            )
+
+
+RULES = (_scaling_problems, _quota_problems, _aws_problems, _image_problems, _broker_problems)
+
+
+# --- reading ---
+
+
+def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> Settings:
+    """Check a stack's configuration: `raw` by key without its prefix, and the names of the secrets that are set.
+
+    Raises SettingsError naming every problem.
+    """
+    problems = [Problem(f"{PREFIX}:{key}", _not_plain()) for key in sorted(SECRET_KEYS & raw.keys())]
+    plain = {key: value for key, value in raw.items() if key not in SECRET_KEYS}
+    for key in sorted(secrets - SECRET_KEYS):
+        problems.append(
+            Problem(f"{PREFIX}:{key}", f"is stored as a secret; only these are: {_all(SECRET_KEYS, PREFIX)}")
+        )
+        plain.pop(key, None)
+    settings, sections = None, {}
+    try:
+        settings = Settings.model_validate(plain)
+        sections = dict(settings)
+    except ValidationError as error:
+        problems += [_problem(detail, plain) for detail in error.errors()]
+        sections = _readable(plain, {str(detail["loc"][0]) for detail in error.errors()})
+    known = {problem.key for problem in problems}
+    problems += [found for rule in RULES for found in rule(sections, secrets) if found.key not in known]
+    if problems or settings is None:
+        lines = "\n".join(f"  {problem}" for problem in sorted(set(problems), key=str))
+        count = f"{len(set(problems))} problem" + ("s" if len(set(problems)) > 1 else "")
+        raise SettingsError(f"The stack's configuration has {count}; nothing was changed.\n{lines}")
+    return settings
+
+
+def from_stack_file(file: Path) -> Settings:
+    """Read a stack's file without the engine. Raises SettingsError, also when the file is missing or no YAML."""
+    try:
+        document = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        known = sorted(other.name for other in file.parent.glob("Pulumi.*.yaml"))
+        raise SettingsError(f"There is no {file.name}; the stacks here are: {', '.join(known)}.") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file.name} is not YAML: {' '.join(str(error).split())}") from None
+    config = (document or {}).get("config") if isinstance(document or {}, dict) else None
+    if not isinstance(config, dict):
+        raise SettingsError(f"{file.name} needs a mapping named `config` with keys such as {PREFIX}:environment.")
+    own = {key.partition(":")[2]: value for key, value in config.items() if str(key).startswith(f"{PREFIX}:")}
+    secrets = frozenset(key for key, value in own.items() if isinstance(value, dict) and set(value) == {"secure"})
+    return parse({key: value for key, value in own.items() if key not in secrets}, secrets)
+
+
+def load() -> tuple[Settings, Secrets]:
+    """The running stack's configuration. Raises pulumi.RunError, which the engine shows without a traceback."""
+    import pulumi
+    from pulumi.runtime import config as engine
+
+    config = pulumi.Config(PREFIX)
+    every = {**engine.get_config_env(), **engine.CONFIG.get()}
+    own = {key.partition(":")[2]: value for key, value in every.items() if key.startswith(f"{PREFIX}:")}
+    secrets = frozenset(name for name in own if engine.is_config_secret(f"{PREFIX}:{name}"))
+    try:
+        settings = parse({name: _decoded(text) for name, text in own.items() if name not in secrets}, secrets)
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+    return settings, Secrets(config.get_secret(BROKER_PASSWORD), config.get_secret(INDEX_TOKEN))
+
+
+def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a test may hand over data
+    """The engine passes lists and mappings as JSON text, and everything else as it stands in the file."""
+    if isinstance(text, str) and text[:1] in ("{", "["):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return text
+    return text
+
+
+def _readable(raw: Mapping[str, Any], faulty: set[str]) -> dict[str, Any]:
+    """The sections without a fault of their own, by field name; `scaling` entry by entry."""
+    sections: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        key = field.alias or name
+        if key == "scaling" and isinstance(raw.get(key), Mapping):
+            read = {str(queue): _valid(QueueTuning, given) for queue, given in raw[key].items()}
+            sections[name] = {queue: tuning for queue, tuning in read.items() if tuning is not None}
+        elif key in raw and key not in faulty:
+            sections[name] = _valid(field.annotation, raw[key])
+        elif key not in raw and not field.is_required():
+            sections[name] = field.get_default(call_default_factory=True)
+    return sections
+
+
+def _valid(annotation: Any, given: Any) -> Any:  # noqa: ANN401 any annotation, any input
+    try:
+        return TypeAdapter(annotation).validate_python(given)
+    except ValidationError:
+        return None
+
+
+def _problem(detail: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
+    key, given, model = _locate(detail["loc"], raw)
+    if detail["type"] == "extra_forbidden":
+        name = str(detail["loc"][-1])
+        text = f"unknown key{_meant(name, model)}; allowed here: {_all(model)}"
+        if model == _keys(QueueTuning) and name == "image":
+            text = "no stack may move a queue to another image; that is a row of queues.py"
+        return Problem(key, text)
+    if detail["type"] == "missing":
+        return Problem(key, f"missing; {_description(detail['loc'])}")
+    if detail["type"].startswith("union_tag"):
+        discriminator = str(detail["ctx"]["discriminator"]).strip("'")
+        value = given.get(discriminator) if isinstance(given, Mapping) else given
+        what = "missing" if value is None else f"given {_shown(value)}"
+        tags = (tag for tag, member in TAGS.items() if discriminator in member.model_fields)
+        return Problem(f"{key}.{discriminator}", f"{what}; allowed: {', '.join(tags)}")
+    rule = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    description = _description(detail["loc"])
+    return Problem(key, f"given {_shown(given)}; allowed: {rule}" + (f" ({description})" if description else ""))
+
+
+def _locate(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> tuple[str, Any, frozenset[str]]:
+    """The key as the file writes it, what stands there, and the keys allowed beside it.
+
+    Pydantic's location holds the chosen member of a union as well, which stands nowhere in the file.
+    """
+    key, here = f"{PREFIX}:", raw
+    steps = _file_steps(loc)
+    for place, step in enumerate(steps):
+        if isinstance(step, int):
+            key += f"[{step}]"
+        else:
+            key += step if place == 0 else f".{step}"
+        here = _step(here, step)
+    return key, here, _keys(_model_at(loc[:-1]))
+
+
+def _step(value: Any, step: int | str) -> Any:  # noqa: ANN401 any input
+    if isinstance(value, Mapping):
+        return value.get(step)
+    if isinstance(value, list | tuple) and isinstance(step, int) and step < len(value):
+        return value[step]
+    return None
+
+
+TAGS: Final[Mapping[str, type[Section]]] = {
+    "build": BuildImages,
+    "promote": PromoteImages,
+    "digests": GivenImages,
+    "in-cluster": InClusterBroker,
+    "external": ExternalBroker,
+}
+
+
+def _file_steps(loc: tuple[int | str, ...]) -> list[int | str]:
+    return [step for place, step in enumerate(loc) if not (place == 1 and step in TAGS)]
+
+
+def _model_at(loc: tuple[int | str, ...]) -> type[Section]:
+    """The section that pydantic's location lies in."""
+    model: type[Section] = Settings
+    for place, step in enumerate(loc):
+        if place == 1 and step in TAGS:
+            model = TAGS[str(step)]
+        elif place == 1 and loc[0] == "scaling":
+            model = QueueTuning
+        else:
+            model = _section_of(model, step) or model
+    return model
+
+
+def _section_of(model: type[Section], alias: int | str) -> type[Section] | None:
+    for field in model.model_fields.values():
+        if field.alias == alias:
+            return next(
+                (part for part in _parts(field.annotation) if isinstance(part, type) and issubclass(part, Section)),
+                None,
+            )
+    return None
+
+
+def _parts(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 any annotation
+    yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _parts(part)
+
+
+def _keys(model: type[Section]) -> frozenset[str]:
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
+
+
+def _description(loc: tuple[int | str, ...]) -> str:
+    names = [step for step in loc if isinstance(step, str)]
+    model = _model_at(loc[: loc.index(names[-1])]) if names else Settings
+    found = (field.description for name, field in model.model_fields.items() if field.alias == names[-1])
+    return next(found, None) or ""
+
+
+def _not_plain() -> str:
+    return "is a secret and stands here as plain text; set it with --secret, and treat the old value as known"
+
+
+def _meant(name: str, known: frozenset[str]) -> str:
+    close = get_close_matches(name, sorted(known), n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def _all(names: frozenset[str], prefix: str = "") -> str:
+    return ", ".join(f"{prefix}:{name}" if prefix else name for name in sorted(names))
+
+
+def _shown(value: Any) -> str:  # noqa: ANN401 any input
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
