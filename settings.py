@@ -396,7 +396,7 @@ def _quota_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
         if wanted > headroom * most:
             yield Problem(
                 f"{PREFIX}:quota.headroom",
-                f"given {headroom:g}; the queues of {image.name} may have {wanted} pods, the catalogue's {most}: at least "
+                f"given {headroom:g}; {image.name} may have {wanted} pods where the catalogue has {most}: at least "
                 f"{wanted / most:.2f}, and twice that for rollouts without waiting",
             )
 

@@ -1,0 +1,16 @@
+"""One stack's fleet: read the configuration, make sure of the cluster, declare everything, say what stands where."""
+
+import pulumi
+
+from components.fleet import Fleet, FleetArgs
+from components.providers import providers
+from preflight import require_keda
+from settings import load
+
+settings, secrets = load()
+require_keda(settings)
+
+fleet = Fleet("alphaswarm", FleetArgs(settings, secrets), pulumi.ResourceOptions(providers=providers(settings)))
+
+for name, value in fleet.outputs.items():
+    pulumi.export(name, value)

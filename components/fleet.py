@@ -1,0 +1,94 @@
+"""The whole fleet of one stack."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.beat import Beat, BeatArgs
+from components.broker import Broker, BrokerArgs
+from components.fleet_images import FleetImages, FleetImagesArgs
+from components.foundation import Foundation, FoundationArgs
+from components.image_worker import ImageWorker, ImageWorkerArgs
+from components.queue_worker import QueueWorker, QueueWorkerArgs
+from components.registry import ImageRegistry, ImageRegistryArgs
+from manifests.broker import host_and_port
+from manifests.metadata import finops_labels
+from manifests.workload import of_image
+from queues import IMAGES, Queue
+from settings import Secrets, Settings
+
+
+@dataclass(frozen=True)
+class FleetArgs:
+    """What the fleet needs to know."""
+
+    settings: Settings
+    secrets: Secrets
+
+
+class Fleet(pulumi.ComponentResource):
+    """Repositories, images, foundation, broker, beat and workers."""
+
+    outputs: dict[str, Any]
+    """What the stack exports: names, addresses and digests, and no secret."""
+
+    def __init__(self, name: str, args: FleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("alphaswarm:fleet:Fleet", name, None, opts)
+        settings, child = args.settings, pulumi.ResourceOptions(parent=self)
+        registry = self._registry(name, settings)
+        references = FleetImages(name, FleetImagesArgs(settings.images, registry), child).references
+        foundation = Foundation(name, FoundationArgs(settings), child)
+        standing: list[pulumi.Resource] = [foundation]
+        broker = Broker(
+            f"{name}-broker",
+            BrokerArgs(settings, args.secrets.broker_password),
+            pulumi.ResourceOptions(parent=self, depends_on=standing),
+        )
+        ready = pulumi.ResourceOptions(parent=self, depends_on=[*standing, broker])
+        Beat(f"{name}-beat", BeatArgs(settings, references), ready)
+        if settings.layout == "per-image":
+            for image in IMAGES:
+                ImageWorker(image.name, ImageWorkerArgs(settings, image, references), ready)
+        else:
+            for queue in settings.queues.queues:
+                QueueWorker(queue.deployment, QueueWorkerArgs(settings, queue, references), ready)
+        self.outputs = {
+            "namespace": settings.namespace,
+            "layout": settings.layout,
+            "brokerAddress": ":".join(map(str, host_and_port(settings))),
+            "heavyQueues": sorted(settings.queues.heavy_queues),
+            "images": dict(references),
+            "repositoryUrls": repository_urls(registry, references),
+            "queues": {queue.name: queue_output(settings, queue, references) for queue in settings.queues.queues},
+        }
+        self.register_outputs(self.outputs)
+
+    def _registry(self, name: str, settings: Settings) -> ImageRegistry | None:
+        if settings.registry is None:
+            return None
+        return ImageRegistry(
+            name,
+            ImageRegistryArgs(settings.registry, finops_labels(settings), settings.protect),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+
+def repository_urls(registry: ImageRegistry | None, references: Any) -> dict[str, Any]:  # noqa: ANN401 outputs
+    """The repositories that the stack owns, or those that it deploys from."""
+    if registry is not None:
+        return dict(registry.urls)
+    return {image: reference.apply(lambda found: found.partition("@")[0]) for image, reference in references.items()}
+
+
+def queue_output(settings: Settings, queue: Queue, references: Any) -> dict[str, Any]:  # noqa: ANN401 outputs
+    """One row of the queue matrix: who drains it, with what, and how far it scales."""
+    workload = of_image(settings, queue.image) if settings.layout == "per-image" else None
+    return {
+        "image": queue.image.name,
+        "reference": references[queue.image.name],
+        "deployment": workload.name if workload else queue.deployment,
+        "concurrency": workload.concurrency if workload else queue.concurrency,
+        "minReplicas": max(workload.min_replicas, 1) if workload else queue.min_replicas,
+        "maxReplicas": workload.max_replicas if workload else queue.max_replicas,
+    }

@@ -1,0 +1,87 @@
+"""What both images' pods pull: built here, promoted from another stack, or given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.multi_arch_image import UNBUILT, MultiArchImage, MultiArchImageArgs
+from components.registry import ImageRegistry
+from queues import EXECUTOR, IMAGES, WORKER
+from settings import BuildImages, GivenImages, PromoteImages
+from settings import Images as ImageSource
+
+DOCKERFILE = "images/Dockerfile"
+BUILD_CONTEXT = "images"
+
+
+@dataclass(frozen=True)
+class FleetImagesArgs:
+    """What the images need to know. `registry` is there when they are built."""
+
+    source: ImageSource
+    registry: ImageRegistry | None
+
+
+class FleetImages(pulumi.ComponentResource):
+    """A reference by digest for each image."""
+
+    references: Mapping[str, pulumi.Output[str]]
+    """`repository@sha256:…` by the image's name."""
+
+    def __init__(self, name: str, args: FleetImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("alphaswarm:fleet:FleetImages", name, None, opts)
+        match args.source:
+            case BuildImages() if args.registry is not None:
+                self.references = self._built(args.source, args.registry)
+            case PromoteImages():
+                self.references = self._promoted(name, args.source)
+            case GivenImages():
+                self.references = {
+                    WORKER.name: pulumi.Output.from_input(args.source.worker),
+                    EXECUTOR.name: pulumi.Output.from_input(args.source.executor),
+                }
+            case _:
+                raise TypeError(f"images that are built need a registry, got {args!r}")
+        self.register_outputs({"references": dict(self.references)})
+
+    def _built(self, source: BuildImages, registry: ImageRegistry) -> Mapping[str, pulumi.Output[str]]:
+        return {
+            image.name: MultiArchImage(
+                image.name,
+                MultiArchImageArgs(
+                    repository_url=registry.urls[image.name],
+                    target=image.target,
+                    context=BUILD_CONTEXT,
+                    dockerfile=DOCKERFILE,
+                    platforms=source.platforms,
+                    builder=source.builder,
+                    contexts={"application": source.application, **source.contexts},
+                    after=(registry.repositories[image.name],),
+                ),
+                pulumi.ResourceOptions(parent=self),
+            ).reference
+            for image in IMAGES
+        }
+
+    def _promoted(self, name: str, source: PromoteImages) -> Mapping[str, pulumi.Output[str]]:
+        building = pulumi.StackReference(
+            f"{name}-source", stack_name=source.stack, opts=pulumi.ResourceOptions(parent=self)
+        )
+        built = building.get_output("images")
+        return {image.name: built.apply(_promoter(image.name, source.stack)) for image in IMAGES}
+
+
+def _promoter(image: str, stack: str) -> Any:  # noqa: ANN401 a function for `apply`, whose type pulumi leaves open
+    def reference(built: Mapping[str, str] | None) -> str:
+        if built and image in built:
+            return built[image]
+        if not pulumi.runtime.is_dry_run():
+            raise pulumi.RunError(
+                f"fleet:images.stack: {stack} has built no {image} yet; run `pulumi up` on that stack first."
+            )
+        pulumi.log.warn(f"{stack} has built no {image} yet; this preview shows a digest of zeros in its place.")
+        return f"{image}@{UNBUILT}"
+
+    return reference
