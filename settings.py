@@ -478,8 +478,11 @@ def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> Sett
     return settings
 
 
-def from_stack_file(file: Path) -> Settings:
-    """Read a stack's file without the engine. Raises SettingsError, also when the file is missing or no YAML."""
+def from_stack_file(file: Path, secrets_elsewhere: frozenset[str] = frozenset()) -> Settings:
+    """Read a stack's file without the engine; `secrets_elsewhere` are those that somebody adds to it later.
+
+    Raises SettingsError, also when the file is missing or no YAML.
+    """
     try:
         document = yaml.safe_load(file.read_text())
     except FileNotFoundError:
@@ -492,7 +495,7 @@ def from_stack_file(file: Path) -> Settings:
         raise SettingsError(f"{file.name} needs a mapping named `config` with keys such as {PREFIX}:environment.")
     own = {key.partition(":")[2]: value for key, value in config.items() if str(key).startswith(f"{PREFIX}:")}
     secrets = frozenset(key for key, value in own.items() if isinstance(value, dict) and set(value) == {"secure"})
-    return parse({key: value for key, value in own.items() if key not in secrets}, secrets)
+    return parse({key: value for key, value in own.items() if key not in secrets}, secrets | secrets_elsewhere)
 
 
 def load() -> tuple[Settings, Secrets]:
