@@ -24,6 +24,7 @@ from local.toolchain.folders import placed
 from local.toolchain.search import on_path
 
 REQUIREMENTS = Path(__file__).with_name("go-requirements.txt")
+_USUAL_PLACE = Path("/usr/local/go/bin/go")  # where the official archive is unpacked, often not on root's PATH
 _MACHINES = {"x86_64": "amd64", "amd64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -90,9 +91,7 @@ def pinned_version() -> str:
 
 
 def _machines_own() -> list[Path]:
-    found = on_path("go")
-    usual = Path("/usr/local/go/bin/go")  # where the official archive is unpacked, often not on root's PATH
-    return [command for command in (found, usual) if command is not None and command.exists()]
+    return [command for command in (on_path("go"), _USUAL_PLACE) if command is not None and command.exists()]
 
 
 @remembered

@@ -75,8 +75,14 @@ def _fetch(name: str, version: str, pulumi: Path, silence: float = _SILENCE) -> 
         finally:
             _end(process)
         out.seek(0)
-        lines = [line.strip() for line in out.read().splitlines() if line.strip()]
-        return lines[-1] if lines else f"pulumi ended with {process.returncode}"
+        return _reason(out.read()) or f"pulumi ended with {process.returncode}"
+
+
+def _reason(output: str) -> str:
+    """The last warning, which says what went wrong; the error after it only counts the attempts."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    told = [line for line in lines if line.startswith("warning:")] or lines
+    return told[-1].removeprefix("warning: ") if told else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -318,8 +318,8 @@ require (
 
 replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-20241001131231-d02d263e614e
 
-// The provider fills in package facts for the C# and Java generators of its schema. Neither generator runs
-// here, and the module mirror does not serve both at the versions it names, so two small modules hold the facts' types.
+// The provider takes one type each from the C# and Java generators, to put package facts into its schema. Neither
+// generator runs here, and they are not published as modules everywhere, so two small modules hold the types.
 replace (
 	github.com/pulumi/pulumi-dotnet/pulumi-language-dotnet/v3 => ./stub/pulumi-dotnet
 	github.com/pulumi/pulumi-java => ./stub/pulumi-java
