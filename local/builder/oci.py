@@ -1,0 +1,122 @@
+"""Writes an OCI image layout from file trees, with the standard library alone.
+
+The same files give the same digests on every machine: entries are sorted, times are 1980 (some zip readers refuse
+earlier ones), owners are numbers, and gzip carries no name and no date. Files that setuid or setgid programs
+would bring in lose those bits. Sizes are bytes.
+"""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+MOMENT = 315_532_800  # 1980-01-01
+GZIP_LEVEL = 6
+
+Entry = tuple[tarfile.TarInfo, bytes | None]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that lies in the layout: what the manifest says of it, and the digest of its tar before gzip."""
+
+    descriptor: Mapping[str, object]
+    diff_id: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An OCI image layout in `folder`; `write_names` finishes it."""
+
+    folder: Path
+
+    def layer(self, entries: Iterable[Entry]) -> Layer:
+        """Write a layer of these entries; of two with the same path the last wins. Hard links follow their targets."""
+        by_path = {info.name: (info, data) for info, data in entries}
+        raw = io.BytesIO()
+        with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as tar:
+            for info, data in sorted(by_path.values(), key=lambda entry: (entry[0].islnk(), entry[0].name)):
+                tar.addfile(_fixed(info), io.BytesIO(data) if data is not None else None)
+        plain = raw.getvalue()
+        packed = gzip.compress(plain, GZIP_LEVEL, mtime=0)
+        return Layer(self._blob(packed, LAYER), _digest(plain))
+
+    def image(self, architecture: str, layers: Sequence[Layer], config: Mapping[str, object]) -> Mapping[str, object]:
+        """Write one architecture's image; returns its descriptor."""
+        platform = {"architecture": architecture, "os": "linux"}
+        body = {
+            **platform,
+            "config": config,
+            "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
+        }
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": self._blob(_json(body), CONFIG),
+            "layers": [layer.descriptor for layer in layers],
+        }
+        return {**self._blob(_json(manifest), MANIFEST), "platform": platform}
+
+    def index(self, images: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+        """Write the index that joins the architectures; returns its descriptor."""
+        return self._blob(_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(images)}), INDEX)
+
+    def write_names(self, names: Mapping[str, Mapping[str, object]]) -> None:
+        """Name the indexes, which makes the folder a layout."""
+        named = [
+            {**descriptor, "annotations": {"org.opencontainers.image.ref.name": name}}
+            for name, descriptor in sorted(names.items())
+        ]
+        (self.folder / "oci-layout").write_bytes(_json({"imageLayoutVersion": "1.0.0"}))
+        (self.folder / "index.json").write_bytes(_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": named}))
+
+    def _blob(self, data: bytes, media_type: str) -> Mapping[str, object]:
+        digest = _digest(data)
+        file = self.folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+        return {"mediaType": media_type, "digest": digest, "size": len(data)}
+
+
+def named_digests(folder: Path) -> dict[str, str]:
+    """The digest of each named index of a layout."""
+    found = json.loads((folder / "index.json").read_text())["manifests"]
+    return {entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"] for entry in found}
+
+
+def file_entry(path: str, data: bytes, mode: int = 0o644) -> Entry:
+    """A regular file."""
+    info = tarfile.TarInfo(path)
+    info.size, info.mode = len(data), mode
+    return info, data
+
+
+def folder_entry(path: str, mode: int = 0o755, owner: int = 0) -> Entry:
+    """A folder."""
+    info = tarfile.TarInfo(path)
+    info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, owner, owner
+    return info, None
+
+
+def _fixed(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.mtime = MOMENT
+    info.uname = info.gname = ""
+    info.mode &= 0o1777
+    info.pax_headers = {}
+    return info
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

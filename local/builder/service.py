@@ -1,0 +1,125 @@
+"""The builder of one checkout, and what a Pulumi program must be told to use it."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.builder.base import MACHINES, StandInBase, native_architecture
+from local.builder.buildkitd import BuildKit, TrustedRegistry
+from local.builder.instance import declare
+from local.builder.wolfi import Wolfi
+from local.paths import Paths
+from local.progress import Progress
+from local.services.private import write_private
+from local.services.server import PartStatus
+
+NAME = "alphaswarm"
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+GO_CERTIFICATE_FOLDERS = "/etc/ssl/certs:/etc/pki/tls/certs"  # where Go looks when nothing is said
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The commands that the builder needs."""
+
+    buildkitd: Path
+    buildctl: Path
+    runc: Path
+    mmdebstrap: Path
+
+
+@dataclass(frozen=True)
+class Builder:
+    """A running builder. `contexts` are the named contexts that every build must pass; none on Wolfi.
+
+    `platforms` are those it can build; the first is the machine's own. `env` goes to the engine and its plugins.
+    """
+
+    name: str
+    address: str
+    contexts: Mapping[str, str]
+    platforms: tuple[str, ...]
+    env: Mapping[str, str]
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether the images are built on the stand-in base."""
+        return bool(self.contexts)
+
+
+@dataclass(frozen=True)
+class BuilderService:
+    """Starts the builder for images pushed to `registry`. `images` is the folder of the root Dockerfile."""
+
+    programs: Programs
+    paths: Paths
+    registry: TrustedRegistry
+
+    def start(self, progress: Progress) -> Builder:
+        """Start BuildKit unless it runs, find a base that can be had, and declare the builder to the provider."""
+        with progress.step("BuildKit"):
+            self._daemon.start()
+            declare(self._buildx, NAME, self._daemon.address)
+        contexts = {} if self._wolfi.reachable(progress) else self._stand_in(progress)
+        platforms = _platforms(stands_in=bool(contexts))
+        if len(platforms) < len(MACHINES):
+            progress.say(
+                f"  !!  images are built for {platforms[0]} only: the base of the other architecture must run "
+                "here, and this machine has no emulator for it. Debian's qemu-user-static and binfmt-support bring one."
+            )
+        return Builder(NAME, self._daemon.address, contexts, platforms, self._env())
+
+    def stop(self) -> None:
+        """End BuildKit; its cache stays."""
+        self._daemon.stop()
+
+    def status(self) -> PartStatus:
+        """Whether it runs, and what it uses."""
+        return self._daemon.status()
+
+    @property
+    def _daemon(self) -> BuildKit:
+        return BuildKit(self.programs.buildkitd, self.programs.runc, self.paths, self.registry)
+
+    @property
+    def _buildx(self) -> Path:
+        return self.paths.state / "config" / "buildx"
+
+    @property
+    def _wolfi(self) -> Wolfi:
+        return Wolfi(
+            self.programs.buildctl,
+            self._daemon.address,
+            self.paths.checkout / "images" / "Dockerfile",
+            self.paths.state / "state" / "wolfi.json",
+        )
+
+    def _stand_in(self, progress: Progress) -> Mapping[str, str]:
+        progress.say(
+            "  !!  Wolfi cannot be pulled here: the images are built on a STAND-IN BASE of Debian packages.\n"
+            "      They are good for this machine's fleet and for tests, and must never be pushed elsewhere."
+        )
+        base = StandInBase(self.programs.mmdebstrap, self.paths.checkout / "requirements-dev.txt")
+        return base.ensure(progress)
+
+    def _env(self) -> Mapping[str, str]:
+        env = {"BUILDX_CONFIG": str(self._buildx)}
+        if self.registry.ca_file is None:
+            return env
+        trusted = write_private(
+            self.paths.state / "config" / "trust" / "registry.crt", self.registry.ca_file.read_bytes()
+        )
+        folders = os.environ.get("SSL_CERT_DIR") or GO_CERTIFICATE_FOLDERS
+        return {**env, "SSL_CERT_DIR": f"{trusted.parent}{os.pathsep}{folders}"}
+
+
+def _platforms(*, stands_in: bool) -> tuple[str, ...]:
+    """What can be built: nothing of the stand-in is run, while Wolfi's packages are installed by running them."""
+    native = native_architecture()
+    others = [name for machine, name in MACHINES.items() if name != native and (stands_in or _emulated(machine))]
+    return tuple(f"linux/{architecture}" for architecture in (native, *others))
+
+
+def _emulated(machine: str) -> bool:
+    return (BINFMT / f"qemu-{machine}").exists()

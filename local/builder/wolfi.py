@@ -1,0 +1,76 @@
+"""Whether this machine can build on Wolfi: asked of BuildKit itself, once, and remembered for a day.
+
+BuildKit has its own ways to registries (mirrors, proxies, authorities), so only BuildKit can answer. The probe
+pulls the base by its digest and asks the package repository for its index: an image without packages is no use.
+"""
+
+import hashlib
+import json
+import re
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.errors import LocalError
+from local.progress import Progress
+from local.services.private import write_private
+
+PATIENCE_SECONDS = 30
+REMEMBERED_SECONDS = 24 * 3600
+_BASE = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Wolfi:
+    """The probe; `memory` is the file that keeps its answer."""
+
+    buildctl: Path
+    address: str
+    dockerfile: Path
+    memory: Path
+
+    def reachable(self, progress: Progress) -> bool:
+        """Whether the base that the Dockerfile names can be pulled, and its packages be had."""
+        base = base_of(self.dockerfile)
+        kept = self._kept(base)
+        if kept is not None:
+            return kept
+        with progress.step("asking for the Wolfi base", usual="5 s"):
+            answer = self._ask(base)
+        write_private(self.memory, json.dumps({"base": _short(base), "reachable": answer, "asked": time.time()}))
+        return answer
+
+    def _kept(self, base: str) -> bool | None:
+        try:
+            kept = json.loads(self.memory.read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        fresh = time.time() - kept["asked"] < REMEMBERED_SECONDS and kept["base"] == _short(base)
+        return bool(kept["reachable"]) if fresh else None
+
+    def _ask(self, base: str) -> bool:
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "Dockerfile").write_text(f"FROM {base}\nRUN apk update\n")
+            command: list[str | Path] = [
+                self.buildctl, "--addr", self.address, "build", "--progress=plain", "--frontend=dockerfile.v0",
+                f"--local=context={folder}", f"--local=dockerfile={folder}",
+            ]  # fmt: skip
+            try:
+                done = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                return False
+        return done.returncode == 0
+
+
+def base_of(dockerfile: Path) -> str:
+    """The base image that the Dockerfile pins. Raises LocalError when it pins none."""
+    found = _BASE.search(dockerfile.read_text())
+    if found is None:
+        raise LocalError(f"{dockerfile} has no line `ARG BASE=...`; it must pin the base image by digest there.")
+    return found[1]
+
+
+def _short(base: str) -> str:
+    return hashlib.sha256(base.encode()).hexdigest()[:16]
