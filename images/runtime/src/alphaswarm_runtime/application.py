@@ -1,0 +1,39 @@
+"""Finds the Celery application that CELERY_APP names, in the ways `celery --app` knows them.
+
+An application that cannot be imported ends the process with one line: the reader wants the cause, which is the
+innermost error, not our stack.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from alphaswarm_runtime.exits import ConfigurationFailure
+
+
+def load(name: str) -> Any:
+    """The application. Raises ConfigurationFailure when there is none of that name or its import fails."""
+    from celery import Celery
+    from celery.app.utils import find_app
+
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)  # as `celery` does; a console script, unlike `python -m`, lacks it
+    try:
+        app = find_app(name)
+    except Exception as error:  # noqa: BLE001  an application's import may raise anything
+        raise ConfigurationFailure(f"CELERY_APP is {name!r} and cannot be imported: {_cause(error)}") from None
+    if not isinstance(app, Celery):
+        raise ConfigurationFailure(f"CELERY_APP is {name!r}, which is a {type(app).__name__} and no Celery application")
+    app.set_current()
+    try:
+        app.loader.import_default_modules()
+        app.finalize()
+    except Exception as error:  # noqa: BLE001
+        raise ConfigurationFailure(f"the task modules of {name!r} cannot be imported: {_cause(error)}") from None
+    return app
+
+
+def _cause(error: BaseException) -> str:
+    first_line = (str(error).strip() or "no message").splitlines()[0]
+    return f"{type(error).__name__}: {first_line}"

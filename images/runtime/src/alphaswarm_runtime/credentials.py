@@ -1,0 +1,128 @@
+"""Where secrets come from, the same three places for every service, asked in this order:
+
+    environment      <SERVICE>_<PURPOSE>, upper case, ":" and "-" become "_"       REDIS_BROKER
+    file             <bootstrap_state_dir>/<service>-<purpose>.json                redis-broker.json
+    Secrets Manager  alphaswarm/<service>/<purpose>  (needs the `aws` extra)       alphaswarm/redis/broker
+
+File and secret hold a JSON string, or an object with `value` or `password`; a secret may be plain text as well.
+A value is wrapped from the moment it is read: only `reveal()` shows it, so no log line or traceback can.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alphaswarm_runtime.exits import ConfigurationFailure
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*")
+FIELDS = ("value", "password")
+FetchSecret = Callable[[str], str | None]
+
+
+class Secret:
+    """A value that shows itself only when asked by name."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+
+@dataclass(frozen=True)
+class CredentialResolver:
+    """Looks a secret up; `fetch` asks Secrets Manager and is None where that is not configured."""
+
+    environ: Mapping[str, str]
+    bootstrap_state_dir: Path | None = None
+    fetch: FetchSecret | None = None
+
+    def resolve(self, service: str, purpose: str) -> Secret | None:
+        """The secret, or None when no place has it. Raises ConfigurationFailure for one that cannot be read."""
+        for label, part in (("service", service), ("purpose", purpose)):
+            if not NAME.fullmatch(part):
+                raise ConfigurationFailure(f"credential {label} {part!r} is no name: letters, digits and : _ . - only")
+        for place in (self._from_environment, self._from_file, self._from_secrets_manager):
+            if (value := place(service, purpose)) is not None:
+                return Secret(value)
+        return None
+
+    def _from_environment(self, service: str, purpose: str) -> str | None:
+        return self.environ.get(re.sub(r"[:.-]", "_", f"{service}_{purpose}").upper()) or None
+
+    def _from_file(self, service: str, purpose: str) -> str | None:
+        if self.bootstrap_state_dir is None:
+            return None
+        file = self.bootstrap_state_dir / f"{service}-{purpose}.json"
+        try:
+            return _value_of(json.loads(file.read_text()), str(file))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            # Not the error's text: a JSON error may quote what it read.
+            raise ConfigurationFailure(f"credential file {file} cannot be read ({type(error).__name__})") from None
+
+    def _from_secrets_manager(self, service: str, purpose: str) -> str | None:
+        if self.fetch is None:
+            return None
+        name = f"alphaswarm/{service}/{purpose}"
+        text = self.fetch(name)
+        if text is None:
+            return None
+        try:
+            data = json.loads(text)
+        except ValueError:
+            return text
+        return _value_of(data, f"secret {name}") if isinstance(data, dict | str) else text
+
+
+def _value_of(data: Any, place: str) -> str:
+    if isinstance(data, str):
+        return data
+    if isinstance(data, dict):
+        for field in FIELDS:
+            if isinstance(data.get(field), str):
+                return str(data[field])
+    raise ConfigurationFailure(f"{place} must hold a JSON string, or an object with one of: {', '.join(FIELDS)}")
+
+
+def from_environment(environ: Mapping[str, str]) -> CredentialResolver:
+    """The resolver of this process: the folder by ALPHASWARM_BOOTSTRAP_STATE_DIR, AWS where a region is set."""
+    folder = environ.get("ALPHASWARM_BOOTSTRAP_STATE_DIR")
+    in_aws = bool(environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"))
+    return CredentialResolver(environ, Path(folder) if folder else None, secrets_manager() if in_aws else None)
+
+
+def secrets_manager() -> FetchSecret | None:
+    """Asks AWS Secrets Manager, or None when the `aws` extra is not installed."""
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError, ClientError
+    except ImportError:
+        return None
+
+    def fetch(name: str) -> str | None:
+        try:
+            answer = boto3.client("secretsmanager").get_secret_value(SecretId=name)
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            if code == "ResourceNotFoundException":
+                return None
+            raise ConfigurationFailure(f"Secrets Manager refuses {name}: {code}") from None
+        except BotoCoreError as error:
+            raise ConfigurationFailure(f"Secrets Manager cannot be asked for {name}: {type(error).__name__}") from None
+        text = answer.get("SecretString")
+        return None if text is None else str(text)
+
+    return fetch

@@ -1,0 +1,60 @@
+"""What the parts of one worker process share, hung on the application as `app.fleet`."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from alphaswarm_runtime.broker import Redis
+from alphaswarm_runtime.deliveries import Deliveries
+from alphaswarm_runtime.environment import Environment
+from alphaswarm_runtime.metrics import Meter
+from alphaswarm_runtime.profile import Profile
+from alphaswarm_runtime.runs import Runs
+from alphaswarm_runtime.states import StateFiles
+
+# In heartbeats: how long each file is good for. A broker that hangs may hold the event loop for some of them, and a
+# restart would end the tasks that still run; readiness costs nothing, so it is stricter.
+LIVE_BEATS = 12
+READY_BEATS = 3
+
+
+@dataclass
+class Fleet:
+    """One worker process."""
+
+    environment: Environment
+    profile: Profile
+    files: StateFiles
+    redis: Redis
+    meter: Meter
+    deliveries: Deliveries
+    runs: Runs
+    stopping_since: float | None = field(default=None)  # CLOCK_MONOTONIC
+
+    def stop(self) -> None:
+        """Ask for a shutdown; safe in a signal handler, the event loop does the rest."""
+        if self.stopping_since is None:
+            self.stopping_since = time.monotonic()
+
+    @staticmethod
+    def pool_pids(pool: Any) -> Iterator[int]:
+        """The pool's own processes."""
+        processes = getattr(getattr(pool, "_pool", None), "_pool", None) or ()
+        return (process.pid for process in processes)
+
+
+def state_files(environment: Environment) -> StateFiles:
+    """The probes' files for the heartbeat asked for."""
+    beat = environment.heartbeat
+    return StateFiles(environment.state_dir, live_for=beat * LIVE_BEATS, ready_for=beat * READY_BEATS)
+
+
+def assemble(app: Any, environment: Environment, profile: Profile, meter: Meter) -> Fleet:
+    """Make the parts and hang them on the application."""
+    redis = Redis(app)
+    deliveries = Deliveries(redis, profile, environment.max_deliveries)
+    runs = Runs(app, profile, deliveries, meter)
+    fleet = Fleet(environment, profile, state_files(environment), redis, meter, deliveries, runs)
+    app.fleet = fleet
+    return fleet

@@ -1,0 +1,111 @@
+"""What one process drains, and by which limits: rows of the catalogue, tuned by the environment, made one.
+
+One queue to a process is the rule in the cloud; its keys in Redis are its own, which makes HLEN of `unacked:<queue>`
+the number of tasks it runs. A process that drains several queues (the per-image layout, Compose) has one connection
+and so one set of keys, the image's, and must live by the longest times of its queues: a shorter visibility timeout
+would hand a long task out again while it runs. Durations are seconds.
+"""
+
+from dataclasses import dataclass, replace
+
+from alphaswarm_runtime.catalogue import Catalogue, Queue
+from alphaswarm_runtime.environment import Environment, Tuning
+from alphaswarm_runtime.exits import ConfigurationFailure
+
+
+SOFT_MARGIN = 60  # seconds a task has to tidy up between its soft and its hard limit, at most a tenth of the latter
+
+
+def soft_limit(hard: float) -> float:
+    """When a task that may run `hard` seconds is told that its end is near."""
+    return hard - min(SOFT_MARGIN, hard / 10)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The limits of one process. `scope` names its keys: the queue's name, or the image's when there are several."""
+
+    image: str
+    rows: dict[str, Queue]
+    scope: str
+    concurrency: int
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues, in the order asked for."""
+        return tuple(self.rows)
+
+    @property
+    def unacked_key(self) -> str:
+        """The hash of messages delivered and not yet acknowledged."""
+        return f"unacked:{self.scope}"
+
+    @property
+    def unacked_index_key(self) -> str:
+        """When each of them was delivered."""
+        return f"unacked_index:{self.scope}"
+
+    @property
+    def unacked_mutex_key(self) -> str:
+        """Held by whoever hands overdue messages out again."""
+        return f"unacked_mutex:{self.scope}"
+
+    @property
+    def hard_limit(self) -> int:
+        """The longest any task of this process may run."""
+        return max(row.hard_limit for row in self.rows.values())
+
+    @property
+    def grace(self) -> int:
+        """How long the process has between SIGTERM and SIGKILL."""
+        return max(row.grace for row in self.rows.values())
+
+    @property
+    def visibility_timeout(self) -> int:
+        """When an unacknowledged message is handed out again."""
+        return max(row.visibility_timeout for row in self.rows.values())
+
+    def row(self, queue: str) -> Queue:
+        """The limits of a task of `queue`; for one that reached us by an unknown way, the most patient ones."""
+        if queue in self.rows:
+            return self.rows[queue]
+        return max(self.rows.values(), key=lambda row: row.hard_limit)
+
+
+def of(environment: Environment, catalogue: Catalogue) -> Profile:
+    """The profile the environment asks for.
+
+    Raises ConfigurationFailure for a queue of another image, an unknown one, or times that break a law.
+    """
+    image = catalogue.image(environment.image)
+    names = environment.queues or image.queues
+    catalogue.require(environment.image, names)
+    rows = {name: tuned(name, catalogue.queues[name], environment.tuning) for name in names}
+    alone = len(names) == 1
+    return Profile(
+        image=environment.image,
+        rows=rows,
+        scope=names[0] if alone else environment.image,
+        concurrency=environment.concurrency or (rows[names[0]].concurrency if alone else image.concurrency),
+    )
+
+
+def tuned(name: str, row: Queue, tuning: Tuning) -> Queue:
+    """The row with a stack's tuning, which must keep the catalogue's laws."""
+    changes = {key: value for key, value in vars(tuning).items() if value is not None}
+    row = replace(row, **changes)
+    longest, label = (
+        (row.hard_limit, "hard limit") if row.soft_shutdown is None else (row.soft_shutdown, "soft shutdown")
+    )
+    broken = []
+    if row.grace <= longest:
+        broken.append(f"grace ({row.grace} s) must exceed the {label} ({longest} s), or a rollout kills a running task")
+    for least, what in ((row.grace, "grace"), (row.hard_limit, "hard limit")):
+        if row.visibility_timeout <= least:
+            broken.append(
+                f"visibility timeout ({row.visibility_timeout} s) must exceed the {what} ({least} s), "
+                "or a running task is handed out twice"
+            )
+    if broken:
+        raise ConfigurationFailure(f"queue {name!r}, as tuned by ALPHASWARM_*: {'; '.join(broken)}.")
+    return row

@@ -1,0 +1,39 @@
+"""`alphaswarm-runtime show`: what a worker started like this would live by. No secret is in it."""
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from alphaswarm_runtime.broker import masked
+from alphaswarm_runtime.fleet import LIVE_BEATS, READY_BEATS
+from alphaswarm_runtime.prepare import Prepared
+
+SHOWN = (
+    "task_acks_late", "task_reject_on_worker_lost", "worker_prefetch_multiplier", "task_time_limit",
+    "task_soft_time_limit", "worker_cancel_long_running_tasks_on_connection_loss", "worker_pool", "task_default_queue",
+)  # fmt: skip
+
+
+def text(prepared: Prepared) -> str:
+    """The settings as JSON, keys sorted."""
+    app, environment, profile = prepared.app, prepared.environment, prepared.profile
+    shown: dict[str, Any] = {
+        "application": environment.app,
+        "image": profile.image,
+        "queues": {name: asdict(row) for name, row in profile.rows.items()},
+        "concurrency": profile.concurrency,
+        "keys": [profile.unacked_key, profile.unacked_index_key, profile.unacked_mutex_key],
+        "grace": profile.grace,
+        "visibility_timeout": profile.visibility_timeout,
+        "max_deliveries": environment.max_deliveries,
+        "broker": masked(app.conf.broker_read_url),
+        "results": masked(app.conf.result_backend),
+        "settings": {name: app.conf[name] for name in SHOWN},
+        "overridden": [str(override) for override in prepared.overrides if override.own],
+        "state_dir": str(environment.state_dir),
+        "live_for": environment.heartbeat * LIVE_BEATS,
+        "ready_for": environment.heartbeat * READY_BEATS,
+        "metrics_port": environment.metrics_port,
+        "log_format": environment.log_format,
+    }
+    return json.dumps(shown, indent=2, sort_keys=True, default=str)

@@ -1,0 +1,46 @@
+"""`alphaswarm-runtime worker`: a Celery worker for the queues asked for, which loses nothing."""
+
+import signal
+from typing import Any
+
+from alphaswarm_runtime import broker, fleet, logs, metrics, safety, traces
+from alphaswarm_runtime.prepare import Prepared
+
+
+def run(prepared: Prepared) -> int:
+    """Run the worker until it is told to stop; returns its exit status.
+
+    Raises BrokerUnreachable when the broker does not answer at the start. Once it did, an outage ends nothing.
+    """
+    app, environment, profile = prepared.app, prepared.environment, prepared.profile
+    files = fleet.state_files(environment)
+    files.begin()
+    logs.follow_celery(environment.log_format, profile.queues[0] if len(profile.queues) == 1 else None)
+    safety.report(prepared.overrides)
+    broker.wait_for(app, environment.broker_wait)
+    meter = metrics.start(environment.metrics_host, environment.metrics_port)
+    traces.start()
+    ours = fleet.assemble(app, environment, profile, meter)
+    _stop_on_signals(ours)
+    worker = app.Worker(
+        concurrency=profile.concurrency,
+        queues=list(profile.queues),
+        loglevel=environment.log_level,
+        pool_cls="prefork",
+        # Nobody elects a leader here; without it pods do not gossip with each of the others.
+        without_gossip=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _stop_on_signals(ours: fleet.Fleet) -> None:
+    from celery import signals
+
+    def install(**_more: Any) -> None:
+        # Celery has put its own handlers in place by now; SIGQUIT stays Celery's cold shutdown.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: ours.stop())
+
+    signals.worker_ready.connect(install, weak=False)

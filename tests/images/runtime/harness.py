@@ -1,0 +1,203 @@
+"""A real Redis server and real worker processes, on free loopback ports and in a folder of their own."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[3]
+SOURCE = ROOT / "images" / "runtime" / "src"
+APPLICATIONS = Path(__file__).parent / "applications"
+
+BASE = {
+    "CELERY_APP": "sample",
+    "ALPHASWARM_IMAGE": "worker",
+    "ALPHASWARM_HEARTBEAT": "1",
+    "ALPHASWARM_RESTORE_INTERVAL": "1",
+    "ALPHASWARM_BROKER_WAIT": "5",
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "PYTHONUNBUFFERED": "1",
+    "PYTHONPATH": os.pathsep.join((str(SOURCE), str(APPLICATIONS))),
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(true: Callable[[], Any], what: str, within: float = 30.0) -> Any:
+    """Wait for something to become true, and return it."""
+    deadline = time.monotonic() + within
+    while not (value := true()):
+        assert time.monotonic() < deadline, f"not within {within:.0f} s: {what}"
+        time.sleep(0.05)
+    return value
+
+
+@dataclass
+class Server:
+    """redis-server on a port of its own; it can be paused, stopped and started again with its data."""
+
+    port: int
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def journal_url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/5"
+
+    def client(self, url: str | None = None) -> Any:
+        import redis
+
+        return redis.Redis.from_url(url or self.url, decode_responses=True, socket_timeout=5)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder),
+             "--save", "", "--appendonly", "yes", "--appendfsync", "always"],
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(self._answers, "redis-server answers")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+    def pause(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def journal(self) -> list[str]:
+        with contextlib.closing(self.client(self.journal_url)) as client:
+            return list(client.lrange("journal", 0, -1))
+
+    def _answers(self) -> bool:
+        try:
+            with contextlib.closing(self.client()) as client:
+                return bool(client.ping())
+        except OSError:
+            return False
+        except Exception as error:
+            if type(error).__module__.startswith("redis"):
+                return False
+            raise
+
+
+@dataclass
+class Process:
+    """One `alphaswarm-runtime` in a session of its own, so that whatever it leaves behind can be ended with it."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+    environ: dict[str, str]
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def probe(self, what: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "alphaswarm_runtime", "probe", what],
+            env=self.environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout.strip()
+
+    def green(self, what: str) -> bool:
+        return self.probe(what)[0] == 0
+
+    def wait_ready(self) -> "Process":
+        def ready() -> bool:
+            assert self.popen.poll() is None, f"the worker ended while starting:\n{self.output}"
+            return self.green("ready")
+
+        until(ready, "the worker is ready")
+        return self
+
+    def terminate(self) -> None:
+        self.popen.send_signal(signal.SIGTERM)
+
+    def wait(self, within: float = 30.0) -> int:
+        return self.popen.wait(within)
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, signal.SIGKILL)
+        self.popen.wait(10)
+
+
+@dataclass
+class Fleet:
+    """Starts runtimes against one server, and clears them away."""
+
+    server: Server
+    folder: Path
+    started: list[Process] = field(default_factory=list)
+
+    def environ(self, **more: str) -> dict[str, str]:
+        number = len(self.started)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("CELERY_", "ALPHASWARM_", "OTEL_"))}
+        return {
+            **kept,
+            **BASE,
+            "CELERY_BROKER_URL": self.server.url,
+            "CELERY_RESULT_BACKEND": f"redis://127.0.0.1:{self.server.port}/1",
+            "SAMPLE_JOURNAL": self.server.journal_url,
+            "ALPHASWARM_STATE_DIR": str(self.folder / f"state-{number}"),
+            **more,
+        }
+
+    def start(self, *arguments: str, **more: str) -> Process:
+        environ = self.environ(**more)
+        log = self.folder / f"log-{len(self.started)}.txt"
+        with log.open("wb") as sink:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "alphaswarm_runtime", *arguments],
+                env=environ, stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+                cwd=self.folder, start_new_session=True,
+            )  # fmt: skip
+        process = Process(popen, log, environ)
+        self.started.append(process)
+        return process
+
+    def worker(self, queue: str = "default", concurrency: int = 1, **more: str) -> Process:
+        return self.start("worker", "--queues", queue, "--concurrency", str(concurrency), **more).wait_ready()
+
+    def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "alphaswarm_runtime", *arguments],
+            env=self.environ(**more), capture_output=True, text=True, check=False, timeout=60, cwd=self.folder,
+        )  # fmt: skip
+
+    def send(self, task: str, *args: Any, queue: str = "default", **options: Any) -> Any:
+        return self.app().send_task(f"sample.{task}", args=args, queue=queue, **options)
+
+    def app(self) -> Any:
+        from celery import Celery
+
+        app = Celery("sender", broker=self.server.url, backend=f"redis://127.0.0.1:{self.server.port}/1")
+        app.conf.broker_transport_options = {"max_retries": 3}
+        return app

@@ -1,0 +1,96 @@
+"""A task that kills its worker is tried a few times and then set aside; a healthy one never is."""
+
+import json
+
+import pytest
+
+from tests.images.runtime.harness import Fleet, until
+
+pytestmark = pytest.mark.redis
+
+SHORT = {"ALPHASWARM_HARD_LIMIT": "2", "ALPHASWARM_GRACE": "3", "ALPHASWARM_VISIBILITY_TIMEOUT": "4"}
+
+
+def test_a_task_that_kills_its_process_each_time_ends_on_the_dead_list_and_frees_the_queue(fleet: Fleet) -> None:
+    from celery.exceptions import WorkerLostError
+
+    worker = fleet.worker()
+    killer = fleet.send("child_killer")
+    behind = fleet.send("note", "behind")
+    assert behind.get(timeout=60) == "behind", "one bad task blocks its queue"
+    with pytest.raises(WorkerLostError, match="dead:default"):
+        killer.get(timeout=60)
+    with fleet.server.client() as client:
+        dead = [json.loads(message) for message in client.lrange("dead:default", 0, -1)]
+        left = client.llen("default"), client.hlen("unacked:default"), client.keys("deliveries:*")
+    tries = fleet.server.journal().count("killing child")
+    print(f"tries {tries}, dead {len(dead)}, left (waiting, running, counters) {left}")
+    assert tries == 4
+    assert [message["headers"]["id"] for message in dead] == [killer.id]
+    assert dead[0]["headers"]["dead"]["queue"] == "default"
+    assert left == (0, 0, [])
+    assert f"sample.child_killer[{killer.id}] moved to dead:default" in worker.output
+
+
+def test_a_dead_message_can_be_put_back_with_one_command(fleet: Fleet) -> None:
+    fleet.worker(ALPHASWARM_MAX_DELIVERIES="1")
+    killer = fleet.send("child_killer")
+    with fleet.server.client() as client:
+        until(lambda: client.llen("dead:default") == 1, "the task is set aside after one try")
+        before = fleet.server.journal().count("killing child")
+        client.lmove("dead:default", "default", "RIGHT", "LEFT")
+        until(lambda: client.llen("dead:default") == 1, "it is handed out and set aside again")
+    assert before == 1
+    assert killer.status == "FAILURE"
+
+
+def test_a_task_that_kills_the_whole_worker_each_time_ends_on_the_dead_list(fleet: Fleet) -> None:
+    fleet.send("worker_killer")
+    workers = 0
+    with fleet.server.client() as client:
+        while not client.llen("dead:default"):
+            workers += 1
+            assert workers <= 8, "the task is tried for ever"
+            worker = fleet.start("worker", "--queues", "default", "--concurrency", "1", **SHORT)
+            until(lambda one=worker: one.popen.poll() is not None or client.llen("dead:default"), "the worker dies")
+    tries = fleet.server.journal().count("killing worker")
+    print(f"workers started {workers}, tries {tries}")
+    assert tries == 4
+
+
+def test_the_counter_of_a_message_expires(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    fleet.send("child_killer")
+    with fleet.server.client() as client:
+        key = until(lambda: client.keys("deliveries:default:*"), "a second start is counted")[0]
+        worker.kill()
+        assert 0 < client.ttl(key) <= 7 * 24 * 3600
+
+
+def test_a_task_that_shutdowns_return_many_times_is_never_called_dead(fleet: Fleet) -> None:
+    tuned = {"ALPHASWARM_SOFT_SHUTDOWN": "1", "ALPHASWARM_GRACE": "20", "ALPHASWARM_MAX_DELIVERIES": "2"}
+    sent = fleet.send("nap", "long", 4, queue="ingestion")
+    for round_ in range(1, 5):
+        worker = fleet.worker("ingestion", **tuned)
+        until(lambda n=round_: len(fleet.server.journal()) == n, "the task runs")
+        worker.terminate()
+        assert worker.wait() == 0
+    fleet.worker("ingestion", **tuned)
+    assert sent.get(timeout=20) == "long"
+    print(f"returned 4 times, allowed starts 2, started {len(fleet.server.journal()) - 1}, ended 1")
+
+
+def test_dropped_connections_do_not_bring_a_task_nearer_to_the_dead_list(fleet: Fleet) -> None:
+    worker = fleet.worker(ALPHASWARM_MAX_DELIVERIES="2")
+    sent = fleet.send("nap", "long", 3)
+    for drops in range(1, 5):
+        until(lambda n=drops: len(fleet.server.journal()) == n, "the task runs")
+        with fleet.server.client() as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert sent.get(timeout=30) == "long", worker.output
+
+
+def test_a_task_that_asks_to_be_put_back_is_never_called_dead(fleet: Fleet) -> None:
+    fleet.worker()
+    fleet.send("put_back", 12)
+    until(lambda: fleet.server.journal() == ["put back enough"], "the task is content", within=30)

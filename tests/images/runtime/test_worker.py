@@ -1,0 +1,225 @@
+"""Running and ending tasks: nothing is lost, and nothing runs twice at once. The figures printed are the evidence."""
+
+import itertools
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.images.runtime.harness import Fleet, until
+
+pytestmark = pytest.mark.redis
+
+SHORT = {"ALPHASWARM_HARD_LIMIT": "4", "ALPHASWARM_GRACE": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
+
+
+def starts(fleet: Fleet) -> Counter[str]:
+    return Counter(line.split()[1] for line in fleet.server.journal() if line.startswith("start "))
+
+
+def ends(fleet: Fleet) -> Counter[str]:
+    return Counter(line.split()[1] for line in fleet.server.journal() if line.startswith("end "))
+
+
+def drop_connections(fleet: Fleet) -> None:
+    with fleet.server.client() as client:
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+
+def marks(file: Path) -> dict[int, list[float]]:
+    """For each process that ran the task, when it left its marks."""
+    found: dict[int, list[float]] = {}
+    for line in file.read_text().splitlines():
+        fields = line.split()
+        if len(fields) == 3 and fields[2] != "done":
+            found.setdefault(int(fields[1]), []).append(float(fields[2]))
+    return found
+
+
+def overlap(file: Path) -> float:
+    """For how many seconds two runs of the task were under way at once."""
+    runs = sorted((min(times), max(times)) for times in marks(file).values())
+    return sum(max(0.0, first[1] - second[0]) for first, second in itertools.pairwise(runs))
+
+
+def test_an_application_that_knows_nothing_of_the_fleet_runs_its_tasks(fleet: Fleet) -> None:
+    fleet.worker()
+    assert fleet.send("note", "hello").get(timeout=10) == "hello"
+
+
+def test_waiting_and_running_tasks_can_be_counted_exactly_by_the_scalers_two_keys(fleet: Fleet) -> None:
+    fleet.worker(concurrency=2)
+    for number in range(5):
+        fleet.send("nap", str(number), 3)
+    with fleet.server.client() as client:
+        until(lambda: client.hlen("unacked:default") == 2, "two tasks run")
+        time.sleep(0.5)
+        waiting, running = client.llen("default"), client.hlen("unacked:default")
+        print(f"waiting {waiting}, running {running} of 5 tasks at concurrency 2")
+        assert (waiting, running) == (3, 2), "the scaler would count tasks that do not run, or miss some that do"
+        assert not client.exists("unacked"), "the shared hash is in use: one queue's tasks would hold another's pods"
+
+
+def test_several_queues_in_one_process_share_the_images_own_keys(fleet: Fleet) -> None:
+    fleet.start("worker", "--queues", "default,paper", "--concurrency", "2").wait_ready()
+    fleet.send("nap", "a", 2)
+    fleet.send("nap", "b", 2, queue="paper")
+    with fleet.server.client() as client:
+        until(lambda: client.hlen("unacked:worker") == 2, "both tasks are counted under the image's key")
+    until(lambda: sum(ends(fleet).values()) == 2, "both tasks end")
+
+
+def test_sigterm_finishes_what_runs_and_leaves_what_waits(fleet: Fleet) -> None:
+    worker = fleet.worker(concurrency=2)
+    for number in range(4):
+        fleet.send("nap", str(number), 2)
+    until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
+    worker.terminate()
+    assert worker.wait() == 0, worker.output
+    with fleet.server.client() as client:
+        waiting, running = client.llen("default"), client.hlen("unacked:default")
+    print(f"sent 4, started {sum(starts(fleet).values())}, ended {sum(ends(fleet).values())}, waiting {waiting}")
+    assert (sum(ends(fleet).values()), waiting, running) == (2, 2, 0)
+
+
+def test_sigterm_keeps_the_process_alive_to_its_probe_and_not_ready_while_it_waits(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    fleet.send("nap", "a", 3)
+    until(lambda: starts(fleet), "the task runs")
+    worker.terminate()
+    until(lambda: "shutting down" in worker.probe("ready")[1], "the worker says that it takes no more work")
+    assert worker.green("live")
+    assert worker.wait() == 0
+
+
+def test_sigterm_returns_a_long_task_after_the_soft_shutdown_and_it_is_run_again(fleet: Fleet) -> None:
+    tuned = {"ALPHASWARM_SOFT_SHUTDOWN": "1", "ALPHASWARM_GRACE": "20"}
+    worker = fleet.worker("ingestion", **tuned)
+    sent = fleet.send("nap", "long", 4, queue="ingestion")
+    until(lambda: starts(fleet), "the task runs")
+    began = time.monotonic()
+    worker.terminate()
+    assert worker.wait() == 0
+    took = time.monotonic() - began
+    with fleet.server.client() as client:
+        assert (client.llen("ingestion"), client.hlen("unacked:ingestion")) == (1, 0), "the task went nowhere"
+    fleet.worker("ingestion", **tuned)
+    assert sent.get(timeout=15) == "long"
+    print(f"returned after {took:.1f} s, started {starts(fleet)['long']} times, ended {ends(fleet)['long']} time")
+    assert (starts(fleet)["long"], ends(fleet)["long"]) == (2, 1)
+
+
+def test_a_soft_shutdown_ends_as_soon_as_nothing_runs(fleet: Fleet) -> None:
+    worker = fleet.worker("ingestion", ALPHASWARM_SOFT_SHUTDOWN="60", ALPHASWARM_GRACE="90")
+    fleet.send("nap", "short", 1, queue="ingestion")
+    until(lambda: starts(fleet), "the task runs")
+    worker.terminate()
+    assert worker.wait(within=15) == 0, "the pod sits out its soft shutdown with nothing to do"
+    assert ends(fleet)["short"] == 1
+
+
+def test_a_task_with_a_time_is_handed_on_at_sigterm(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    fleet.send("note", "later", countdown=600)
+    with fleet.server.client() as client:
+        until(lambda: client.hlen("unacked:default") == 1, "the worker holds the task for its time")
+        worker.terminate()
+        assert worker.wait() == 0
+        assert (client.llen("default"), client.hlen("unacked:default")) == (1, 0)
+
+
+def test_sigkill_of_the_whole_worker_loses_no_task(fleet: Fleet) -> None:
+    worker = fleet.worker(concurrency=2, **SHORT)
+    sent = [fleet.send("nap", str(number), 2) for number in range(4)]
+    until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
+    worker.kill()
+    fleet.worker(concurrency=2, **SHORT)
+    for result in sent:
+        result.get(timeout=40)
+    print(f"sent 4, started {sum(starts(fleet).values())}, ended {len(ends(fleet))}, lost 0")
+    assert sorted(ends(fleet)) == ["0", "1", "2", "3"]
+
+
+def test_a_dropped_connection_never_runs_a_task_twice_at_once(fleet: Fleet, tmp_path: Path) -> None:
+    workers = [fleet.worker(concurrency=2) for _ in range(2)]
+    files = [tmp_path / f"marks-{number}" for number in range(3)]
+    sent = [fleet.send("tick", str(file), 4) for file in files]
+    until(lambda: all(file.exists() for file in files), "the tasks run")
+    drops = 3
+    for _ in range(drops):
+        time.sleep(1.0)
+        drop_connections(fleet)
+    for result in sent:
+        result.get(timeout=60)
+    runs = [len(marks(file)) for file in files]
+    both = [overlap(file) for file in files]
+    print(f"{drops} drops, {len(workers)} workers: runs per task {runs}, seconds two ran at once {both}")
+    assert sum(runs) > len(files), "no run was interrupted: the test shows nothing"
+    assert not any(both), "a task ran twice at once"
+
+
+def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fleet, tmp_path: Path) -> None:
+    for _ in range(2):
+        fleet.worker("terraform")
+    file = tmp_path / "marks"
+    sent = fleet.send("tick", str(file), 4, queue="terraform")
+    until(file.exists, "the task runs")
+    for _ in range(2):
+        time.sleep(1.0)
+        drop_connections(fleet)
+    sent.get(timeout=30)
+    with fleet.server.client() as client:
+        until(lambda: client.hlen("unacked:terraform") == 0, "the run is acknowledged over the new connection")
+        time.sleep(1.5)
+        waiting = client.llen("terraform")
+    print(f"2 drops, 2 workers: runs {len(marks(file))}, waiting afterwards {waiting}")
+    assert (len(marks(file)), waiting) == (1, 0)
+
+
+def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Fleet) -> None:
+    fleet.worker()
+    fleet.send("engine", 60)
+    pid = int(until(fleet.server.journal, "the program runs")[0].split()[1])
+    drop_connections(fleet)
+    until(lambda: len(fleet.server.journal()) == 2, "the task runs again")
+    assert not Path(f"/proc/{pid}/exe").exists() or os.readlink(f"/proc/{pid}/exe").endswith("(deleted)")
+
+
+def test_tasks_survive_an_outage_of_the_broker(fleet: Fleet) -> None:
+    worker = fleet.worker(**SHORT)
+    sent = [fleet.send("nap", str(number), 2) for number in range(2)]
+    until(lambda: starts(fleet), "a task runs")
+    fleet.server.stop()
+    until(lambda: not worker.green("ready"), "the worker says that it is not ready")
+    time.sleep(4)
+    assert worker.green("live"), "the outage would end a worker that waits for the broker"
+    fleet.server.start()
+    for result in sent:
+        result.get(timeout=40)
+    assert worker.green("ready")
+    assert worker.popen.poll() is None
+
+
+def test_no_sender_and_no_task_may_exceed_the_queues_hard_limit(fleet: Fleet) -> None:
+    from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
+
+    fleet.worker(concurrency=2, **{**SHORT, "ALPHASWARM_HARD_LIMIT": "2"})
+    told = fleet.send("tick", os.devnull, 30, time_limit=1000, soft_time_limit=900)
+    deaf = fleet.send("deaf", 30, time_limit=1000)
+    with pytest.raises(SoftTimeLimitExceeded):
+        told.get(timeout=15)
+    with pytest.raises(TimeLimitExceeded):
+        deaf.get(timeout=15)
+    with fleet.server.client() as client:
+        until(lambda: client.hlen("unacked:default") == 0, "a task that exceeded its limit is not run again")
+
+
+def test_sigterm_before_the_worker_is_ready_ends_it_at_once(fleet: Fleet) -> None:
+    starting = fleet.start("worker", "--queues", "default", CELERY_BROKER_URL="redis://127.0.0.1:1/0", ALPHASWARM_BROKER_WAIT="60")
+    until(lambda: "does not answer" in starting.output, "the worker waits for its broker")
+    starting.popen.send_signal(signal.SIGTERM)
+    assert starting.wait(within=5) == 0
