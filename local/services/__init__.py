@@ -1,0 +1,1 @@
+"""Real servers on loopback that stand where a cloud account's would: Redis, an image registry, AWS."""

@@ -1,0 +1,34 @@
+import socket
+from pathlib import Path
+
+from local.ports import Ports, is_free
+
+
+def test_a_port_is_remembered_under_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "run" / "ports.json"
+    assert Ports(file).get("redis") == Ports(file).get("redis"), "a second `up` looks for the server elsewhere"
+
+
+def test_no_two_names_share_a_port(tmp_path: Path) -> None:
+    ports = Ports(tmp_path / "ports.json")
+    chosen = [ports.get(f"server-{number}") for number in range(50)]
+    assert len(set(chosen)) == len(chosen)
+
+
+def test_choosing_again_replaces_the_port_that_was_taken(tmp_path: Path) -> None:
+    ports = Ports(tmp_path / "ports.json")
+    taken = ports.get("redis")
+    with socket.create_server(("127.0.0.1", taken)):
+        assert not is_free(taken)
+        assert ports.choose("redis") != taken
+    assert ports.get("redis") != taken, "the new port was forgotten"
+
+
+def test_a_port_that_a_server_left_moments_ago_is_free(tmp_path: Path) -> None:
+    port = Ports(tmp_path / "ports.json").get("redis")
+    with (
+        socket.create_server(("127.0.0.1", port)) as server,
+        socket.create_connection(("127.0.0.1", port)),
+    ):
+        server.accept()[0].close()  # the side that closes first is left waiting in the kernel
+    assert is_free(port), "a restart would change every port"
