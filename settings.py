@@ -35,7 +35,7 @@ DNS_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 ACCOUNT: Final = r"^[0-9]{12}$"
-DIGEST_REFERENCE: Final = r"^[a-z0-9][a-z0-9.:/_-]*@sha256:[0-9a-f]{64}$"
+DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
 IN_CLUSTER_REDIS_PORT: Final = 6379
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
@@ -90,7 +90,9 @@ class Registry(Section):
     )
     readers: tuple[AccountId, ...] = Field((), description="accounts that may pull, for stacks that promote from here")
     address: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9.-]*(:[0-9]+)?$", description="a registry that stands in for ECR's own address"
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$",
+        description="a registry that stands in for ECR's own address",
     )
 
 

@@ -1,0 +1,64 @@
+# Two commands first: `make up` and `make test`. `make help` lists the rest.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
+STACK ?= dev
+
+.PHONY: help up down status preview test test-fast test-real check surfaces lock bench venv clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(READY) ## install the locked Python packages into .venv
+
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another with PYTHON=...")'
+	@echo "  ... Python packages into $(VENV) (about 300 MB to download, usually 2 to 3 min)"
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $(READY)
+	@echo "  ok  Python packages"
+
+up: $(READY) ## bring the fleet up on this machine (stack local, no cloud account)
+	@$(BIN)/python -m local up
+
+preview: $(READY) ## preview a stack without account or cluster: make preview STACK=dev
+	@$(BIN)/python -m local preview $(STACK)
+
+status: $(READY) ## how the servers and the stack do
+	@$(BIN)/python -m local status
+
+down: $(READY) ## destroy stack local, and end what `make up` started
+	@$(BIN)/python -m local down
+
+test: check test-fast test-real ## everything that this machine can run
+
+check: $(READY) ## lint, types, and that generated files are fresh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	$(BIN)/python -m surfaces --check
+
+test-fast: $(READY) ## mocks, pure functions, properties
+	$(BIN)/python -m pytest -m "not engine and not cluster and not images and not redis"
+
+test-real: $(READY) ## real engine, real API server and KEDA, real Redis; builds them first if need be
+	$(BIN)/python -m local.toolchain --group default
+	$(BIN)/python -m pytest -m "engine or cluster or images or redis"
+
+surfaces: $(READY) ## write what is generated from queues.py and the models
+	$(BIN)/python -m surfaces
+
+bench: $(READY) ## print ratios: our program against the floor
+	$(BIN)/python -m bench
+
+lock: $(READY) ## pin and hash what requirements*.in name
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.txt requirements.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements-dev.txt requirements-dev.in
+
+clean: ## remove .venv and caches of this checkout (run `make down` first)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

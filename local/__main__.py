@@ -1,0 +1,175 @@
+"""The fleet on this machine: `python -m local up | preview | down | status`.
+
+Every command may be interrupted and run again. Exit status: 0 done, 1 could not be done (one message says why), 2 the
+command line is wrong, 130 interrupted; a failing `pulumi` hands on its own.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from local import summary
+from local.cluster import Cluster, cluster_to_start, forget, started_cluster
+from local.engine import known_engine, open_engine
+from local.errors import LocalError
+from local.paths import Paths, this_checkout
+from local.ports import Ports
+from local.progress import Progress
+from local.services.standing import Services, services_to_start, started_services
+from local.stack import LocalStack, builds_images, committed, interactive, offline, promotes_from
+from local.turn import our_turn
+
+STACK = "local"
+
+
+class Local:
+    """This checkout's fleet: its folders, its ports, and how it talks."""
+
+    def __init__(self, paths: Paths, progress: Progress) -> None:
+        self.paths, self.progress = paths, progress
+        self.ports = Ports(paths.run / "ports.json")
+
+    def up(self) -> int:
+        """Start what the stack needs, bring the stack up, and say what stands where."""
+        began = time.monotonic()
+        self.progress.say("Bringing up the fleet on this machine. The first time builds the engine, the Kubernetes API")
+        self.progress.say("server and KEDA from source (about 20 minutes on two cores); after that it takes seconds.")
+        engine = open_engine(
+            self.paths, self.progress, builds_images=builds_images(committed(self.paths.checkout, STACK))
+        )
+        services, cluster = self._start()
+        stack = LocalStack(engine, STACK)
+        stack.create()
+        stack.configure(self._here(services, cluster), services.redis.password)
+        self.progress.say(f"  ... pulumi up on stack {STACK}")
+        # What lived in the emulators' memory is gone when they were started anew: look before believing the state.
+        status = stack.run("up", "--yes", "--refresh", "--skip-preview", *interactive())
+        if status != 0:
+            return status
+        self._say_what_stands(stack, services, cluster, time.monotonic() - began)
+        return 0
+
+    def preview(self, name: str, arguments: Sequence[str]) -> int:
+        """Preview a stack with no cloud account and no cluster; what only they could tell shows as unknown.
+
+        Stack `local` is previewed against what `up` started, where that runs.
+        """
+        file = committed(self.paths.checkout, name)
+        engine = open_engine(self.paths, self.progress, builds_images=builds_images(file))
+        services, cluster = started_services(self.paths, self.ports), started_cluster(self.paths, self.ports)
+        here = name == STACK and all(part.running for part in (*services.status(), *cluster.status()))
+        stack = LocalStack(engine, name, offline=not here)
+        stack.create()
+        if source := promotes_from(file):
+            LocalStack(engine, source).create()
+        password = services.redis.password if name == STACK else None
+        stack.configure(self._here(services, cluster) if here else offline(file), password)
+        nowhere = {} if here else {"KUBECONFIG": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+        return stack.run("preview", *interactive(), *arguments, env=nowhere)
+
+    def down(self) -> int:
+        """Destroy the stack, end what `up` started, and remove what it kept. The tool cache stays."""
+        engine = known_engine(self.paths)
+        stack = LocalStack(engine, STACK) if engine else None
+        if stack is not None and stack.known().get(STACK, {}).get("resourceCount"):
+            self._start()  # a stack can only be destroyed where it stands
+            status = stack.run("destroy", "--yes", "--skip-preview", *interactive())
+            if status != 0:
+                return status
+        started_services(self.paths, self.ports).stop()
+        started_cluster(self.paths, self.ports).stop(self.progress, delete_data=True)
+        forget(self.paths)
+        shutil.rmtree(self.paths.state)
+        self.progress.say("Down: the stack is destroyed, its servers are ended, and .local/ is gone.")
+        return 0
+
+    def status(self) -> int:
+        """Say how the servers and the stack do."""
+        services, cluster = started_services(self.paths, self.ports), started_cluster(self.paths, self.ports)
+        print(summary.parts([*services.status(), *cluster.status()]))
+        engine = known_engine(self.paths)
+        row = LocalStack(engine, STACK).known().get(STACK) if engine else None
+        if row is None:
+            print(f"\n  stack {STACK}: not created; `make up` does")
+        else:
+            count, last = row.get("resourceCount", 0), row.get("lastUpdate", "never")
+            print(f"\n  stack {STACK}: {count} resources, last update {last}")
+        return 0
+
+    def _start(self) -> tuple[Services, Cluster]:
+        services = services_to_start(self.paths, self.ports, self.progress)
+        cluster = cluster_to_start(os.environ.get("LOCAL_CLUSTER"), self.paths, self.ports, self.progress)
+        services.start(self.progress)
+        cluster.start(self.progress)
+        return services, cluster
+
+    def _here(self, services: Services, cluster: Cluster) -> dict[str, object]:
+        """What this machine adds to the stack's committed file."""
+        broker = {} if cluster.runs_pods else {"scalerAddress": f"{services.redis.host}:{services.redis.port}"}
+        return {
+            "fleet:aws": {"endpoint": services.aws.endpoint},
+            "fleet:cluster": {
+                "kubeconfig": str(cluster.kubeconfig),
+                "context": cluster.context,
+                "awaitReady": cluster.runs_pods,
+            },
+            "fleet:registry": {"address": services.registry.endpoint},
+            "fleet:broker": broker,
+        }
+
+    def _say_what_stands(self, stack: LocalStack, services: Services, cluster: Cluster, seconds: float) -> None:
+        print(f"\n{summary.fleet(stack.outputs())}\n")
+        print(summary.parts([*services.status(), *cluster.status()]))
+        if stack.engine.stands_in:
+            print(f"\n  stand-ins, not Pulumi's releases: {', '.join(stack.engine.stands_in)}")
+        kubectl = f"{Path(sys.executable).parent / 'kubectl'} --kubeconfig {cluster.kubeconfig}"
+        print(
+            f"\n  Up in {seconds:.0f} s. Next:\n"
+            f"    {kubectl} -n alphaswarm get deployments,scaledobjects\n"
+            "    make preview STACK=dev     what another stack would be\n"
+            "    make status                how all this does\n"
+            "    make down                  end it, and leave nothing"
+        )
+
+
+def main() -> int:
+    """Read the command line and do it."""
+    arguments = _parser().parse_args()
+    local = Local(this_checkout(), Progress())
+    commands: dict[str, Callable[[], int]] = {
+        "up": local.up,
+        "down": local.down,
+        "status": local.status,
+        "preview": lambda: local.preview(arguments.stack, arguments.pulumi),
+    }
+    try:
+        if arguments.command == "status":
+            return local.status()
+        with our_turn(local.paths):
+            return commands[arguments.command]()
+    except LocalError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m local", description="The AlphaSwarm fleet on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start what stack `local` needs, and bring it up")
+    preview = commands.add_parser("preview", help="preview a stack without an account or a cluster")
+    preview.add_argument("stack", help="local, dev, staging or prod")
+    preview.add_argument("pulumi", nargs="*", help="more arguments for pulumi, after --")
+    commands.add_parser("down", help="destroy the stack, and end what `up` started")
+    commands.add_parser("status", help="how the servers and the stack do")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

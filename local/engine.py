@@ -1,0 +1,120 @@
+"""The Pulumi engine as this checkout runs it: state in a local folder, plugins released or, failing that, stand-ins.
+
+Released providers and the released language host are used wherever they are or can be fetched. Only where that is
+refused do the stand-ins of local/standins go on PATH, and they announce themselves in every run.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from local.errors import LocalError
+from local.paths import Paths, private_folder
+from local.processes import start_time
+from local.progress import Progress
+from local.services.private import kept_secret
+from local.standins.install import install
+from local.toolchain import ensure, find, released_language_host, released_plugin, try_install_plugin
+
+DOCKER_BUILD = "pulumi-resource-docker-build"
+STAND_INS = {"aws": "pulumi-resource-aws", "kubernetes": "pulumi-resource-kubernetes"}
+LANGUAGE_HOST = "pulumi-language-python"
+PIN = re.compile(r"^pulumi-(aws|kubernetes|docker-build)==([0-9.]+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A Pulumi CLI with everything it needs on its PATH."""
+
+    pulumi: Path
+    paths: Paths
+    path: str
+    stands_in: tuple[str, ...]  # the plugins that are not Pulumi's own
+
+    def run(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, given: str | None = None) -> int:
+        """Run the CLI with its own output shown; its exit status."""
+        return subprocess.run(
+            [self.pulumi, *arguments], cwd=cwd, env=self.environment(env), input=given, text=True, check=False
+        ).returncode
+
+    def ask(self, *arguments: str, cwd: Path, given: str | None = None) -> str:
+        """Run the CLI and return what it prints. Raises LocalError with its words when it fails."""
+        done = subprocess.run(
+            [self.pulumi, *arguments],
+            cwd=cwd,
+            env=self.environment(),
+            input=given,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()
+            raise LocalError(f"pulumi {' '.join(arguments[:2])} failed: {said}")
+        return done.stdout
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What the engine is started with: our state, our passphrase, and no colours or updates of its own choice."""
+        return {
+            **os.environ,
+            "PATH": self.path,
+            "PULUMI_BACKEND_URL": f"file://{state_folder(self.paths)}",
+            "PULUMI_CONFIG_PASSPHRASE": kept_secret(self.paths.run / "passphrase"),
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_PYTHON_CMD": sys.executable,
+            **(more or {}),
+        }
+
+    def release_dead_lock(self, stack: str, cwd: Path) -> None:
+        """Free the stack from a run that was killed: its lock names a process that is gone."""
+        for lock in (state_folder(self.paths) / ".pulumi" / "locks").rglob("*.json"):
+            if lock.parent.name == stack and start_time(int(json.loads(lock.read_text()).get("pid", 0))) is None:
+                self.ask("cancel", "--yes", "--stack", stack, cwd=cwd)
+                return
+
+
+def state_folder(paths: Paths) -> Path:
+    """Pulumi's file backend of this checkout."""
+    return private_folder(paths.state / "pulumi")
+
+
+def open_engine(paths: Paths, progress: Progress, *, builds_images: bool) -> Engine:
+    """Find, fetch or build the CLI and the plugins a stack needs, and choose stand-ins for what cannot be had."""
+    pulumi = ensure(["pulumi"], progress)["pulumi"]
+    versions = pinned_versions(paths)
+    folders = [paths.bin, pulumi.parent]
+    if builds_images and try_install_plugin("docker-build", versions["docker-build"], pulumi, progress) is None:
+        folders.append(ensure([DOCKER_BUILD], progress)[DOCKER_BUILD].parent)
+    missing = [name for name in STAND_INS if try_install_plugin(name, versions[name], pulumi, progress) is None]
+    return _engine(paths, pulumi, folders, missing)
+
+
+def known_engine(paths: Paths) -> Engine | None:
+    """The engine if its parts are there already; nothing is built, nothing is fetched."""
+    pulumi, docker_build = find("pulumi"), find(DOCKER_BUILD)
+    if pulumi is None:
+        return None
+    folders = [paths.bin, pulumi.parent, *([docker_build.parent] if docker_build else [])]
+    versions = pinned_versions(paths)
+    return _engine(
+        paths, pulumi, folders, [name for name in STAND_INS if released_plugin(name, versions[name]) is None]
+    )
+
+
+def pinned_versions(paths: Paths) -> Mapping[str, str]:
+    """The providers' versions as requirements.in pins them; SDK and provider move together."""
+    return dict(PIN.findall((paths.checkout / "requirements.in").read_text()))
+
+
+def _engine(paths: Paths, pulumi: Path, folders: Sequence[Path], missing: Sequence[str]) -> Engine:
+    launchers = [STAND_INS[name] for name in missing]
+    if released_language_host() is None:
+        launchers.append(LANGUAGE_HOST)
+    install(private_folder(paths.bin), Path(sys.executable), launchers)
+    path = os.pathsep.join([*map(str, folders), str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return Engine(pulumi, paths, path, tuple(launchers))

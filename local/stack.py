@@ -1,0 +1,159 @@
+"""A stack as this checkout runs it: the committed file, plus what only this machine knows.
+
+The committed file is never written to. A copy under .local/stack/ takes the addresses of what runs here, the broker's
+password (encrypted) and the engine's salt, and the engine is told to use that copy.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.engine import Engine
+from local.errors import LocalError
+from local.paths import private_folder
+
+PASSWORD_KEY = "fleet:brokerPassword"  # noqa: S105 the key's name
+NOWHERE = "http://127.0.0.1:9"  # the discard port: a preview makes no call, and one that did would fail at once
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """One stack of this checkout's own backend."""
+
+    engine: Engine
+    name: str
+    offline: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """A project of the same name, so that the engine writes its salt there and not into the committed file."""
+        return private_folder(self.engine.paths.state / "stack")
+
+    @property
+    def salt_file(self) -> Path:
+        """Where the engine keeps what it encrypts this stack's secrets with."""
+        return self.folder / f"Pulumi.{self.name}.yaml"
+
+    @property
+    def config_file(self) -> Path:
+        """The copy that the engine reads; a preview without a cluster has one of its own."""
+        return self.folder / f"{'offline' if self.offline else 'here'}.{self.name}.yaml"
+
+    @property
+    def committed_file(self) -> Path:
+        """The stack's file as everybody has it."""
+        return committed(self.engine.paths.checkout, self.name)
+
+    def create(self) -> None:
+        """Make the stack in the local backend unless it is there."""
+        if self.name not in self.known():
+            self.engine.ask("stack", "init", self.name, "--non-interactive", cwd=self.folder)
+
+    def known(self) -> Mapping[str, Mapping[str, Any]]:
+        """The stacks of the backend by name, with `resourceCount` and `lastUpdate`."""
+        self._project()
+        listed = json.loads(self.engine.ask("stack", "ls", "--json", cwd=self.folder))
+        return {stack["name"].rpartition("/")[2]: stack for stack in listed}
+
+    def configure(self, here: Mapping[str, Any], password: str | None) -> None:
+        """Write the copy: the committed keys, over them `here` (section by section), and the password encrypted."""
+        before = _read(self.config_file) if self.config_file.exists() else {}
+        after = _read(self.committed_file)
+        config = dict(after.get("config") or {})
+        for key, value in here.items():
+            given = config.get(key)
+            config[key] = {**given, **value} if isinstance(given, dict) and isinstance(value, dict) else value
+        kept = (before.get("config") or {}).get(PASSWORD_KEY)
+        if password is not None and kept is not None:
+            config[PASSWORD_KEY] = kept
+        salt = _read(self.salt_file)
+        partial = self.config_file.with_suffix(".partial")
+        partial.write_text(yaml.safe_dump({"encryptionsalt": salt["encryptionsalt"], "config": config}, sort_keys=True))
+        partial.chmod(0o600)
+        partial.replace(self.config_file)
+        if password is not None and kept is None:
+            self.engine.ask(
+                "config", "set", "--secret", PASSWORD_KEY, "--stack", self.name, cwd=self.folder, given=password
+            )
+
+    def _encrypt(self, password: str) -> None:
+        file = str(self.config_file)
+        command = ("config", "set", "--secret", PASSWORD_KEY, "--stack", self.name, "--config-file", file)
+        self.engine.ask(*command, cwd=self.folder, given=password)
+
+    def run(self, command: str, *arguments: str, env: Mapping[str, str] | None = None) -> int:
+        """Run `pulumi <command>` on this stack; its exit status."""
+        self.engine.release_dead_lock(self.name, self.folder)
+        return self.engine.run(
+            command,
+            "--stack",
+            self.name,
+            "--config-file",
+            str(self.config_file),
+            *arguments,
+            cwd=self.engine.paths.checkout,
+            env=env,
+        )
+
+    def outputs(self) -> Mapping[str, Any]:
+        """What the stack exports."""
+        found: Mapping[str, Any] = json.loads(
+            self.engine.ask("stack", "output", "--json", "--stack", self.name, cwd=self.folder)
+        )
+        return found
+
+    def remove(self) -> None:
+        """Forget the stack, which must hold no resources."""
+        self.engine.ask("stack", "rm", self.name, "--yes", "--preserve-config", cwd=self.folder)
+
+    def _project(self) -> None:
+        project = self.folder / "Pulumi.yaml"
+        project.write_text("name: alphaswarm-fleet\nruntime: python\n")
+
+
+def offline(settings_file: Path) -> dict[str, Any]:
+    """What a preview without an account and a cluster puts over a stack's file."""
+    config = _read(settings_file).get("config") or {}
+    return {"fleet:aws": {"endpoint": NOWHERE}} if "fleet:aws" in config else {}
+
+
+def committed(checkout: Path, name: str) -> Path:
+    """A stack's file. Raises LocalError, naming the stacks there are, when it has none."""
+    file = checkout / f"Pulumi.{name}.yaml"
+    if not file.exists():
+        names = sorted(other.name.split(".")[1] for other in checkout.glob("Pulumi.*.yaml"))
+        raise LocalError(f"There is no stack {name!r}; the stacks are {', '.join(names)}.")
+    return file
+
+
+def builds_images(settings_file: Path) -> bool:
+    """Whether the stack builds its images, which takes a plugin of its own."""
+    images = (_read(settings_file).get("config") or {}).get("fleet:images")
+    return isinstance(images, dict) and images.get("source") == "build"
+
+
+def promotes_from(settings_file: Path) -> str | None:
+    """The name of the stack whose digests this one deploys."""
+    images = (_read(settings_file).get("config") or {}).get("fleet:images")
+    source = images.get("stack") if isinstance(images, dict) else None
+    return str(source).rpartition("/")[2] if source else None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise LocalError(f"{file.name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise LocalError(f"{file.name} holds no mapping. It needs `config:` with keys such as fleet:environment.")
+    return document
+
+
+def interactive() -> tuple[str, ...]:
+    """The engine's live display on a terminal; plain lines elsewhere."""
+    return () if sys.stdout.isatty() else ("--non-interactive", "--suppress-progress")
