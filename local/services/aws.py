@@ -4,6 +4,7 @@ What it holds lives in memory, so repositories and roles end with the process; a
 is put right by `pulumi refresh`. Its account is the one moto gives everybody.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +23,8 @@ ACCOUNT = "123456789012"
 
 @dataclass(frozen=True)
 class Aws:
-    """One emulated AWS account for this checkout; `program` is moto_server, which the environment's moto brings."""
+    """One emulated AWS account for this checkout, served by the moto of the running Python's environment."""
 
-    program: Path
     paths: Paths
     ports: Ports
 
@@ -66,7 +66,7 @@ class Aws:
         return Server(daemon, self.ports, ("aws",), self._command, self._answers, env)
 
     def _command(self) -> list[str | Path]:
-        return [self.program, "--host", "127.0.0.1", "--port", str(self.ports.get("aws"))]
+        return [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(self.ports.get("aws"))]
 
     def _answers(self) -> bool:
         try:

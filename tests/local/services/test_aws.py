@@ -1,6 +1,4 @@
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import boto3
 import pytest
@@ -15,13 +13,12 @@ from local.services.aws import ACCOUNT, Aws
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aws]:
     paths = Paths(tmp_path_factory.mktemp("checkout"))
-    made = Aws(MOTO, paths, Ports(paths.run / "ports.json"))
+    made = Aws(paths, Ports(paths.run / "ports.json"))
     made.start(Progress())
     yield made
     made.stop()
 
 
-MOTO = Path(sys.executable).with_name("moto_server")
 KEYS = boto3.session.Session("local", "local", region_name="eu-west-1")
 
 
@@ -38,7 +35,7 @@ def test_every_service_that_the_fleet_uses_answers(aws: Aws) -> None:
 def test_a_repository_outlives_a_second_start_and_not_a_reset(aws: Aws) -> None:
     ecr = KEYS.client("ecr", endpoint_url=aws.endpoint)
     ecr.create_repository(repositoryName="alphaswarm-worker")
-    Aws(MOTO, aws.paths, aws.ports).start(Progress())
+    Aws(aws.paths, aws.ports).start(Progress())
     assert len(ecr.describe_repositories()["repositories"]) == 1
     aws.reset()
     assert ecr.describe_repositories()["repositories"] == []
@@ -47,4 +44,4 @@ def test_a_repository_outlives_a_second_start_and_not_a_reset(aws: Aws) -> None:
 def test_resetting_an_account_that_is_down_says_how_to_start_it(tmp_path_factory: pytest.TempPathFactory) -> None:
     paths = Paths(tmp_path_factory.mktemp("checkout"))
     with pytest.raises(LocalError, match="make up"):
-        Aws(MOTO, paths, Ports(paths.run / "ports.json")).reset()
+        Aws(paths, Ports(paths.run / "ports.json")).reset()
