@@ -124,11 +124,10 @@ def _copy_sources(engine: Engine, module: Path, partial: Path, go: Path) -> None
     tree = Path(answer.stdout.strip() or "/nonexistent") / engine.sources.folder
     if not tree.is_dir():
         raise LocalError(f"{engine.sources.module} has no folder {engine.sources.folder}: {answer.stderr.strip()}")
-    # Go makes its module cache read-only; the copy must be removable like any other file of the cache.
-    shutil.copytree(tree, partial / engine.sources.folder, copy_function=shutil.copyfile)
-    for made in (partial / engine.sources.folder).rglob("*"):
-        made.chmod(0o755 if made.is_dir() else 0o644)
-    (partial / engine.sources.folder).chmod(0o755)
+    copy = shutil.copytree(tree, partial / engine.sources.folder, copy_function=shutil.copyfile)
+    for made in (copy, *copy.rglob("*")):
+        if made.is_dir():
+            made.chmod(0o755)  # read-only in Go's module cache, and then nobody but root could delete the copy
 
 
 def check_space(engines: Sequence[Engine], progress: Progress) -> None:

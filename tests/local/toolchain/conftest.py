@@ -78,9 +78,11 @@ class Machine:
     def go(self, version: str = "1.26.8", seconds: float = 0.0) -> Path:
         """Put a Go on PATH that pretends to be of `version` and to build for `seconds`."""
         source = self.root / "source"
-        (source / "config" / "crd").mkdir(parents=True, exist_ok=True)
-        (source / "config" / "crd" / "one.yaml").write_text("kind: One\n")
-        (source / "config" / "crd" / "one.yaml").chmod(0o444)
+        if not source.exists():
+            (source / "config" / "crd").mkdir(parents=True)
+            (source / "config" / "crd" / "one.yaml").write_text("kind: One\n")
+            (source / "config" / "crd" / "one.yaml").chmod(0o444)
+            (source / "config" / "crd").chmod(0o555)  # as Go keeps its module cache
         facts = {"calls": str(self.calls_file), "cache": str(self.root), "source": str(source)}
         script = _GO.format(python=sys.executable, version=version, seconds=seconds, broken=str(self.broken), **facts)
         return self.command("go", script)

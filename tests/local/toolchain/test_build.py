@@ -59,7 +59,8 @@ def test_files_of_the_module_are_copied_and_can_be_removed(machine: Machine, eng
     machine.go()
     copied = build.build(engine, quiet, modules=machine.modules) / "config" / "crd" / "one.yaml"
     assert copied.read_text() == "kind: One\n"
-    assert copied.stat().st_mode & 0o200, "the cache could not be deleted by its owner"
+    assert copied.stat().st_mode & 0o200
+    assert copied.parent.stat().st_mode & 0o200, "the cache could not be deleted by its owner"
 
 
 def test_a_build_cannot_change_its_pins_or_follow_the_shell_elsewhere(
@@ -81,6 +82,13 @@ def test_a_build_cannot_change_its_pins_or_follow_the_shell_elsewhere(
     assert (env["GOTOOLCHAIN"], env["GOWORK"], env["CGO_ENABLED"]) == ("local", "off", "0")
     assert env["GOOS"] != "plan9"
     assert env["GOFLAGS"] == "-p=1", "what the machine says about how to build must reach Go"
+
+
+def test_linking_fills_the_cache_disk_and_not_a_small_tmp(machine: Machine, engine: Engine, quiet: Progress) -> None:
+    machine.go()
+    build.build(engine, quiet, modules=machine.modules)
+    (call,) = machine.builds()
+    assert Path(call["env"]["GOTMPDIR"]).is_relative_to(machine.cache)
 
 
 def test_a_built_engine_is_not_built_again(machine: Machine, engine: Engine, quiet: Progress) -> None:
