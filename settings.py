@@ -37,6 +37,7 @@ LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 ACCOUNT: Final = r"^[0-9]{12}$"
 DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
 IN_CLUSTER_REDIS_PORT: Final = 6379
+REFERENCE_APPLICATION: Final = "images/reference_app"
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -101,7 +102,7 @@ class BuildImages(Section):
 
     source: Literal["build"] = Field(description="`build`")
     application: str = Field(
-        "images/reference_app", min_length=1, description="path or git reference of the Celery application"
+        REFERENCE_APPLICATION, min_length=1, description="path or git reference of the Celery application"
     )
     platforms: tuple[Platform, ...] = Field(
         ("linux/amd64", "linux/arm64"), min_length=1, description="platforms that both images are built for"

@@ -9,11 +9,12 @@ import pulumi
 from components.multi_arch_image import UNBUILT, MultiArchImage, MultiArchImageArgs
 from components.registry import ImageRegistry
 from queues import EXECUTOR, IMAGES, WORKER
-from settings import BuildImages, GivenImages, PromoteImages
+from settings import REFERENCE_APPLICATION, BuildImages, GivenImages, PromoteImages
 from settings import Images as ImageSource
 
 DOCKERFILE = "images/Dockerfile"
 BUILD_CONTEXT = "images"
+APPLICATION_STAGE = "application"  # the Dockerfile's stage that holds the application's source
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class FleetImages(pulumi.ComponentResource):
                     dockerfile=DOCKERFILE,
                     platforms=source.platforms,
                     builder=source.builder,
-                    contexts={"application": source.application, **source.contexts},
+                    contexts={**application_context(source), **source.contexts},
                     after=(registry.repositories[image.name],),
                 ),
                 pulumi.ResourceOptions(parent=self),
@@ -71,6 +72,11 @@ class FleetImages(pulumi.ComponentResource):
         )
         built = building.get_output("images")
         return {image.name: built.apply(_promoter(image.name, source.stack)) for image in IMAGES}
+
+
+def application_context(source: BuildImages) -> Mapping[str, str]:
+    """The application's source as a build context; the reference application lies in the main one already."""
+    return {} if source.application == REFERENCE_APPLICATION else {APPLICATION_STAGE: source.application}
 
 
 def _promoter(image: str, stack: str) -> Any:  # noqa: ANN401 a function for `apply`, whose type pulumi leaves open

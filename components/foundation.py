@@ -9,7 +9,7 @@ from components.kubernetes_object import kubernetes_object
 from components.workload_identity import WorkloadIdentity, WorkloadIdentityArgs
 from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
 from manifests.metadata import finops_labels
-from queues import EXECUTOR, IMAGES, WORKER, Image
+from queues import EXECUTOR, IMAGES, WORKER, Image, Priority
 from settings import Aws, Identity, Settings
 
 
@@ -41,8 +41,8 @@ class Foundation(pulumi.ComponentResource):
             image.name: kubernetes_object(image.name, service_account(settings, image, roles[image.name]), inside)
             for image in IMAGES
         }
-        for priority in priority_classes(settings):
-            kubernetes_object(f"{name}-{priority['metadata']['name']}", priority, pulumi.ResourceOptions(parent=self))
+        for priority, manifest in zip(Priority, priority_classes(settings), strict=True):
+            kubernetes_object(f"{name}-{priority.name.lower()}-priority", manifest, pulumi.ResourceOptions(parent=self))
         for policy in network_policies(settings):
             kubernetes_object(f"{name}-{policy['metadata']['name']}", policy, inside)
         kubernetes_object(f"{name}-quota", resource_quota(settings), inside)

@@ -10,15 +10,19 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from local import summary
+from local.builder import Builder
+from local.builder.opening import builder_to_start, started_builder
 from local.cluster import Cluster, cluster_to_start, forget, started_cluster
 from local.engine import known_engine, open_engine
 from local.errors import LocalError
 from local.paths import Paths, this_checkout
 from local.ports import Ports
 from local.progress import Progress
+from local.services.server import PartStatus
 from local.services.standing import Services, services_to_start, started_services
 from local.stack import LocalStack, builds_images, committed, interactive, offline, promotes_from
 from local.turn import our_turn
@@ -38,19 +42,18 @@ class Local:
         began = time.monotonic()
         self.progress.say("Bringing up the fleet on this machine. The first time builds the engine, the Kubernetes API")
         self.progress.say("server and KEDA from source (about 20 minutes on two cores); after that it takes seconds.")
-        engine = open_engine(
-            self.paths, self.progress, builds_images=builds_images(committed(self.paths.checkout, STACK))
-        )
-        services, cluster = self._start()
+        engine = open_engine(self.paths, self.progress, builds_images=True)
+        ground = self._start()
         stack = LocalStack(engine, STACK)
         stack.create()
-        stack.configure(self._here(services, cluster), services.redis.password)
+        stack.configure(ground.additions(), ground.services.redis.password)
         self.progress.say(f"  ... pulumi up on stack {STACK}")
         # What lived in the emulators' memory is gone when they were started anew: look before believing the state.
-        status = stack.run("up", "--yes", "--refresh", "--skip-preview", *interactive())
+        options = ("--yes", "--refresh", "--skip-preview", "--suppress-outputs", *interactive())
+        status = stack.run("up", *options, env=ground.builder.env)
         if status != 0:
             return status
-        self._say_what_stands(stack, services, cluster, time.monotonic() - began)
+        self._say_what_stands(stack, ground, time.monotonic() - began)
         return 0
 
     def preview(self, name: str, arguments: Sequence[str]) -> int:
@@ -60,15 +63,18 @@ class Local:
         """
         file = committed(self.paths.checkout, name)
         engine = open_engine(self.paths, self.progress, builds_images=builds_images(file))
-        services, cluster = started_services(self.paths, self.ports), started_cluster(self.paths, self.ports)
-        here = name == STACK and all(part.running for part in (*services.status(), *cluster.status()))
+        here = name == STACK and all(part.running for part in self._parts())
         stack = LocalStack(engine, name, offline=not here)
         stack.create()
         if source := promotes_from(file):
             LocalStack(engine, source).create()
-        password = services.redis.password if name == STACK else None
-        stack.configure(self._here(services, cluster) if here else offline(file), password)
-        nowhere = {} if here else {"KUBECONFIG": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
+        if here:
+            ground = self._start()
+            stack.configure(ground.additions(), ground.services.redis.password)
+            return stack.run("preview", *interactive(), *arguments, env=ground.builder.env)
+        password = started_services(self.paths, self.ports).redis.password if name == STACK else None
+        stack.configure(offline(file), password)
+        nowhere = {"KUBECONFIG": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
         return stack.run("preview", *interactive(), *arguments, env=nowhere)
 
     def down(self) -> int:
@@ -76,11 +82,13 @@ class Local:
         engine = known_engine(self.paths)
         stack = LocalStack(engine, STACK) if engine else None
         if stack is not None and stack.known().get(STACK, {}).get("resourceCount"):
-            self._start()  # a stack can only be destroyed where it stands
-            status = stack.run("destroy", "--yes", "--skip-preview", *interactive())
+            ground = self._start()  # a stack can only be destroyed where it stands
+            status = stack.run("destroy", "--yes", "--skip-preview", *interactive(), env=ground.builder.env)
             if status != 0:
                 return status
-        started_services(self.paths, self.ports).stop()
+        services = started_services(self.paths, self.ports)
+        started_builder(self.paths, services.registry).stop()
+        services.stop()
         started_cluster(self.paths, self.ports).stop(self.progress, delete_data=True)
         forget(self.paths)
         shutil.rmtree(self.paths.state)
@@ -89,8 +97,7 @@ class Local:
 
     def status(self) -> int:
         """Say how the servers and the stack do."""
-        services, cluster = started_services(self.paths, self.ports), started_cluster(self.paths, self.ports)
-        print(summary.parts([*services.status(), *cluster.status()]))
+        print(summary.parts(self._parts()))
         engine = known_engine(self.paths)
         row = LocalStack(engine, STACK).known().get(STACK) if engine else None
         if row is None:
@@ -100,33 +107,27 @@ class Local:
             print(f"\n  stack {STACK}: {count} resources, last update {last}")
         return 0
 
-    def _start(self) -> tuple[Services, Cluster]:
+    def _start(self) -> "Ground":
         services = services_to_start(self.paths, self.ports, self.progress)
         cluster = cluster_to_start(os.environ.get("LOCAL_CLUSTER"), self.paths, self.ports, self.progress)
+        builder = builder_to_start(self.paths, services.registry, self.progress)
         services.start(self.progress)
         cluster.start(self.progress)
-        return services, cluster
+        return Ground(services, cluster, builder.start(self.progress))
 
-    def _here(self, services: Services, cluster: Cluster) -> dict[str, object]:
-        """What this machine adds to the stack's committed file."""
-        broker = {} if cluster.runs_pods else {"scalerAddress": f"{services.redis.host}:{services.redis.port}"}
-        return {
-            "fleet:aws": {"endpoint": services.aws.endpoint},
-            "fleet:cluster": {
-                "kubeconfig": str(cluster.kubeconfig),
-                "context": cluster.context,
-                "awaitReady": cluster.runs_pods,
-            },
-            "fleet:registry": {"address": services.registry.endpoint},
-            "fleet:broker": broker,
-        }
+    def _parts(self) -> tuple[PartStatus, ...]:
+        services, cluster = started_services(self.paths, self.ports), started_cluster(self.paths, self.ports)
+        builder = started_builder(self.paths, services.registry)
+        return *services.status(), builder.status(), *cluster.status()
 
-    def _say_what_stands(self, stack: LocalStack, services: Services, cluster: Cluster, seconds: float) -> None:
+    def _say_what_stands(self, stack: LocalStack, ground: "Ground", seconds: float) -> None:
         print(f"\n{summary.fleet(stack.outputs())}\n")
-        print(summary.parts([*services.status(), *cluster.status()]))
+        print(summary.parts(self._parts()))
         if stack.engine.stands_in:
             print(f"\n  stand-ins, not Pulumi's releases: {', '.join(stack.engine.stands_in)}")
-        kubectl = f"{Path(sys.executable).parent / 'kubectl'} --kubeconfig {cluster.kubeconfig}"
+        if ground.builder.stands_in:
+            print("  the images stand on Debian packages, since Wolfi could not be pulled")
+        kubectl = f"{Path(sys.executable).parent / 'kubectl'} --kubeconfig {ground.cluster.kubeconfig}"
         print(
             f"\n  Up in {seconds:.0f} s. Next:\n"
             f"    {kubectl} -n alphaswarm get deployments,scaledobjects\n"
@@ -134,6 +135,34 @@ class Local:
             "    make status                how all this does\n"
             "    make down                  end it, and leave nothing"
         )
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What stack `local` stands on, once it is started."""
+
+    services: Services
+    cluster: Cluster
+    builder: Builder
+
+    def additions(self) -> dict[str, object]:
+        """What this machine adds to the stack's committed file."""
+        redis = self.services.redis
+        return {
+            "fleet:aws": {"endpoint": self.services.aws.endpoint},
+            "fleet:cluster": {
+                "kubeconfig": str(self.cluster.kubeconfig),
+                "context": self.cluster.context,
+                "awaitReady": self.cluster.runs_pods,
+            },
+            "fleet:registry": {"address": self.services.registry.endpoint},
+            "fleet:broker": {} if self.cluster.runs_pods else {"scalerAddress": f"{redis.host}:{redis.port}"},
+            "fleet:images": {
+                "builder": self.builder.name,
+                "platforms": list(self.builder.platforms),
+                "contexts": dict(self.builder.contexts),
+            },
+        }
 
 
 def main() -> int:

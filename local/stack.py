@@ -36,7 +36,7 @@ class LocalStack:
 
     @property
     def salt_file(self) -> Path:
-        """Where the engine keeps what it encrypts this stack's secrets with."""
+        """The engine's own file of this stack: its salt, and the password encrypted with it."""
         return self.folder / f"Pulumi.{self.name}.yaml"
 
     @property
@@ -62,29 +62,20 @@ class LocalStack:
 
     def configure(self, here: Mapping[str, Any], password: str | None) -> None:
         """Write the copy: the committed keys, over them `here` (section by section), and the password encrypted."""
-        before = _read(self.config_file) if self.config_file.exists() else {}
-        after = _read(self.committed_file)
-        config = dict(after.get("config") or {})
-        for key, value in here.items():
-            given = config.get(key)
-            config[key] = {**given, **value} if isinstance(given, dict) and isinstance(value, dict) else value
-        kept = (before.get("config") or {}).get(PASSWORD_KEY)
-        if password is not None and kept is not None:
-            config[PASSWORD_KEY] = kept
-        salt = _read(self.salt_file)
-        partial = self.config_file.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump({"encryptionsalt": salt["encryptionsalt"], "config": config}, sort_keys=True))
-        partial.chmod(0o600)
-        partial.replace(self.config_file)
-        if password is not None and kept is None:
+        if password is not None and PASSWORD_KEY not in (_read(self.salt_file).get("config") or {}):
             self.engine.ask(
                 "config", "set", "--secret", PASSWORD_KEY, "--stack", self.name, cwd=self.folder, given=password
             )
-
-    def _encrypt(self, password: str) -> None:
-        file = str(self.config_file)
-        command = ("config", "set", "--secret", PASSWORD_KEY, "--stack", self.name, "--config-file", file)
-        self.engine.ask(*command, cwd=self.folder, given=password)
+        config = dict(_read(self.committed_file).get("config") or {})
+        for key, value in here.items():
+            given = config.get(key)
+            config[key] = {**given, **value} if isinstance(given, dict) and isinstance(value, dict) else value
+        own = _read(self.salt_file)
+        merged = {**own, "config": {**config, **(own.get("config") or {})}}
+        partial = self.config_file.with_suffix(".partial")
+        partial.write_text(yaml.safe_dump(merged, sort_keys=True))
+        partial.chmod(0o600)
+        partial.replace(self.config_file)
 
     def run(self, command: str, *arguments: str, env: Mapping[str, str] | None = None) -> int:
         """Run `pulumi <command>` on this stack; its exit status."""

@@ -1,6 +1,5 @@
 """The servers that stack `local` needs beside a cluster: AWS, an image registry, and Redis."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +53,4 @@ def started_services(paths: Paths, ports: Ports) -> Services:
 
 
 def _services(paths: Paths, ports: Ports, redis: Path, registry: Path) -> Services:
-    moto = Path(sys.executable).parent / "moto_server"
-    return Services(
-        Aws(moto, paths, ports), Registry(registry, paths, ports, RegistryTls()), Redis(redis, paths, ports)
-    )
+    return Services(Aws(paths, ports), Registry(registry, paths, ports, RegistryTls()), Redis(redis, paths, ports))
