@@ -1,0 +1,114 @@
+"""The invariant: a queue is never drained by both images. Held against what the program registers."""
+
+from collections import Counter
+
+import pytest
+
+from queues import HEAVY_QUEUES
+from tests.program.harness import LAYOUTS, STACKS, built_images, container, program, queues_of
+
+WORKER = {"default", "paper", "terraform", "ingestion", "workflows"}
+EXECUTOR = {"backtest", "training", "ml", "agents", "factors", "rag"}
+
+every_stack_and_layout = pytest.mark.parametrize(
+    ("stack", "layout"), [(stack, layout) for stack in STACKS for layout in LAYOUTS]
+)
+in_preview_and_update = pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
+
+
+def image_of(deployment_image: str) -> str:
+    """`worker` for `registry/alphaswarm-worker@sha256:…`."""
+    repository, _, digest = deployment_image.partition("@")
+    assert digest.startswith("sha256:"), f"{deployment_image} is no reference by digest"
+    return repository.rpartition("/")[2].removeprefix("alphaswarm-")
+
+
+@every_stack_and_layout
+@in_preview_and_update
+def test_every_queue_is_drained_by_exactly_one_deployment(stack: str, layout: str, preview: bool) -> None:
+    workers = program(stack, layout, preview=preview).workers()
+    drained = Counter(queue for deployment in workers.values() for queue in queues_of(deployment))
+    assert drained == Counter(WORKER | EXECUTOR), "a queue is drained twice, or by nobody"
+    assert len(workers) == (11 if layout == "per-queue" else 2)
+
+
+@every_stack_and_layout
+def test_no_image_drains_a_queue_of_the_other(stack: str, layout: str) -> None:
+    drained: dict[str, set[str]] = {"worker": set(), "executor": set()}
+    for deployment in program(stack, layout).workers().values():
+        drained[image_of(container(deployment)["image"])] |= set(queues_of(deployment))
+    assert drained == {"worker": WORKER, "executor": EXECUTOR}, "slim pods would run heavy tasks, or the reverse"
+
+
+@every_stack_and_layout
+def test_a_deployment_its_account_and_its_labels_name_the_image_it_runs(stack: str, layout: str) -> None:
+    for name, deployment in program(stack, layout).workers().items():
+        image = image_of(container(deployment)["image"])
+        pod = deployment["spec"]["template"]
+        assert name.startswith(f"alphaswarm-{image}")
+        assert pod["spec"]["serviceAccountName"] == f"alphaswarm-{image}", "pods would get the other image's role"
+        assert pod["metadata"]["labels"]["alphaswarm.io/image"] == image
+        assert pod["metadata"]["labels"]["app.kubernetes.io/name"] == f"alphaswarm-{image}"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_queues_deployment_is_named_after_image_and_queue(stack: str) -> None:
+    expected = {f"alphaswarm-worker-{queue}" for queue in WORKER} | {
+        f"alphaswarm-executor-{queue}" for queue in EXECUTOR
+    }
+    workers = program(stack, "per-queue").workers()
+    assert set(workers) == expected
+    for name, deployment in workers.items():
+        assert queues_of(deployment) == [name.split("-", 2)[2]]
+        assert deployment["metadata"]["labels"]["alphaswarm.io/queue"] == name.split("-", 2)[2]
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_an_images_deployment_bears_the_images_name(stack: str) -> None:
+    assert set(program(stack, "per-image").workers()) == {"alphaswarm-worker", "alphaswarm-executor"}
+
+
+@every_stack_and_layout
+@in_preview_and_update
+def test_the_stack_exports_the_matrix_that_it_runs(stack: str, layout: str, preview: bool) -> None:
+    found = program(stack, layout, preview=preview)
+    assert found.exports["heavyQueues"] == sorted(HEAVY_QUEUES) == sorted(EXECUTOR)
+    rows = found.exports["queues"]
+    assert set(rows) == WORKER | EXECUTOR
+    for queue, row in rows.items():
+        deployment = found.manifest("Deployment", row["deployment"])
+        assert queue in queues_of(deployment), f"the matrix sends readers of {queue} to the wrong Deployment"
+        assert row["reference"] == container(deployment)["image"]
+        assert row["image"] == ("alphaswarm-executor" if queue in EXECUTOR else "alphaswarm-worker")
+        scaler = found.manifest(
+            "ScaledObject" if layout == "per-queue" else "HorizontalPodAutoscaler", row["deployment"]
+        )["spec"]
+        bounds = (
+            scaler.get("minReplicaCount", scaler.get("minReplicas")),
+            scaler.get("maxReplicaCount", scaler.get("maxReplicas")),
+        )
+        assert (row["minReplicas"], row["maxReplicas"]) == bounds
+
+
+@every_stack_and_layout
+def test_the_exports_tell_namespace_layout_broker_and_repositories(stack: str, layout: str) -> None:
+    exports = program(stack, layout).exports
+    assert set(exports) == {
+        "namespace", "layout", "brokerAddress", "heavyQueues", "images", "repositoryUrls", "queues",
+    }  # fmt: skip
+    assert (exports["namespace"], exports["layout"]) == ("alphaswarm", layout)
+    host = "redis.alphaswarm.svc.cluster.local" if stack == "local" else f"redis.{stack}.alphaswarm.example"
+    assert exports["brokerAddress"] == f"{host}:6379"
+    assert set(exports["images"]) == set(exports["repositoryUrls"]) == set(built_images())
+    for image, reference in exports["images"].items():
+        assert reference.split("@")[0] == exports["repositoryUrls"][image]
+
+
+@every_stack_and_layout
+def test_beat_runs_once_from_the_worker_image_and_drains_nothing(stack: str, layout: str) -> None:
+    beat = program(stack, layout).manifest("Deployment", "alphaswarm-beat")
+    assert beat["spec"]["replicas"] == 1
+    assert beat["spec"]["strategy"] == {"type": "Recreate"}, "two schedulers at once send every job twice"
+    assert image_of(container(beat)["image"]) == "worker"
+    assert container(beat)["args"] == ["beat"]
+    assert "ALPHASWARM_QUEUES" not in {variable["name"] for variable in container(beat)["env"]}
