@@ -1,0 +1,38 @@
+"""`python -m surfaces` writes every generated file; with `--check` it changes nothing and says what is stale."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from settings import SettingsError
+from surfaces.files import differences, generated, write
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """The exit status: 1 when `--check` finds a difference or a stack's file cannot be used."""
+    parser = argparse.ArgumentParser(prog="python -m surfaces", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say what is stale; exit 1 if anything is")
+    check: bool = parser.parse_args(arguments).check
+    try:
+        wanted = generated(root)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    found = differences(root, wanted)
+    if not found:
+        print(f"All {len(wanted)} generated files are up to date.")
+        return 0
+    if check:
+        print(*found, sep="\n", file=sys.stderr)
+        print(f"{len(found)} of {len(wanted)} generated files differ. Write them with: make surfaces", file=sys.stderr)
+        return 1
+    write(root, found)
+    for difference in found:
+        print(f"{'removed' if difference.wanted is None else 'wrote'} {difference.path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

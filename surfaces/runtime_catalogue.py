@@ -1,0 +1,40 @@
+"""The catalogue as the images carry it: what a worker must know to drain its queues and to refuse all others.
+
+Durations are whole seconds. The reader is `alphaswarm_runtime.catalogue`, which refuses keys it does not know.
+"""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from queues import IMAGES, QUEUES, Image, Queue
+
+
+def runtime_catalogue() -> str:
+    """The text of catalogue.json. JSON has no comments, so the file cannot say what it is generated from."""
+    catalogue = {
+        "images": {image.target: _image(image) for image in IMAGES},
+        "queues": {queue.name: _queue(queue) for queue in QUEUES.queues},
+    }
+    return json.dumps(catalogue, indent=2, sort_keys=True) + "\n"
+
+
+def _image(image: Image) -> dict[str, Any]:
+    queues = sorted(queue.name for queue in QUEUES.of(image))
+    return {"name": image.name, "queues": queues, "concurrency": image.concurrency}
+
+
+def _queue(queue: Queue) -> dict[str, Any]:
+    return {
+        "image": queue.image.target,
+        "concurrency": queue.concurrency,
+        "hard_limit": _seconds(queue.task_limit),
+        "grace": _seconds(queue.grace),
+        "visibility_timeout": _seconds(queue.visibility_timeout),
+        "soft_shutdown": None if queue.soft_shutdown is None else _seconds(queue.soft_shutdown),
+        "cancel_on_connection_loss": not queue.survives_connection_loss,
+    }
+
+
+def _seconds(duration: timedelta) -> int:
+    return int(duration.total_seconds())

@@ -1,0 +1,99 @@
+"""JSON Schema of a stack's file, for editors and for checks without the engine.
+
+The models know each section; what stands around them is Pulumi's: `config`, keys with the project's prefix, secrets as
+`{secure: …}`, keys of other projects and providers, and how the file's own encryption is set up.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from queues import QUEUES
+from settings import BROKER_PASSWORD, INDEX_TOKEN, PREFIX, SECRET_KEYS, Settings
+
+Schema = dict[str, Any]
+
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+SECRETS: Final[Mapping[str, str]] = {
+    BROKER_PASSWORD: "password of Redis, for stacks without fleet:broker.existingSecret",
+    INDEX_TOKEN: "token of the package index that the images' build needs",
+}
+ENGINE_KEYS: Final[Mapping[str, str]] = {
+    "secretsprovider": "who encrypts the secrets of this file",
+    "encryptedkey": "the data key, encrypted by the secrets provider",
+    "encryptionsalt": "the salt of a passphrase",
+}
+
+
+def stack_schema() -> str:
+    """The text of stack.schema.json."""
+    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def schema() -> Schema:
+    """The schema of a whole stack file."""
+    sections, models = section_schemas()
+    secrets = {key: {**_reference("Secret"), "description": SECRETS[key]} for key in sorted(SECRET_KEYS)}
+    properties = {f"{PREFIX}:{key}": value for key, value in {**sections, **secrets}.items()}
+    required = [f"{PREFIX}:{key}" for key in required_sections()]
+    return {
+        "$schema": DRAFT,
+        "$comment": "Generated from settings.py and queues.py by `make surfaces`; do not edit.",
+        "title": "A stack of alphaswarm-fleet",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "description": "the stack's configuration",
+                "properties": properties,
+                "patternProperties": {f"^(?!{PREFIX}:)": {}},
+                "additionalProperties": False,
+                "required": required,
+            },
+            **{key: {"type": "string", "description": text} for key, text in ENGINE_KEYS.items()},
+            "environment": {"description": "Pulumi ESC environments", "type": ["object", "array"]},
+        },
+        "additionalProperties": False,
+        "required": ["config"],
+        "$defs": {**models, "Secret": _secret()},
+    }
+
+
+def section_schemas() -> tuple[dict[str, Schema], dict[str, Schema]]:
+    """The schema of each section by its key without prefix, and of each model that they refer to."""
+    whole: Schema = _without_titles(Settings.model_json_schema(by_alias=True, ref_template="#/$defs/{model}"))
+    sections: dict[str, Schema] = whole["properties"]
+    sections["scaling"]["propertyNames"] = {"enum": [queue.name for queue in QUEUES.queues]}
+    for section in sections.values():
+        if section.get("type") == "boolean":  # `pulumi config set fleet:protect true` writes it in quotes
+            section["anyOf"] = [{"type": section.pop("type")}, {"enum": ["true", "false"]}]
+    return sections, whole["$defs"]
+
+
+def required_sections() -> list[str]:
+    """The keys that every stack has."""
+    return [field.alias or name for name, field in Settings.model_fields.items() if field.is_required()]
+
+
+def _without_titles(value: Any) -> Any:  # noqa: ANN401 any plain data
+    """A title that repeats the key in capitals helps nobody."""
+    if isinstance(value, dict):
+        return {
+            key: _without_titles(each) for key, each in value.items() if not (key == "title" and isinstance(each, str))
+        }
+    return [_without_titles(each) for each in value] if isinstance(value, list) else value
+
+
+def _reference(model: str) -> Schema:
+    return {"$ref": f"#/$defs/{model}"}
+
+
+def _secret() -> Schema:
+    """Plain text is refused, as the program refuses it."""
+    return {
+        "description": "written by `pulumi config set --secret`",
+        "type": "object",
+        "properties": {"secure": {"type": "string", "description": "the encrypted value"}},
+        "required": ["secure"],
+        "additionalProperties": False,
+    }
