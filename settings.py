@@ -8,6 +8,7 @@ Units: durations are whole seconds, replicas are pods, storage sizes are Kuberne
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -37,11 +38,13 @@ LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 ACCOUNT: Final = r"^[0-9]{12}$"
 DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
 IN_CLUSTER_REDIS_PORT: Final = 6379
+PASSWORD_IN_URL: Final = re.compile(r"(?<=//)\S*@")
 REFERENCE_APPLICATION: Final = "images/reference_app"
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Seconds = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(strict=True)]  # `true` is no 1
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Seconds = Annotated[Whole, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
 Platform = Literal["linux/amd64", "linux/arm64"]
 
 
@@ -84,10 +87,10 @@ class Registry(Section):
         description="`create` for a key of the stack's own, or a key's ARN; without it ECR's AES-256",
     )
     scan_on_push: bool = Field(True, description="whether ECR scans each image for known vulnerabilities")
-    untagged_days: int = Field(14, ge=1, description="days until an image without a tag is deleted")
-    cache_days: int = Field(30, ge=1, description="days until a build cache is deleted")
-    keep_images: int = Field(
-        500, ge=10, description="tagged images kept; older ones are deleted, also if still deployed"
+    untagged_days: Whole = Field(14, ge=1, le=3650, description="days until an image without a tag is deleted")
+    cache_days: Whole = Field(30, ge=1, le=3650, description="days until a build cache is deleted")
+    keep_images: Whole = Field(
+        500, ge=10, le=100_000, description="tagged images kept; older ones are deleted, also if still deployed"
     )
     readers: tuple[AccountId, ...] = Field((), description="accounts that may pull, for stacks that promote from here")
     address: str | None = Field(
@@ -145,8 +148,8 @@ class InClusterBroker(Section):
         pattern=r"^[A-Za-z0-9.-]+:[0-9]+$",
         description="host:port that KEDA dials where it does not run in the cluster",
     )
-    database: int = Field(0, ge=0, le=15, description="Redis database of the queues")
-    result_database: int = Field(1, ge=0, le=15, description="Redis database of the results")
+    database: Whole = Field(0, ge=0, le=15, description="Redis database of the queues")
+    result_database: Whole = Field(1, ge=0, le=15, description="Redis database of the results")
 
     @property
     def tls(self) -> bool:
@@ -172,8 +175,8 @@ class ExternalBroker(Section):
     port: Port = Field(6379, description="TCP port")
     tls: bool = Field(True, description="whether the connection is encrypted")
     user: str | None = Field(None, pattern=r"^[\w.-]+$", description="ACL user; without it Redis' default user")
-    database: int = Field(0, ge=0, le=15, description="Redis database of the queues")
-    result_database: int = Field(1, ge=0, le=15, description="Redis database of the results")
+    database: Whole = Field(0, ge=0, le=15, description="Redis database of the queues")
+    result_database: Whole = Field(1, ge=0, le=15, description="Redis database of the results")
     existing_secret: str | None = Field(
         None, pattern=DNS_LABEL, description="name of a Secret in the namespace with the key `password`"
     )
@@ -185,9 +188,9 @@ Broker = Annotated[InClusterBroker | ExternalBroker, Field(discriminator="kind")
 class QueueTuning(Section):
     """What a stack may change of a queue's row: how it scales and how long its tasks take, never its image."""
 
-    min_replicas: int | None = Field(None, ge=0, description="least pods")
-    max_replicas: int | None = Field(None, ge=1, description="most pods")
-    concurrency: int | None = Field(None, ge=1, description="tasks at once in one pod")
+    min_replicas: Whole | None = Field(None, ge=0, le=10_000, description="least pods")
+    max_replicas: Whole | None = Field(None, ge=1, le=10_000, description="most pods")
+    concurrency: Whole | None = Field(None, ge=1, le=1_000, description="tasks at once in one pod")
     polling_interval: Seconds | None = Field(None, description="seconds between KEDA's looks while there are no pods")
     cooldown_period: Seconds | None = Field(None, description="seconds without work before the last pod goes")
     task_limit: Seconds | None = Field(None, description="hard time limit of a task, in seconds")
@@ -209,7 +212,7 @@ class Tracing(Section):
     """OpenTelemetry traces of the workers."""
 
     endpoint: str = Field(pattern=r"^https?://[A-Za-z0-9.-]+:[0-9]+$", description="OTLP gRPC endpoint with its port")
-    sample_ratio: float = Field(0.1, ge=0, le=1, description="share of traces that are kept")
+    sample_ratio: float = Field(0.1, strict=True, ge=0, le=1, description="share of traces that are kept")
 
 
 class Toleration(Section):
@@ -226,7 +229,7 @@ class Toleration(Section):
 class Gpu(Section):
     """The GPU node group. Without it queues that want a GPU run on a CPU, one pod at a time."""
 
-    count: int = Field(ge=1, description="GPUs of the node group; training has at most that many pods")
+    count: Whole = Field(ge=1, le=10_000, description="GPUs of the node group; training has at most that many pods")
     node_selector: Mapping[str, str] = Field(default_factory=dict, description="labels of the node group")
     tolerations: tuple[Toleration, ...] = Field((), description="taints of the node group")
     resource: str = Field("nvidia.com/gpu", min_length=1, description="the extended resource's name")
@@ -266,6 +269,7 @@ class Quota(Section):
 
     headroom: float = Field(
         2.0,
+        strict=True,
         ge=1,
         le=100,
         description="multiple of the catalogue's most pods; 2 leaves room for the old pods of a rollout",
@@ -470,7 +474,7 @@ def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> Sett
         settings = Settings.model_validate(plain)
         sections = dict(settings)
     except ValidationError as error:
-        problems += [_problem(detail, plain) for detail in error.errors()]
+        problems += [_problem(detail, plain) for detail in error.errors() if not _shadow(detail)]
         sections = _readable(plain, {str(detail["loc"][0]) for detail in error.errors()})
     known = {problem.key for problem in problems}
     problems += [found for rule in RULES for found in rule(sections, secrets) if found.key not in known]
@@ -496,7 +500,11 @@ def from_stack_file(file: Path, secrets_elsewhere: frozenset[str] = frozenset())
     config = (document or {}).get("config") if isinstance(document or {}, dict) else None
     if not isinstance(config, dict):
         raise SettingsError(f"{file.name} needs a mapping named `config` with keys such as {PREFIX}:environment.")
-    own = {key.partition(":")[2]: value for key, value in config.items() if str(key).startswith(f"{PREFIX}:")}
+    own = {
+        key.partition(":")[2]: json.loads(json.dumps(value, default=str))  # as the engine hands it over: keys are text
+        for key, value in config.items()
+        if str(key).startswith(f"{PREFIX}:")
+    }
     secrets = frozenset(key for key, value in own.items() if isinstance(value, dict) and set(value) == {"secure"})
     return parse({key: value for key, value in own.items() if key not in secrets}, secrets | secrets_elsewhere)
 
@@ -522,7 +530,7 @@ def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a te
     if isinstance(text, str) and text[:1] in ("{", "["):
         try:
             return json.loads(text)
-        except json.JSONDecodeError:
+        except ValueError:  # no JSON, or a number of more digits than Python reads
             return text
     return text
 
@@ -549,6 +557,23 @@ def _valid(annotation: Any, given: Any) -> Any:  # noqa: ANN401 any annotation, 
         return None
 
 
+IN_WORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "a mapping"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "text, in quotes",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "string_too_short": "text that is not empty",
+    "too_short": "a list that is not empty",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+}
+"""What a rule asks for, by the name that pydantic gives its breach."""
+
+
 def _problem(detail: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
     key, given, model = _locate(detail["loc"], raw)
     if detail["type"] == "extra_forbidden":
@@ -565,9 +590,15 @@ def _problem(detail: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
         what = "missing" if value is None else f"given {_shown(value)}"
         tags = (tag for tag, member in TAGS.items() if discriminator in member.model_fields)
         return Problem(f"{key}.{discriminator}", f"{what}; allowed: {', '.join(tags)}")
-    rule = detail["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    words = IN_WORDS.get(detail["type"])
+    rule = words.format_map(detail.get("ctx", {})) if words else detail["msg"].removeprefix("Input should be ")
     description = _description(detail["loc"])
     return Problem(key, f"given {_shown(given)}; allowed: {rule}" + (f" ({description})" if description else ""))
+
+
+def _shadow(detail: ErrorDetails) -> bool:
+    """Whether it follows from another: a list counts as empty as soon as none of its items can be read."""
+    return detail["type"] == "too_short" and bool(detail["input"])
 
 
 def _locate(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> tuple[str, Any, frozenset[str]]:
@@ -583,7 +614,8 @@ def _locate(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> tuple[str, An
         else:
             key += step if place == 0 else f".{step}"
         here = _step(here, step)
-    return key, here, _keys(_model_at(loc[:-1]))
+    beside = _keys(_model_at(loc[:-1]))
+    return key, here, beside if len(loc) > 1 else beside | SECRET_KEYS
 
 
 def _step(value: Any, step: int | str) -> Any:  # noqa: ANN401 any input
@@ -661,5 +693,5 @@ def _all(names: frozenset[str], prefix: str = "") -> str:
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401 any input
-    text = repr(value)
+    text = PASSWORD_IN_URL.sub("***@", repr(value))
     return text if len(text) <= 80 else text[:77] + "..."
