@@ -1,7 +1,8 @@
 """A cache folder appears whole or not at all, and only one process makes it.
 
-The work happens in `<folder>.partial` under a lock held by the kernel: a process that dies lets go of it, and the
-next one starts the partial folder afresh. Renaming is the last step, so a folder that exists is complete.
+The work happens in `<folder>.partial-<pid>` under a lock held by the kernel: a process that dies lets go of it, and
+the next one removes what it left. Its compiler may outlive it for a while, so nobody works in that folder again.
+Renaming is the last step: a folder that exists is complete.
 """
 
 import fcntl
@@ -22,8 +23,9 @@ def placed(folder: Path, progress: Progress) -> Iterator[Path | None]:
         if folder.exists():
             yield None
             return
-        partial = folder.with_name(folder.name + ".partial")
-        shutil.rmtree(partial, ignore_errors=True)
+        for left in folder.parent.glob(f"{folder.name}.partial-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
         partial.mkdir()
         try:
             yield partial

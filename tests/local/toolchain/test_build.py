@@ -112,18 +112,18 @@ def test_a_failed_build_says_why_and_leaves_nothing_half_made(
     assert build.build(engine, quiet, modules=machine.modules).is_dir()
 
 
-def test_what_a_killed_build_left_behind_does_not_reach_the_next(
+def test_what_a_killed_build_left_behind_is_removed_and_never_used(
     machine: Machine, engine: Engine, quiet: Progress
 ) -> None:
     machine.go()
     target = build.folder(engine, machine.modules)
-    partial = target.with_name(target.name + ".partial") / "bin"
+    partial = target.with_name(target.name + ".partial-1") / "bin"
     partial.mkdir(parents=True)
     (partial / "half-a-binary").touch()
     assert build.find(engine, "half-a-binary", machine.modules) is None
     build.build(engine, quiet, modules=machine.modules)
     assert not (target / "bin" / "half-a-binary").exists()
-    assert not partial.exists()
+    assert not partial.exists(), "each interruption would cost a gigabyte of disk for ever"
 
 
 def test_two_builders_at_once_build_once(machine: Machine, engine: Engine) -> None:
