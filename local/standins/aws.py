@@ -146,7 +146,7 @@ class Aws:
         if kind.named and not new.get(kind.named):
             kept = old.get(kind.named) if old.get("namePrefix") == new.get("namePrefix") else None
             prefix = new.get("namePrefix") or f"{resource.name}-"
-            made = prefix if is_unknown(prefix) else f"{prefix}{_suffix(resource.urn)}"
+            made = prefix if is_unknown(prefix) else f"{prefix}{_suffix(resource.seed)}"
             completed[kind.named] = kept or made
         if kind.tagged:
             tags = new.get("tags") or {}
@@ -204,8 +204,8 @@ def _meaning(text: object) -> object:
         return None
 
 
-def _suffix(urn: str) -> str:
-    return hashlib.sha256(urn.encode()).hexdigest()[:7]
+def _suffix(seed: bytes) -> str:
+    return hashlib.sha256(seed).hexdigest()[:7]
 
 
 def main() -> None:

@@ -74,7 +74,10 @@ def _walk(old: Json, new: Json, path: Path) -> Iterator[Change]:
     elif isinstance(old, list) and isinstance(new, list):
         for i in range(max(len(old), len(new))):
             yield from _walk(old[i] if i < len(old) else None, new[i] if i < len(new) else None, (*path, i))
-    elif type(old) is not type(new) or old != new:
-        if isinstance(old, int | float) and isinstance(new, int | float) and old == new:
-            return
+    elif not _same(old, new):
         yield Change(path, Kind.ADD if old is None else Kind.DELETE if new is None else Kind.UPDATE)
+
+
+def _same(old: Json, new: Json) -> bool:
+    """Whether two leaves are equal; to Python, though not to a server, True is 1."""
+    return bool(old == new) and isinstance(old, bool) == isinstance(new, bool)

@@ -89,9 +89,10 @@ class Api:
             query["dryRun"] = "All"
         return self._call("PATCH", path, query, body, APPLY)
 
-    def delete(self, path: str, propagation: str) -> Reply:
-        """Ask for deletion; the object may stay until its finalizers and dependents are done."""
-        return self._call("DELETE", path, body={"propagationPolicy": propagation})
+    def delete(self, path: str, propagation: str, uid: str | None = None) -> Reply:
+        """Ask for deletion of this very object; it may stay until its finalizers and dependents are done."""
+        precondition = {"preconditions": {"uid": uid}} if uid else {}
+        return self._call("DELETE", path, body={"propagationPolicy": propagation, **precondition})
 
     def place(self, api_version: str, kind: str) -> Place | None:
         """Where objects of this kind live, or None when the server does not know the kind."""

@@ -87,13 +87,13 @@ def manager_of(urn: str) -> str:
     return f"pulumi-kubernetes-{hashlib.sha256(urn.encode()).hexdigest()[:8]}"
 
 
-def autonamed(inputs: Object, old: Object, name: str, seed: str) -> Object:
+def autonamed(inputs: Object, old: Object, name: str, seed: bytes) -> Object:
     """`inputs` with a name: its own, else the one it had, else `name` and eight hex digits."""
     metadata = dict(inputs.get("metadata") or {})
     if metadata.get("name") or metadata.get("generateName"):
         return inputs
     kept = at(old, ("metadata", "name")) if annotation(old, AUTONAMED) else None
-    metadata["name"] = kept or f"{name}-{hashlib.sha256(seed.encode()).hexdigest()[:8]}"
+    metadata["name"] = kept or f"{name}-{hashlib.sha256(seed).hexdigest()[:8]}"
     metadata["annotations"] = {**(metadata.get("annotations") or {}), AUTONAMED: "true"}
     return {**inputs, "metadata": metadata}
 

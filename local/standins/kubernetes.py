@@ -49,6 +49,7 @@ class Kubernetes:
         self._api: Api | None = None
         self._unreachable: str | None = None
         self._asked = False
+        self._adopted: set[str] = set()
 
     def configure(self, config: Object, engine: Engine) -> None:
         """Keep the provider's inputs; the cluster is sought when it is first needed."""
@@ -70,7 +71,7 @@ class Kubernetes:
         if not isinstance(new.get("metadata") or {}, dict):
             known = is_unknown(new["metadata"])
             return new, failures if known else [*failures, Failure("metadata", "metadata must be an object")]
-        return kube_rules.autonamed(new, old, resource.name, resource.urn), failures
+        return kube_rules.autonamed(new, old, resource.name, resource.seed), failures
 
     def diff(self, resource: Resource, old: Object, new: Object, state: Object) -> Verdict:
         """Compare inputs with inputs."""
@@ -118,7 +119,8 @@ class Kubernetes:
         from local.standins.kube_api import UnreachableError
 
         try:
-            self._delete(self._reached(), resource, inputs or state)
+            if (uid := at(state, ("metadata", "uid"))) not in self._adopted:
+                self._delete(self._reached(), resource, inputs or state, uid)
         except UnreachableError as error:
             if not self._is_true("deleteUnreachable", "PULUMI_K8S_DELETE_UNREACHABLE"):
                 raise
@@ -235,12 +237,17 @@ class Kubernetes:
     # -- update --------------------------------------------------------------------------------------------------
 
     def _refuse_foreign(self, api: "Api", path: str, resource: Resource, inputs: Object, manager: str) -> None:
-        """Refuse to take over an object of somebody else; one of an interrupted create of this resource is ours."""
+        """Refuse to take over an object of somebody else; one of an interrupted create of this resource is ours.
+
+        A forced replacement looks the same (create, then delete the old): what was adopted is not deleted again.
+        """
         reply = api.get(path)
         if not reply.ok:
             return
         managers = at(reply.body, ("metadata", "managedFields")) or []
-        if not any(entry.get("manager") == manager for entry in managers):
+        if any(entry.get("manager") == manager for entry in managers):
+            self._adopted.add(str(at(reply.body, ("metadata", "uid"))))
+        else:
             raise PluginError(
                 f"{_called(inputs, resource)} already exists, and this stack did not make it. Import it with "
                 f"`pulumi import`, delete it, or set the provider's upsertExistingObjects to take it over."
@@ -268,18 +275,17 @@ class Kubernetes:
             live = reply.body
         return live
 
-    def _delete(self, api: "Api", resource: Resource, inputs: Object) -> None:
+    def _delete(self, api: "Api", resource: Resource, inputs: Object, uid: str | None) -> None:
         named = _by_id(resource, inputs)
         path = api.path(*kube_rules.identity(named, self._namespace))
         if path is None:
             return
         how = kube_rules.annotation(inputs, kube_rules.PROPAGATION).capitalize() or "Foreground"
-        reply = api.delete(path, how)
-        if reply.status == 404:
-            return
+        reply = api.delete(path, how, uid)
+        if reply.status == 404 or (reply.status == 409 and "UID" in reply.message):
+            return  # gone, or in the meantime somebody else's object of the same name
         self._heard(reply, resource)
         self._require(reply, resource, "cannot be deleted")
-        uid = at(reply.body, ("metadata", "uid")) or at(reply.body, ("details", "uid"))
         if kube_rules.annotation(inputs, kube_rules.SKIP_AWAIT) == "true":
             return
         self._wait_until_gone(api, path, resource, uid)

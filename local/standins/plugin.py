@@ -16,7 +16,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from concurrent import futures
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import FrameType, TracebackType
 from typing import NoReturn, Protocol, Self
 
@@ -56,6 +56,7 @@ class Resource:
     name: str
     id: str = ""
     timeout: float = 0.0
+    seed: bytes = b""  # what a made-up name is drawn from: another one for each new object
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         with _Answered(context):
-            resource = _resource(request)
+            resource = replace(_resource(request), seed=request.randomSeed or os.urandom(16))
             new, secrets = decode(request.news)
             inputs, failures = self._plugin.check(resource, decode(request.olds)[0], new)
             always = self._plugin.also_secret(resource.type)
