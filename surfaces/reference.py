@@ -139,4 +139,4 @@ def _number(schema: Schema) -> str:
 
 
 def _bound(value: Any) -> str:  # noqa: ANN401 a number or None
-    return "" if value is None else f"{value:g}"
+    return "" if value is None else str(value).removesuffix(".0")

@@ -42,8 +42,30 @@ def apply(document: Any, found: tuple[Change, ...]) -> Any:  # noqa: ANN401 any 
     return document
 
 
+LISTS = {"numbers": st.lists(st.integers(0, 5), max_size=6), "names": st.lists(NAMED, max_size=6)}
+
+
 @given(OBJECTS, OBJECTS)
 def test_a_patch_leads_from_any_object_to_any_other(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert_leads(before, after)
+
+
+@given(st.fixed_dictionaries(LISTS), st.fixed_dictionaries(LISTS))
+def test_a_patch_leads_from_any_list_to_any_other(before: dict[str, Any], after: dict[str, Any]) -> None:
+    assert_leads(before, after)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("abcd", ""), ("abcd", "ad"), ("ad", "abcd"), ("abcd", "dxa"), ("a", "b")]
+)
+@pytest.mark.parametrize("named", [True, False])
+def test_a_patch_keeps_its_indices_straight(before: str, after: str, *, named: bool) -> None:
+    """The cases that chance may take long to find: several removals, several insertions, a new order."""
+    one, other = ([{"name": letter} if named else letter for letter in letters] for letters in (before, after))
+    assert_leads({"list": one}, {"list": other})
+
+
+def assert_leads(before: dict[str, Any], after: dict[str, Any]) -> None:
     found = changes(before, after)
     result = apply(before, found.in_place + found.lengths)
     assert repr(_sorted(result)) == repr(_sorted(after)), "types count: True is not 1"

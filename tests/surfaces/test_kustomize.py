@@ -201,3 +201,11 @@ def test_an_object_that_a_stack_does_not_want_is_deleted(
     text = (overlay / "kustomization.yaml").read_text()
     assert text.count("$patch: delete") == 1, "the policy that lets metrics be read"
     assert compare(everything(in_layout(settings, layout), BARE_IMAGES), kustomize(overlay)) == []
+
+
+def test_what_all_deployments_share_is_one_patch(root: Path) -> None:
+    """Each has one variable of its own between two that all have."""
+    text = (root / "deploy/kustomize/overlays/prod/per-queue/kustomization.yaml").read_text()
+    assert text.count("name: OTEL_SERVICE_NAME") == len(QUEUES.queues) + 1, "each queue and beat"
+    assert text.count("name: OTEL_EXPORTER_OTLP_ENDPOINT") == 1
+    assert text.count("name: OTEL_TRACES_SAMPLER_ARG") == 1
