@@ -87,6 +87,12 @@ class Server:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
+    def drop_connections(self) -> None:
+        """Cut every client off; each may connect again at once."""
+        with contextlib.closing(self.client()) as client:
+            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
     def journal(self) -> list[str]:
         with contextlib.closing(self.client(self.journal_url)) as client:
             return list(client.lrange("journal", 0, -1))

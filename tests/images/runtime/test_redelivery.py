@@ -85,8 +85,7 @@ def test_dropped_connections_do_not_bring_a_task_nearer_to_the_dead_list(fleet: 
     sent = fleet.send("nap", "long", 3)
     for drops in range(1, 5):
         until(lambda n=drops: len(fleet.server.journal()) == n, "the task runs")
-        with fleet.server.client() as client:
-            client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        fleet.server.drop_connections()
     assert sent.get(timeout=30) == "long", worker.output
 
 

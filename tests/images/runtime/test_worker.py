@@ -24,12 +24,6 @@ def ends(fleet: Fleet) -> Counter[str]:
     return Counter(line.split()[1] for line in fleet.server.journal() if line.startswith("end "))
 
 
-def drop_connections(fleet: Fleet) -> None:
-    with fleet.server.client() as client:
-        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-        client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-
-
 def marks(file: Path) -> dict[int, list[float]]:
     """For each process that ran the task, when it left its marks."""
     found: dict[int, list[float]] = {}
@@ -152,7 +146,7 @@ def test_a_dropped_connection_never_runs_a_task_twice_at_once(fleet: Fleet, tmp_
     drops = 3
     for _ in range(drops):
         time.sleep(1.0)
-        drop_connections(fleet)
+        fleet.server.drop_connections()
     for result in sent:
         result.get(timeout=60)
     runs = [len(marks(file)) for file in files]
@@ -170,7 +164,7 @@ def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fl
     until(file.exists, "the task runs")
     for _ in range(2):
         time.sleep(1.0)
-        drop_connections(fleet)
+        fleet.server.drop_connections()
     sent.get(timeout=30)
     with fleet.server.client() as client:
         until(lambda: client.hlen("unacked:terraform") == 0, "the run is acknowledged over the new connection")
@@ -184,7 +178,7 @@ def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Flee
     fleet.worker()
     fleet.send("engine", 60)
     pid = int(until(fleet.server.journal, "the program runs")[0].split()[1])
-    drop_connections(fleet)
+    fleet.server.drop_connections()
     until(lambda: len(fleet.server.journal()) == 2, "the task runs again")
     assert not Path(f"/proc/{pid}/exe").exists() or os.readlink(f"/proc/{pid}/exe").endswith("(deleted)")
 

@@ -90,6 +90,7 @@ class Redis:
                     "socket_timeout": QUESTION_TIMEOUT,
                     "socket_connect_timeout": QUESTION_TIMEOUT,
                     "retry_on_timeout": False,
+                    "max_retries": 0,  # one attempt: whoever asks decides what silence means
                 },
             )
         try:
@@ -104,9 +105,10 @@ class Redis:
         """What a broker that does not answer raises."""
         from kombu.exceptions import OperationalError
         from redis.exceptions import ConnectionError as Refused
+        from redis.exceptions import NoPermissionError
         from redis.exceptions import TimeoutError as Late
 
-        return (Refused, Late, OperationalError, OSError)
+        return (Refused, Late, NoPermissionError, OperationalError, OSError)
 
     def close(self) -> None:
         """Forget the connection; the next use makes another."""
@@ -136,11 +138,12 @@ def wait_for(app: Any, seconds: int) -> None:
         try:
             with redis.client() as client:
                 client.ping()
-        except (AuthenticationError, NoPermissionError) as error:
-            raise ConfigurationFailure(
-                f"broker {address} refuses the login: {error}. Check ALPHASWARM_BROKER_USER and credential redis/broker."
-            ) from None
         except redis.errors as error:
+            if isinstance(error.__cause__ or error, AuthenticationError | NoPermissionError):
+                raise ConfigurationFailure(
+                    f"broker {address} refuses the login: {error}. Check ALPHASWARM_BROKER_USER and credential "
+                    "redis/broker."
+                ) from None
             waited = time.monotonic() - began
             if waited >= seconds:
                 raise BrokerUnreachable(

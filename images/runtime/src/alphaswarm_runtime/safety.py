@@ -18,7 +18,7 @@ logger = logging.getLogger("alphaswarm_runtime.safety")
 
 CONSUMER = "alphaswarm_runtime.consumer:FleetConsumer"
 # A broker that hangs must not hang the event loop for longer than the liveness probe allows.
-PATIENCE = {"socket_timeout": 10, "socket_connect_timeout": 5, "health_check_interval": 10}
+PATIENCE = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 10}
 TASK_LAWS = (
     ("acks_late", "task_acks_late", "the scaler counts unacknowledged tasks: this one would run, and end, unseen"),
     ("reject_on_worker_lost", "task_reject_on_worker_lost", "a task whose process died must come back"),

@@ -29,6 +29,9 @@ def run(prepared: Prepared) -> int:
         pool_cls="prefork",
         # Nobody elects a leader here; without it pods do not gossip with each of the others.
         without_gossip=True,
+        # Its events (one every two seconds) block the event loop for as long as a hanging broker likes; the probes'
+        # files say the same.
+        without_heartbeat=True,
         quiet=True,
     )
     worker.start()

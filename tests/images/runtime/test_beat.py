@@ -1,0 +1,54 @@
+"""The scheduler: one at a time, probed like a worker, its schedule in the writable folder."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.images.runtime.harness import Fleet, until
+
+pytestmark = pytest.mark.redis
+
+
+def test_beat_sends_on_time_keeps_its_schedule_in_the_writable_folder_and_ends_at_sigterm(fleet: Fleet) -> None:
+    beat = fleet.start("beat").wait_ready()
+    with fleet.server.client() as client:
+        until(lambda: client.llen("default") >= 2, "two tasks were sent")
+    assert beat.green("live")
+    state = Path(beat.environ["ALPHASWARM_STATE_DIR"])
+    assert list(state.glob("celerybeat-schedule*"))
+    assert not list(fleet.folder.glob("celerybeat*"))
+    beat.terminate()
+    assert beat.wait(within=10) == 0
+
+
+def test_of_two_schedulers_one_sends_and_the_other_takes_over(fleet: Fleet) -> None:
+    first = fleet.start("beat").wait_ready()
+    second = fleet.start("beat")
+    until(lambda: "another scheduler" in second.probe("ready")[1], "the second waits")
+    assert second.green("live")
+    with fleet.server.client() as client:
+        before, began = client.llen("default"), time.monotonic()
+        time.sleep(3)
+        sent, took = client.llen("default") - before, time.monotonic() - began
+    print(f"schedule 1/s, two schedulers: {sent} tasks in {took:.1f} s")
+    assert sent <= took + 1, "both send"
+    first.terminate()
+    assert first.wait(within=10) == 0
+    until(lambda: second.green("ready"), "the second takes over", within=10)
+
+
+def test_a_scheduler_without_broker_is_alive_and_not_ready(fleet: Fleet) -> None:
+    beat = fleet.start("beat").wait_ready()
+    fleet.server.stop()
+    until(lambda: not beat.green("ready"), "it is not ready")
+    time.sleep(5)
+    assert beat.green("live"), beat.output
+    fleet.server.start()
+    until(lambda: beat.green("ready"), "it recovers")
+
+
+def test_the_executor_image_runs_no_scheduler(fleet: Fleet) -> None:
+    refused = fleet.run("beat", ALPHASWARM_IMAGE="executor")
+    assert refused.returncode == 78
+    assert "beat runs from image 'worker'" in refused.stderr

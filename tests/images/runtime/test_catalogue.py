@@ -1,0 +1,112 @@
+"""Which queues a process may drain, and by which limits."""
+
+import json
+
+import pytest
+
+from tests.images.runtime.harness import SOURCE
+
+LAWS = {"ALPHASWARM_HARD_LIMIT": "4", "ALPHASWARM_GRACE": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
+
+
+def profile(**environ: str):
+    from alphaswarm_runtime import catalogue, environment
+    from alphaswarm_runtime import profile as profiles
+
+    told = environment.read({"CELERY_APP": "sample", "ALPHASWARM_IMAGE": "worker", **environ})
+    return profiles.of(told, catalogue.shipped())
+
+
+def refusal(**environ: str) -> str:
+    from alphaswarm_runtime.exits import CONFIGURATION, ConfigurationFailure
+
+    with pytest.raises(ConfigurationFailure) as caught:
+        profile(**environ)
+    assert caught.value.status == CONFIGURATION
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_shipped_catalogue_is_plain_json_with_sorted_keys() -> None:
+    text = (SOURCE / "alphaswarm_runtime" / "catalogue.json").read_text()
+    assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
+
+
+def test_no_queue_belongs_to_two_images_and_none_to_nobody() -> None:
+    from alphaswarm_runtime import catalogue
+
+    shipped = catalogue.shipped()
+    drained = [queue for image in shipped.images.values() for queue in image.queues]
+    assert sorted(drained) == sorted(shipped.queues)
+    assert all(name in shipped.images[row.image].queues for name, row in shipped.queues.items())
+
+
+def test_a_queue_of_the_other_image_is_refused_naming_it_this_image_and_the_right_one() -> None:
+    message = refusal(ALPHASWARM_QUEUES="default,backtest")
+    assert "queue 'backtest' belongs to image 'executor'" in message
+    assert "This is image 'worker'" in message
+
+
+def test_an_unknown_queue_is_refused_and_every_wrong_one_named() -> None:
+    message = refusal(ALPHASWARM_QUEUES="nope,training")
+    assert "'nope' is not in the catalogue" in message
+    assert "'training' belongs to image 'executor'" in message
+
+
+def test_an_unknown_image_is_refused() -> None:
+    assert "executor, worker" in refusal(ALPHASWARM_IMAGE="web")
+
+
+def test_one_queue_has_keys_of_its_own_and_several_have_the_images() -> None:
+    assert profile(ALPHASWARM_QUEUES="paper").unacked_key == "unacked:paper"
+    assert profile(ALPHASWARM_QUEUES="paper,default").unacked_key == "unacked:worker"
+    assert profile().unacked_index_key == "unacked_index:worker"
+
+
+def test_several_queues_live_by_their_longest_times() -> None:
+    from alphaswarm_runtime import catalogue
+
+    rows = catalogue.shipped().queues
+    both = profile(ALPHASWARM_QUEUES="default,terraform")
+    assert both.visibility_timeout == max(rows[name].visibility_timeout for name in both.queues)
+    assert both.grace == max(rows[name].grace for name in both.queues)
+    assert both.row("default").hard_limit == rows["default"].hard_limit
+
+
+def test_concurrency_is_the_queues_the_images_or_what_was_asked() -> None:
+    assert profile(ALPHASWARM_QUEUES="terraform").concurrency == 1
+    assert profile().concurrency == 4
+    assert profile(ALPHASWARM_CONCURRENCY="7").concurrency == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "law"),
+    [
+        ("ALPHASWARM_VISIBILITY_TIMEOUT", "5", "visibility timeout (5 s) must exceed the grace (5 s)"),
+        ("ALPHASWARM_GRACE", "4", "grace (4 s) must exceed the hard limit (4 s)"),
+        ("ALPHASWARM_SOFT_SHUTDOWN", "5", "grace (5 s) must exceed the soft shutdown (5 s)"),
+    ],
+)
+def test_tuning_keeps_the_laws(key: str, value: str, law: str) -> None:
+    assert law in refusal(ALPHASWARM_QUEUES="default", **{**LAWS, key: value})
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "4.5", "four", "٤"])
+def test_a_number_that_is_none_is_refused_by_its_variables_name(text: str) -> None:
+    assert "ALPHASWARM_CONCURRENCY" in refusal(ALPHASWARM_CONCURRENCY=text)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("ALPHASWARM_LOG_FORMAT", "xml"), ("ALPHASWARM_LOG_LEVEL", "LOUD"), ("CELERY_APP", "")]
+)
+def test_other_settings_are_refused_by_their_variables_name(key: str, value: str) -> None:
+    assert key in refusal(**{key: value})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"images": {}}', '{"images": {}, "queues": {"a": {"new": 1}}}'])
+def test_a_catalogue_of_another_form_is_refused(text: str) -> None:
+    from alphaswarm_runtime import catalogue
+    from alphaswarm_runtime.exits import ConfigurationFailure
+
+    with pytest.raises(ConfigurationFailure, match=r"catalogue\.json"):
+        catalogue.parse(text)

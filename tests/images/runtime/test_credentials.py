@@ -1,0 +1,110 @@
+"""Secrets: found in the stated order, composed into an address, never shown."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def resolver(tmp_path: Path):
+    from alphaswarm_runtime.credentials import CredentialResolver
+
+    (tmp_path / "redis-broker.json").write_text(json.dumps({"value": "from file"}))
+    asked: list[str] = []
+
+    def fetch(name: str) -> str | None:
+        asked.append(name)
+        return "from aws" if name == "alphaswarm/redis/broker" else None
+
+    def make(environ: dict[str, str], folder: Path | None = tmp_path) -> CredentialResolver:
+        return CredentialResolver(environ, folder, fetch)
+
+    make.asked = asked
+    return make
+
+
+def test_the_environment_comes_first_then_the_file_then_secrets_manager(resolver) -> None:
+    assert resolver({"REDIS_BROKER": "from environment"}).resolve("redis", "broker").reveal() == "from environment"
+    assert resolver({}).resolve("redis", "broker").reveal() == "from file"
+    assert not resolver.asked, "Secrets Manager is asked although a nearer place has the secret"
+    assert resolver({}, None).resolve("redis", "broker").reveal() == "from aws"
+
+
+def test_a_colon_becomes_an_underscore_in_the_environment(resolver) -> None:
+    assert resolver({"POLYGON_IO_API_KEY": "k"}).resolve("polygon:io", "api:key").reveal() == "k"
+
+
+def test_a_secret_nobody_has_is_none(resolver) -> None:
+    assert resolver({}).resolve("neo4j", "graph") is None
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    from alphaswarm_runtime.credentials import Secret
+
+    secret = Secret("hunter2")
+    assert "hunter2" not in f"{secret} {secret!r} {[secret]} {secret.__reduce_ex__(2) if False else ''}"
+
+
+@pytest.mark.parametrize("text", ["{hunter2", '{"other": "hunter2"}', "[1]"])
+def test_a_file_that_cannot_be_read_is_named_and_not_quoted(resolver, tmp_path: Path, text: str) -> None:
+    from alphaswarm_runtime.exits import ConfigurationFailure
+
+    (tmp_path / "redis-broker.json").write_text(text)
+    with pytest.raises(ConfigurationFailure) as caught:
+        resolver({}).resolve("redis", "broker")
+    assert "redis-broker.json" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../etc/passwd", "a/b", "", ".hidden"])
+def test_a_name_that_would_leave_the_folder_is_refused(resolver, name: str) -> None:
+    from alphaswarm_runtime.exits import ConfigurationFailure
+
+    with pytest.raises(ConfigurationFailure):
+        resolver({}).resolve(name, "broker")
+
+
+def exported(**environ: str) -> dict[str, str]:
+    from alphaswarm_runtime import broker, credentials
+
+    told = dict(environ)
+    broker.export(told, credentials.from_environment(told))
+    return {key: told.get(key, "") for key in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")}
+
+
+def test_the_address_is_composed_and_its_password_quoted() -> None:
+    assert exported(
+        ALPHASWARM_BROKER_HOST="redis.data.svc", ALPHASWARM_BROKER_USER="fleet", REDIS_BROKER="a/b:c@d"
+    ) == {
+        "CELERY_BROKER_URL": "redis://fleet:a%2Fb%3Ac%40d@redis.data.svc:6379/0",
+        "CELERY_RESULT_BACKEND": "redis://fleet:a%2Fb%3Ac%40d@redis.data.svc:6379/1",
+    }
+
+
+def test_tls_demands_a_valid_certificate() -> None:
+    url = exported(ALPHASWARM_BROKER_HOST="r", ALPHASWARM_BROKER_TLS="true", ALPHASWARM_BROKER_CA="/ca.pem")
+    assert url["CELERY_BROKER_URL"] == "rediss://r:6379/0?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs=%2Fca.pem"
+
+
+def test_a_whole_url_wins_and_without_anything_the_applications_own_stays() -> None:
+    url = exported(CELERY_BROKER_URL="redis://mine/3", ALPHASWARM_BROKER_HOST="other")
+    assert url["CELERY_BROKER_URL"] == "redis://mine/3"
+    assert url["CELERY_RESULT_BACKEND"] == "redis://other:6379/1"
+    assert exported() == {"CELERY_BROKER_URL": "", "CELERY_RESULT_BACKEND": ""}
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:pw@h:1/0", "redis://user:***@h:1/0"),
+        ("rediss://:p%40w@h/0?ssl_cert_reqs=x", "rediss://:***@h/0?ssl_cert_reqs=x"),
+        ("sentinel://:a@h1:1;sentinel://:b@h2:1", "sentinel://:***@h1:1;sentinel://:***@h2:1"),
+        ("redis://h/0", "redis://h/0"),
+        (None, "-"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str | None, shown: str) -> None:
+    from alphaswarm_runtime.broker import masked
+
+    assert masked(url) == shown

@@ -1,0 +1,154 @@
+"""Liveness and readiness: cheap to ask, red in the stated time, and not red for the wrong reason."""
+
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.images.runtime.harness import SOURCE, Fleet, until
+
+
+@pytest.fixture
+def files(tmp_path: Path):
+    from alphaswarm_runtime.states import StateFiles
+
+    files = StateFiles(tmp_path / "state", live_for=0.4, ready_for=0.2)
+    files.begin()
+    return files
+
+
+def read(files, name: str) -> tuple[bool, str]:
+    from alphaswarm_runtime import probe
+
+    return probe.read(str(files.folder), name)
+
+
+def test_a_process_that_has_not_begun_is_neither_alive_nor_ready(files) -> None:
+    assert not read(files, "live")[0]
+    assert "not there" in read(files, "ready")[1]
+
+
+def test_a_file_that_is_not_renewed_turns_red(files) -> None:
+    files.live()
+    assert read(files, "live")[0]
+    time.sleep(0.5)
+    assert not read(files, "live")[0]
+    assert "allowed are 0.4 s" in read(files, "live")[1]
+
+
+def test_an_unready_process_says_why(files) -> None:
+    files.ready()
+    assert read(files, "ready")[0]
+    files.unready("the broker does not answer")
+    assert read(files, "ready") == (False, "ready: the broker does not answer")
+
+
+def test_what_an_earlier_process_left_is_not_believed(files) -> None:
+    files.live()
+    files.begin()
+    assert not read(files, "live")[0]
+
+
+def test_a_file_from_before_a_reboot_is_red(files) -> None:
+    (files.folder / "live").write_text(f"{time.monotonic() + 1000} 60 1 ")
+    assert not read(files, "live")[0]
+
+
+@pytest.mark.parametrize("text", ["", "1", "1 2", "x y 1 z"])
+def test_a_damaged_file_is_red_and_no_traceback(files, text: str) -> None:
+    (files.folder / "live").write_text(text)
+    assert "cannot be read" in read(files, "live")[1]
+
+
+def test_a_reader_never_sees_half_a_file(files) -> None:
+    files.live()
+    done = threading.Event()
+
+    def write() -> None:
+        while not done.is_set():
+            files.live()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert all(read(files, "live")[0] for _ in range(500))
+    finally:
+        done.set()
+        writer.join()
+
+
+def test_a_probe_imports_neither_celery_nor_anything_else_that_is_slow(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.argv = ['x', 'probe', 'live']; from alphaswarm_runtime.__main__ import main; main();"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE), "ALPHASWARM_STATE_DIR": str(tmp_path)}
+    output = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)
+    slow = {"celery", "kombu", "redis", "argparse", "logging", "json", "dataclasses", "importlib_metadata", "prometheus_client"}
+    assert not [name for name in slow if f"'{name}'" in output.stdout]
+
+
+def test_what_a_probe_costs_beside_the_bare_interpreter(tmp_path: Path) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE), "ALPHASWARM_STATE_DIR": str(tmp_path)}
+
+    def cost(*arguments: str) -> float:
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *arguments], env=environ, capture_output=True, check=False)
+        return time.perf_counter() - began
+
+    bare = statistics.median(cost("-c", "pass") for _ in range(5))
+    probe = statistics.median(cost("-m", "alphaswarm_runtime", "probe", "live") for _ in range(5))
+    print(f"bare interpreter {bare * 1000:.0f} ms, probe {probe * 1000:.0f} ms")
+
+
+@pytest.mark.redis
+def test_a_hung_event_loop_turns_both_probes_red_in_the_stated_time(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    assert worker.green("live")
+    os.kill(worker.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    until(lambda: not worker.green("ready"), "readiness is red", within=3 + 3)
+    unready = time.monotonic() - began
+    assert worker.green("live")
+    until(lambda: not worker.green("live"), "liveness is red", within=12 + 3)
+    print(f"heartbeat 1 s: ready red after {unready:.1f} s (stated 3), live red after {time.monotonic() - began:.1f} s (12)")
+    os.kill(worker.pid, signal.SIGCONT)
+    until(lambda: worker.green("live") and worker.green("ready"), "it recovers by itself")
+
+
+@pytest.mark.redis
+def test_a_lost_broker_turns_readiness_red_in_the_stated_time_and_liveness_never(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    fleet.server.stop()
+    began = time.monotonic()
+    until(lambda: not worker.green("ready"), "readiness is red", within=3 + 3)
+    print(f"heartbeat 1 s: ready red {time.monotonic() - began:.1f} s after the broker went (stated 3)")
+    until(lambda: time.monotonic() - began > 14 or not worker.green("live"), "14 s pass")
+    assert worker.green("live"), "a pod would be restarted because its broker is away"
+    fleet.server.start()
+    until(lambda: worker.green("ready"), "it recovers by itself")
+
+
+@pytest.mark.redis
+def test_a_broker_that_hangs_does_not_hang_the_worker(fleet: Fleet) -> None:
+    worker = fleet.worker(ALPHASWARM_HEARTBEAT="3")
+    fleet.server.pause()
+    began = time.monotonic()
+    until(lambda: not worker.green("ready"), "readiness is red", within=9 + 4)
+    print(f"heartbeat 3 s: ready red {time.monotonic() - began:.1f} s after the broker hung (stated 9)")
+    oldest = 0.0
+    while time.monotonic() - began < 40:
+        at, allowed = (Path(worker.environ["ALPHASWARM_STATE_DIR"]) / "live").read_text().split()[:2]
+        oldest = max(oldest, time.monotonic() - float(at))
+        time.sleep(0.2)
+    print(f"longest silence of the event loop {oldest:.1f} s (allowed {allowed})")
+    assert worker.green("live")
+    fleet.server.go_on()
+    until(lambda: worker.green("ready"), "it recovers by itself", within=60)
+    assert fleet.send("note", "after").get(timeout=20) == "after"
