@@ -1,0 +1,202 @@
+"""The catalogue: whatever can be built is a partition, and what breaks a law is refused by the law's name."""
+
+import ast
+import dataclasses
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+import queues
+from queues import (
+    EXECUTOR,
+    HEAVY_QUEUES,
+    IMAGES,
+    QUEUES,
+    WORKER,
+    WORKER_QUEUES,
+    AlwaysOn,
+    Catalogue,
+    CatalogueError,
+    Image,
+    Queue,
+    ScaleDown,
+)
+
+names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
+
+
+def row(name: str = "rows", image: Image = WORKER, **changes: Any) -> Queue:  # noqa: ANN401 any field
+    """A row that keeps all laws, with some fields changed."""
+    fields: dict[str, Any] = {
+        "why": "a test",
+        "replicas": (0, 3),
+        "concurrency": 2,
+        "task_limit": timedelta(seconds=100),
+        "grace": timedelta(seconds=110),
+        "visibility_timeout": timedelta(seconds=300),
+    }
+    return Queue(name, image, **{**fields, **changes})
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> Queue:
+    limit = draw(st.integers(1, 10**6))
+    soft = draw(st.none() | st.integers(1, 10**6))
+    grace = (limit if soft is None else soft) + draw(st.integers(1, 10**4))
+    timeout = max(grace, limit) + draw(st.integers(1, 10**5))
+    least = draw(st.integers(0, 50))
+    return row(
+        draw(names),
+        draw(st.sampled_from(IMAGES)),
+        replicas=(least, max(least, 1) + draw(st.integers(0, 50))),
+        concurrency=draw(st.integers(1, 64)),
+        task_limit=timedelta(seconds=limit),
+        soft_shutdown=None if soft is None else timedelta(seconds=soft),
+        grace=timedelta(seconds=grace),
+        visibility_timeout=timedelta(seconds=timeout),
+    )
+
+
+def test_the_platforms_queues_are_split_as_its_matrix_says() -> None:
+    assert {"default", "paper", "terraform", "ingestion", "workflows"} == WORKER_QUEUES
+    assert {"backtest", "training", "ml", "agents", "factors", "rag"} == HEAVY_QUEUES
+    assert isinstance(HEAVY_QUEUES, frozenset)
+    assert len(QUEUES.queues) == 11
+
+
+def test_the_images_are_what_the_platform_says_of_them() -> None:
+    extras = ("otel", "cli", "iceberg", "entity-graph", "dagster-alphaswarm", "compute-dask", "compute-ray")
+    assert (WORKER.name, WORKER.target, WORKER.standalone_folder) == (
+        "alphaswarm-worker",
+        "worker",
+        "alphaswarm_worker",
+    )
+    assert (EXECUTOR.name, EXECUTOR.target) == ("alphaswarm-executor", "executor")
+    assert EXECUTOR.standalone_folder == "alphaswarm_executor"
+    assert WORKER.extras == extras, "the slim image would carry what it was split off from"
+    assert EXECUTOR.extras == (*extras, "ml", "ml-torch", "ml-forecast", "ml-anomaly", "portfolio")
+    assert (WORKER.directories, EXECUTOR.directories) == (("/app/data",), ("/app/data", "/app/models"))
+    assert (WORKER.build_packages, EXECUTOR.build_packages) == ((), ("gfortran", "linux-headers"))
+    assert (WORKER.catalogue_keys, EXECUTOR.catalogue_keys) == (("worker", "beat"), ("executor",))
+    assert (WORKER.legacy_compose_service, EXECUTOR.legacy_compose_service) == ("worker", "worker-gpu")
+    for image in IMAGES:
+        assert image.platforms == ("linux/amd64", "linux/arm64")
+        assert image.uid == 65532
+
+
+def test_paper_and_ingestion_are_never_scaled_to_zero_and_default_never_in_production() -> None:
+    always = {queue.name: queue.always_on for queue in QUEUES.queues if queue.always_on is not AlwaysOn.NOWHERE}
+    assert always == {
+        "paper": AlwaysOn.EVERYWHERE,
+        "ingestion": AlwaysOn.EVERYWHERE,
+        "default": AlwaysOn.PRODUCTION,
+    }
+
+
+def test_runs_that_must_not_be_interrupted_have_a_pod_each_and_are_never_scaled_in() -> None:
+    spared = {queue.name for queue in QUEUES.queues if queue.scale_down is ScaleDown.DISABLED}
+    assert spared == {"terraform", "training"}
+    assert {QUEUES.queue(name).concurrency for name in spared} == {1}
+    assert [queue.name for queue in QUEUES.queues if queue.survives_connection_loss] == ["terraform"]
+    assert {queue.name: queue.gpus for queue in QUEUES.queues if queue.gpus} == {"training": 1}
+
+
+def test_the_catalogue_needs_nothing_but_the_standard_library() -> None:
+    tree = ast.parse(Path(queues.__file__).read_text())
+    imported = {
+        (node.module or "").partition(".")[0] if isinstance(node, ast.ImportFrom) else alias.name.partition(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    assert imported, "the walk found no import at all"
+    assert imported <= sys.stdlib_module_names, "the images' build cannot read the catalogue any more"
+
+
+def test_rows_images_and_catalogue_cannot_be_changed_in_place() -> None:
+    for value, field in ((QUEUES, "queues"), (QUEUES.queues[0], "image"), (WORKER, "uid"), (WORKER.limits, "cpu")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, field, None)
+
+
+@given(st.lists(rows(), max_size=12))
+def test_any_catalogue_that_can_be_built_is_a_partition(given_rows: list[Queue]) -> None:
+    found = [queue.name for queue in given_rows]
+    twice = {name for name in found if found.count(name) > 1}
+    if twice:
+        with pytest.raises(CatalogueError) as refusal:
+            Catalogue(tuple(given_rows))
+        assert ", ".join(sorted(twice)) in str(refusal.value)
+        return
+    catalogue = Catalogue(tuple(given_rows))
+    worker, executor = ({queue.name for queue in catalogue.of(image)} for image in (WORKER, EXECUTOR))
+    assert not worker & executor, "a queue is drained by both images"
+    assert worker | executor == catalogue.names == set(found), "a queue is drained by nobody"
+    assert executor == catalogue.heavy_queues
+    for queue in catalogue.queues:
+        assert (queue.image is EXECUTOR) is (queue.name in executor)
+        assert catalogue.queue(queue.name) is queue
+    assert len({queue.deployment for queue in catalogue.queues}) == len(found), "two queues share a Deployment"
+
+
+@given(rows(), rows())
+def test_no_queues_deployment_bears_another_queues_or_an_images_name(one: Queue, other: Queue) -> None:
+    assume(one.name != other.name)
+    assert one.deployment != other.deployment
+    assert one.deployment not in {image.name for image in IMAGES}
+    assert len(one.deployment) + 17 <= 63, "the names of its pods would be cut"
+
+
+seconds = st.integers(1, 10**6)
+BROKEN = {
+    "DNS label": st.from_regex(r"[A-Z_.]{1,10}|-[a-z]+|[a-z]+-|", fullmatch=True).map(lambda name: {"name": name}),
+    "fit into the names of its pods": st.from_regex(r"[a-z]{29,60}", fullmatch=True).map(lambda name: {"name": name}),
+    "0 <= min <= max": st.tuples(st.integers(1, 50), st.integers(1, 50)).map(
+        lambda pair: {"replicas": (sum(pair), pair[0])}
+    )
+    | st.integers(-50, -1).map(lambda least: {"replicas": (least, 3)}),
+    "max replicas must be at least 1": st.just({"replicas": (0, 0)}),
+    "never scales to zero": st.just({"replicas": (0, 3), "always_on": AlwaysOn.EVERYWHERE}),
+    "concurrency must be at least 1": st.integers(-9, 0).map(lambda count: {"concurrency": count}),
+    "gpus must not be negative": st.integers(-9, -1).map(lambda count: {"gpus": count}),
+    "polling is needed": st.just({"polling": None}),
+    "cooldown is needed": st.just({"cooldown": None}),
+    "must exceed the task limit": st.integers(1, 100).map(lambda grace: {"grace": timedelta(seconds=grace)}),
+    "must exceed the soft shutdown": seconds.map(
+        lambda soft: {
+            "soft_shutdown": timedelta(seconds=soft),
+            "grace": timedelta(seconds=soft),
+            "visibility_timeout": timedelta(seconds=soft + 10**6),
+        }
+    ),
+    "must exceed the grace": st.integers(1, 110).map(
+        lambda timeout: {"visibility_timeout": timedelta(seconds=timeout)}
+    ),
+    "whole seconds": st.sampled_from(["task_limit", "grace", "visibility_timeout", "polling", "cooldown"]).flatmap(
+        lambda field: st.sampled_from([timedelta(0), timedelta(seconds=-1), timedelta(milliseconds=1500)]).map(
+            lambda duration: {field: duration}
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("law", BROKEN)
+@given(st.data())
+def test_a_row_that_breaks_a_law_is_refused_by_the_laws_name(law: str, data: st.DataObject) -> None:
+    changes: dict[str, Any] = data.draw(BROKEN[law])
+    with pytest.raises(CatalogueError) as refusal:
+        row(changes.pop("name", "rows"), **changes)
+    assert law in str(refusal.value)
+    assert str(refusal.value).startswith("queue ")
+
+
+def test_all_broken_laws_are_named_at_once() -> None:
+    with pytest.raises(CatalogueError) as refusal:
+        row("No", replicas=(5, 2), concurrency=0, grace=timedelta(seconds=1))
+    for law in ("DNS label", "0 <= min <= max", "concurrency", "must exceed the task limit"):
+        assert law in str(refusal.value)
