@@ -41,6 +41,11 @@ class Aws:
             known = ", ".join(sorted(KINDS))
             return new, [Failure("", f"the stand-in AWS plugin does not serve {resource.type}; it serves {known}")]
         failures = [Failure(key, f"{resource.name} needs {key}") for key in kind.required if new.get(key) in (None, "")]
+        failures += [
+            Failure(key, f"{resource.name}: the stand-in AWS plugin does not serve {key}")
+            for key in kind.unserved
+            if key in new
+        ]
         checked = {key: value for key, value in new.items() if value is not None}
         for key in kind.documents:
             checked |= {key: _document(checked[key])} if key in checked else {}

@@ -21,6 +21,7 @@ class Kind:
     forces_new: ClassVar[frozenset[str]] = frozenset()
     computed: ClassVar[tuple[str, ...]] = ()
     documents: ClassVar[tuple[str, ...]] = ()  # JSON texts: compared by meaning
+    unserved: ClassVar[tuple[str, ...]] = ()  # inputs of the released provider that are refused here
     tagged: ClassVar[bool] = False
     named: ClassVar[str] = ""  # the input that is given a name when it has none
     regional: ClassVar[bool] = True
@@ -187,6 +188,7 @@ class Role(Kind):
     forces_new = frozenset({"name", "namePrefix", "path"})
     computed = ("arn", "createDate", "uniqueId")
     documents = ("assumeRolePolicy",)
+    unserved = ("inlinePolicies", "managedPolicyArns")
     tagged = True
     named = "name"
     regional = False

@@ -194,6 +194,7 @@ def test_no_service_is_called_whose_endpoint_the_provider_does_not_name(serve: C
         (LIFECYCLE, {"repository": "r", "policy": "{"}, "policy"),
         (ROLE, {}, "assumeRolePolicy"),
         (ATTACHMENT, {"role": "r"}, "policyArn"),
+        (ROLE, {"assumeRolePolicy": TRUST, "managedPolicyArns": []}, "managedPolicyArns"),
         ("aws:s3/bucket:Bucket", {}, ""),
     ],
 )

@@ -10,7 +10,8 @@ from local.standins.kubernetes import INPUTS_ONLY, Kubernetes
 from local.standins.plugin import Plugin
 from local.standins.values import UNKNOWN, Json, Object, encode
 
-from .conftest import Client, Cluster, kubeconfig, refusal, urn
+from .api_server import Cluster
+from .conftest import Client, kubeconfig, refusal, urn
 
 CONFIG_MAP, DEPLOYMENT = "kubernetes:core/v1:ConfigMap", "kubernetes:apps/v1:Deployment"
 SCALER = "kubernetes:keda.sh/v1alpha1:ScaledObject"
@@ -158,7 +159,8 @@ def test_a_deployment_is_awaited_unless_told_otherwise(serve: Callable[[Plugin],
     request = provider_pb2.CreateRequest(urn=urn(DEPLOYMENT), properties=encode(deployment()), timeout=0.3)
     with pytest.raises(grpc.RpcError, match="0 of 1 replicas are ready") as failure:
         client.stub.Create(request)
-    details = [value for key, value in failure.value.trailing_metadata() if key == "grpc-status-details-bin"]
+    trailing: Json = failure.value.trailing_metadata()
+    details = [value for key, value in trailing if key == "grpc-status-details-bin"]
     assert b"n/d" in details[0], "the engine forgets an object that exists but is not ready"
 
 
