@@ -7,41 +7,19 @@ fields.
 """
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from manifests import Manifest
 from manifests.fleet import everything
-from manifests.metadata import COMPONENT, IMAGE, INSTANCE, QUEUE, common_labels
+from manifests.metadata import common_labels
 from settings import GivenImages, Settings
-from surfaces.json_patch import Change, Changes, changes
+from surfaces.json_patch import changes
 from surfaces.neutral import BARE_IMAGES, Layout, in_layout, neutral_settings
-from surfaces.yaml_text import Lines, block, items
+from surfaces.patches import Identity, Patch, identity, patches, selection
+from surfaces.yaml_text import Lines, block
 
-SELECTABLE = (COMPONENT, IMAGE, INSTANCE, QUEUE)
 KUSTOMIZE = "kustomize.config.k8s.io/v1beta1"
-
-Identity = tuple[str, str]  # kind and name: an overlay has one namespace, and no kind in two API groups
-
-
-@dataclass(frozen=True)
-class Patch:
-    """Changes that the same objects share, in the order in which they are applied."""
-
-    kind: str
-    names: tuple[str, ...]
-    changes: tuple[Change, ...]
-
-    def __str__(self) -> str:
-        tests = [None, *(change[0] for change in self.changes)]
-        return items(
-            operation
-            for change, last in zip(self.changes, tests, strict=False)
-            for operation in change
-            if operation["op"] != "test" or operation != last  # tested a line before
-        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +42,7 @@ class Overlay:
                 "labels": [{"pairs": stack_labels(self.settings), "includeTemplates": True}],
                 "resources": [*resources, *added_files(self.added)],
                 **({"components": list(components)} if components else {}),
-                **({"patches": patches} if (patches := self._patches()) else {}),
+                **({"patches": changed} if (changed := self._patches()) else {}),
                 **({"images": images} if (images := given_images(self.settings)) else {}),
             }
         )
@@ -99,11 +77,6 @@ def plain(manifests: Sequence[Manifest]) -> list[Manifest]:
     """Lists and dictionaries only, as a file would give them back."""
     copy: list[Manifest] = json.loads(json.dumps(manifests, default=dict))
     return copy
-
-
-def identity(manifest: Manifest) -> Identity:
-    """What tells an object from all others of an overlay."""
-    return manifest["kind"], manifest["metadata"]["name"]
 
 
 def stack_labels(settings: Settings) -> dict[str, str]:
@@ -158,17 +131,18 @@ def _original(name: Identity, neutral: Settings, settings: Settings) -> Identity
     return ("Namespace", neutral.namespace) if name == ("Namespace", settings.namespace) else name
 
 
-# --- patches ---
+# --- what a stack names otherwise ---
 
 
 def _renamed(before: Mapping[Identity, Manifest], after: Mapping[Identity, Manifest]) -> dict[Identity, Identity]:
     """Objects that differ in nothing but their name: a PriorityClass has the namespace in its own."""
-    found = {}
-    for old in before.keys() - after.keys():
-        for new in after.keys() - before.keys():
+    found: dict[Identity, Identity] = {}
+    for old in sorted(before.keys() - after.keys()):
+        for new in sorted(after.keys() - before.keys() - set(found.values())):
             if old[0] == new[0] and _nameless(before[old]) == _nameless(after[new]):
                 found[old] = new
-    return dict(sorted(found.items()))
+                break
+    return found
 
 
 def _nameless(manifest: Manifest) -> Manifest:
@@ -178,80 +152,3 @@ def _nameless(manifest: Manifest) -> Manifest:
 def _rename(patch: Patch) -> Manifest:
     paths = {operation["path"] for change in patch.changes for operation in change}
     return {"options": {"allowNameChange": True}} if "/metadata/name" in paths else {}
-
-
-def patches(found: Mapping[Identity, Changes]) -> tuple[Patch, ...]:
-    """As few patches as possible: objects that share a change share its patch."""
-    in_place = _shared({name: each.in_place for name, each in found.items()})
-    lengths = _in_order({name: each.lengths for name, each in found.items()})
-    return tuple(_joined(sorted(in_place, key=lambda patch: -len(patch.names)), lengths))
-
-
-def _shared(found: Mapping[Identity, tuple[Change, ...]]) -> list[Patch]:
-    """Changes that may be applied in any order, by who shares them."""
-    owners: dict[tuple[str, str], list[str]] = {}
-    for (kind, name), each in found.items():
-        for change in each:
-            owners.setdefault((kind, json.dumps(change)), []).append(name)
-    groups: dict[tuple[str, tuple[str, ...]], list[Change]] = {}
-    for (kind, text), names in owners.items():
-        groups.setdefault((kind, tuple(names)), []).append(tuple(json.loads(text)))
-    return [Patch(kind, names, tuple(each)) for (kind, names), each in groups.items()]
-
-
-def _in_order(found: Mapping[Identity, tuple[Change, ...]]) -> list[Patch]:
-    """Changes that have an order: each step takes what no object has only further down its own list."""
-    left = {name: [json.dumps(change) for change in each] for name, each in found.items() if each}
-    steps: list[Patch] = []
-    while left:
-        later = {(kind, text) for (kind, _), each in left.items() for text in each[1:]}
-        heads = Counter((kind, each[0]) for (kind, _), each in left.items())
-        step = max(heads, key=lambda head: (head not in later, heads[head]))
-        owners = [name for name, each in left.items() if (name[0], each[0]) == step]
-        steps.append(Patch(step[0], tuple(name for _, name in owners), (tuple(json.loads(step[1])),)))
-        left = {name: each[1:] if name in owners else each for name, each in left.items()}
-        left = {name: each for name, each in left.items() if each}
-    return steps
-
-
-def _joined(first: Sequence[Patch], then: Sequence[Patch]) -> list[Patch]:
-    """One patch instead of two with the same target, where no patch between them touches that target."""
-    result = list(first)
-    for patch in then:
-        meeting = [at for at, other in enumerate(result) if _meet(patch, other)]
-        if meeting and set(result[meeting[-1]].names) == set(patch.names):
-            result[meeting[-1]] = replace(patch, changes=result[meeting[-1]].changes + patch.changes)
-        else:
-            result.append(patch)
-    return result
-
-
-def _meet(one: Patch, other: Patch) -> bool:
-    return one.kind == other.kind and not set(one.names).isdisjoint(other.names)
-
-
-def selection(patch: Patch, objects: Sequence[Manifest]) -> Manifest:
-    """How Kustomize finds exactly a patch's objects: their kind, a label they alone have, or else their names."""
-    same_kind = [found for found in objects if found["kind"] == patch.kind]
-    if len(patch.names) == 1:
-        return {"kind": patch.kind, "name": patch.names[0]}
-    if _names(same_kind) == set(patch.names):
-        return {"kind": patch.kind}
-    for key in SELECTABLE:
-        values = {_label(found, key) for found in same_kind if found["metadata"]["name"] in patch.names}
-        chosen = [found for found in same_kind if _label(found, key) in values]
-        if len(values) <= 2 and None not in values and _names(chosen) == set(patch.names):
-            wanted = ", ".join(sorted(str(value) for value in values))
-            return {
-                "kind": patch.kind,
-                "labelSelector": f"{key} in ({wanted})" if len(values) > 1 else f"{key}={wanted}",
-            }
-    return {"kind": patch.kind, "name": "|".join(patch.names)}
-
-
-def _names(objects: Sequence[Manifest]) -> set[str]:
-    return {found["metadata"]["name"] for found in objects}
-
-
-def _label(manifest: Manifest, key: str) -> Any:  # noqa: ANN401 text or None
-    return manifest["metadata"]["labels"].get(key)
