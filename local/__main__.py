@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +42,16 @@ class Local:
         began = time.monotonic()
         self.progress.say("Bringing up the fleet on this machine. The first time builds the engine, the Kubernetes API")
         self.progress.say("server and KEDA from source (about 20 minutes on two cores); after that it takes seconds.")
-        engine = open_engine(self.paths, self.progress, builds_images=True)
-        ground = self._start()
+        builds = builds_images(committed(self.paths.checkout, STACK))
+        engine = open_engine(self.paths, self.progress, builds_images=builds)
+        ground = self._start(builds=builds)
         stack = LocalStack(engine, STACK)
         stack.create()
         stack.configure(ground.additions(), ground.services.redis.password)
         self.progress.say(f"  ... pulumi up on stack {STACK}")
         # What lived in the emulators' memory is gone when they were started anew: look before believing the state.
         options = ("--yes", "--refresh", "--skip-preview", "--suppress-outputs", *interactive())
-        status = stack.run("up", *options, env=ground.builder.env)
+        status = stack.run("up", *options, env=ground.env)
         if status != 0:
             return status
         self._say_what_stands(stack, ground, time.monotonic() - began)
@@ -62,16 +63,17 @@ class Local:
         Stack `local` is previewed against what `up` started, where that runs.
         """
         file = committed(self.paths.checkout, name)
-        engine = open_engine(self.paths, self.progress, builds_images=builds_images(file))
-        here = name == STACK and all(part.running for part in self._parts())
+        builds = builds_images(file)
+        engine = open_engine(self.paths, self.progress, builds_images=builds)
+        here = name == STACK and all(part.running for part in self._parts(builds=builds))
         stack = LocalStack(engine, name, offline=not here)
         stack.create()
         if source := promotes_from(file):
             LocalStack(engine, source).create()
         if here:
-            ground = self._start()
+            ground = self._start(builds=builds)
             stack.configure(ground.additions(), ground.services.redis.password)
-            return stack.run("preview", *interactive(), *arguments, env=ground.builder.env)
+            return stack.run("preview", *interactive(), *arguments, env=ground.env)
         password = started_services(self.paths, self.ports).redis.password if name == STACK else None
         stack.configure(offline(file), password)
         nowhere = {"KUBECONFIG": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
@@ -82,8 +84,9 @@ class Local:
         engine = known_engine(self.paths)
         stack = LocalStack(engine, STACK) if engine else None
         if stack is not None and stack.known().get(STACK, {}).get("resourceCount"):
-            ground = self._start()  # a stack can only be destroyed where it stands
-            status = stack.run("destroy", "--yes", "--skip-preview", *interactive(), env=ground.builder.env)
+            # A stack can only be destroyed where it stands.
+            ground = self._start(builds=builds_images(committed(self.paths.checkout, STACK)))
+            status = stack.run("destroy", "--yes", "--skip-preview", *interactive(), env=ground.env)
             if status != 0:
                 return status
         services = started_services(self.paths, self.ports)
@@ -107,25 +110,25 @@ class Local:
             print(f"\n  stack {STACK}: {count} resources, last update {last}")
         return 0
 
-    def _start(self) -> "Ground":
+    def _start(self, *, builds: bool) -> "Ground":
         services = services_to_start(self.paths, self.ports, self.progress)
         cluster = cluster_to_start(os.environ.get("LOCAL_CLUSTER"), self.paths, self.ports, self.progress)
-        builder = builder_to_start(self.paths, services.registry, self.progress)
+        builder = builder_to_start(self.paths, services.registry, self.progress) if builds else None
         services.start(self.progress)
         cluster.start(self.progress)
-        return Ground(services, cluster, builder.start(self.progress))
+        return Ground(services, cluster, builder.start(self.progress) if builder else None)
 
-    def _parts(self) -> tuple[PartStatus, ...]:
+    def _parts(self, *, builds: bool = True) -> tuple[PartStatus, ...]:
         services, cluster = started_services(self.paths, self.ports), started_cluster(self.paths, self.ports)
-        builder = started_builder(self.paths, services.registry)
-        return *services.status(), builder.status(), *cluster.status()
+        builder = (started_builder(self.paths, services.registry).status(),) if builds else ()
+        return *services.status(), *builder, *cluster.status()
 
     def _say_what_stands(self, stack: LocalStack, ground: "Ground", seconds: float) -> None:
         print(f"\n{summary.fleet(stack.outputs())}\n")
-        print(summary.parts(self._parts()))
+        print(summary.parts(self._parts(builds=ground.builder is not None)))
         if stack.engine.stands_in:
             print(f"\n  stand-ins, not Pulumi's releases: {', '.join(stack.engine.stands_in)}")
-        if ground.builder.stands_in:
+        if ground.builder and ground.builder.stands_in:
             print("  the images stand on Debian packages, since Wolfi could not be pulled")
         kubectl = f"{Path(sys.executable).parent / 'kubectl'} --kubeconfig {ground.cluster.kubeconfig}"
         print(
@@ -143,11 +146,16 @@ class Ground:
 
     services: Services
     cluster: Cluster
-    builder: Builder
+    builder: Builder | None  # None where the stack is given its images
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What the engine's own processes need to find the builder."""
+        return self.builder.env if self.builder else {}
 
     def additions(self) -> dict[str, object]:
         """What this machine adds to the stack's committed file."""
-        redis = self.services.redis
+        redis, builder = self.services.redis, self.builder
         return {
             "fleet:aws": {"endpoint": self.services.aws.endpoint},
             "fleet:cluster": {
@@ -157,12 +165,12 @@ class Ground:
             },
             "fleet:registry": {"address": self.services.registry.endpoint},
             "fleet:broker": {} if self.cluster.runs_pods else {"scalerAddress": f"{redis.host}:{redis.port}"},
-            "fleet:images": {
-                "builder": self.builder.name,
-                "platforms": list(self.builder.platforms),
-                "contexts": dict(self.builder.contexts),
-            },
+            **({"fleet:images": _built_by(builder)} if builder else {}),
         }
+
+
+def _built_by(builder: Builder) -> dict[str, object]:
+    return {"builder": builder.name, "platforms": list(builder.platforms), "contexts": dict(builder.contexts)}
 
 
 def main() -> int:
