@@ -38,7 +38,7 @@ def settings(**cluster: str) -> Settings:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The warnings."""
     lines: list[str] = []
-    monkeypatch.setattr(preflight.pulumi.log, "warn", lines.append)
+    monkeypatch.setattr("pulumi.log.warn", lines.append)
     return lines
 
 

@@ -106,7 +106,8 @@ def told(message: str) -> dict[str, str]:
     assert re.fullmatch(r"The stack's configuration has \d+ problems?; nothing was changed\.", head)
     assert lines
     assert all(re.match(r"  fleet:[\w.\[\]-]*: .", line) for line in lines), message
-    return dict(line.strip().split(": ", 1) for line in lines)  # type: ignore[arg-type, misc]
+    pairs = [line.strip().partition(": ") for line in lines]
+    return {key: text for key, _, text in pairs}
 
 
 # --- the stacks' own files ---

@@ -137,7 +137,7 @@ class Monitor:
         return f"urn:pulumi:{self.stack}::{self.project}::{path}::{name}"
 
     def _computed(self, kind: str, name: str, inputs: Mapping[str, Any]) -> dict[str, str]:
-        found = COMPUTED.get(kind, lambda *_: {})(self.cloud, name, inputs)
+        found = COMPUTED[kind](self.cloud, name, inputs) if kind in COMPUTED else {}
         if not self.preview:
             return found
         unbuilt = {"digest": "", "contextHash": digest("changed", name), "ref": _tag(inputs)}

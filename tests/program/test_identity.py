@@ -1,6 +1,7 @@
 """Who pods are on AWS, and which account and cluster a stack may touch at all."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ ROLE = "aws:iam/role:Role"
 ACCOUNTS = {"dev": "111122223333", "staging": "222233334444", "prod": "333344445555"}
 
 
-def trust(found: Program, image: str) -> dict[str, object]:
+def trust(found: Program, image: str) -> dict[str, Any]:
     """The only statement of a role's trust policy."""
     (statement,) = json.loads(found.one(ROLE, image).inputs["assumeRolePolicy"])["Statement"]
     assert isinstance(statement, dict)
@@ -22,7 +23,7 @@ def trust(found: Program, image: str) -> dict[str, object]:
 def test_only_the_pods_of_one_service_account_may_take_a_role(stack: str, image: str) -> None:
     name = f"alphaswarm-{image}"
     statement = trust(program(stack), name)
-    (issuer,) = {key.rpartition(":")[0] for key in statement["Condition"]["StringEquals"]}  # type: ignore[index]
+    (issuer,) = {key.rpartition(":")[0] for key in statement["Condition"]["StringEquals"]}
     assert issuer.startswith("oidc.eks.eu-central-1.amazonaws.com/id/")
     assert statement == {
         "Effect": "Allow",
