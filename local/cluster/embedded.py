@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local.cluster.control_plane import CONTEXT, ControlPlane, ControlPlaneTools
 from local.cluster.keda import Keda
+from local.errors import LocalError
 from local.paths import Paths, private_folder
 from local.ports import Ports
 from local.progress import Progress
@@ -40,7 +41,7 @@ class EmbeddedCluster:
             private_folder(plane.folder)
             plane.pki.ensure()
         with progress.step("Kubernetes API (etcd, kube-apiserver)", usual="4 s"):
-            plane.etcd.start()
+            self._start_store()
             plane.api_server.start()
             plane.write_kubeconfigs()
         with (
@@ -64,6 +65,15 @@ class EmbeddedCluster:
     def status(self) -> tuple[PartStatus, ...]:
         """One row a process."""
         return tuple(server.status() for server in self._servers)
+
+    def _start_store(self) -> None:
+        try:
+            self._plane.etcd.start()
+        except LocalError as problem:
+            raise LocalError(
+                f"{problem}\nIf it complains about its data (a power cut may damage it), "
+                "`make down` deletes them and `make up` begins anew."
+            ) from None
 
     @property
     def _plane(self) -> ControlPlane:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from local.ports import Ports, is_free
 from local.processes import Daemon
 
 ATTEMPTS = 3
+RELEASE_SECONDS = 5.0
 LOG_KEPT = 4 * 1024 * 1024  # bytes; a server that is started anew begins a new log beyond that
 
 _choosing = threading.Lock()  # servers start side by side, and the file of ports is read, changed and written
@@ -74,7 +76,7 @@ class Server:
 
     def stop(self, patience: float = 0.0) -> None:
         """End the server: KILL once it has had `patience` seconds since TERM."""
-        self.daemon.stop(patience)
+        self._end(patience)
         self._mark.unlink(missing_ok=True)
 
     def status(self) -> PartStatus:
@@ -94,12 +96,20 @@ class Server:
         command = self.command()
         mark = self._fingerprint(command)
         if self.daemon.alive() and self._marked() != mark:
-            self.daemon.stop(0.0)
+            self._end(0.0)
         if not self.daemon.alive():
             self._begin_log()
             self._mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._mark.write_text(mark)
         return command
+
+    def _end(self, patience: float) -> None:
+        """Stop, and wait for the last thread: a killed process counts as ended while others still hold its ports."""
+        pid = self.daemon.pid()
+        self.daemon.stop(patience)
+        deadline = time.monotonic() + RELEASE_SECONDS
+        while pid is not None and _threads(pid) > 1 and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _replace_taken_ports(self) -> None:
         with _choosing:
@@ -140,6 +150,13 @@ def resident(pid: int) -> int | None:
         return None
     kib = next((int(line.split()[1]) for line in lines if line.startswith("VmRSS:")), None)
     return None if kib is None else round(kib / 1024)
+
+
+def _threads(pid: int) -> int:
+    try:
+        return len([*Path(f"/proc/{pid}/task").iterdir()])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def _tail(log: Path, size: int = 8192) -> str:

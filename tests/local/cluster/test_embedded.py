@@ -9,8 +9,9 @@ import pytest
 import redis as client
 
 from local.cluster import EmbeddedCluster
+from local.errors import LocalError
 from local.paths import Paths
-from local.ports import Ports, is_free
+from local.ports import Ports
 from local.processes import start_time
 from local.progress import Progress
 from local.services.redis import Redis
@@ -78,10 +79,7 @@ def test_a_stranger_without_a_certificate_is_refused(embedded: EmbeddedCluster, 
 def test_everything_but_the_two_known_ports_listens_on_loopback(embedded: EmbeddedCluster) -> None:
     chosen = set(embedded.ports._read().values())
     known = {embedded.ports.get("keda-webhooks"), embedded.ports.get("keda-adapter-metrics")}
-    tables = [table.read_text().splitlines()[1:] for table in Path("/proc/net").glob("tcp*")]  # no tcp6 without IPv6
-    lines = [line.split() for table in tables for line in table]
-    listening = [line[1].rpartition(":") for line in lines if line[3] == "0A"]
-    open_to_all = {int(port, 16) for address, _, port in listening if set(address) == {"0"}}
+    open_to_all = {port for address, port in listening() if set(address) == {"0"}}
     assert open_to_all & chosen == known, "a port of the cluster is open to the network"
 
 
@@ -188,6 +186,14 @@ def scaling(space: str, broker: Redis) -> tuple[dict[str, Any], ...]:
     return secret, authentication, scaled_object("q", space, spec)
 
 
+def listening() -> list[tuple[str, int]]:
+    """Address (hexadecimal) and port of every TCP listener of the machine."""
+    tables = [table.read_text().splitlines()[1:] for table in Path("/proc/net").glob("tcp*")]  # no tcp6 without IPv6
+    lines = [line.split() for table in tables for line in table]
+    bound = [line[1].rpartition(":") for line in lines if line[3] == "0A"]
+    return [(address, int(port, 16)) for address, _, port in bound]
+
+
 def pids(cluster: EmbeddedCluster) -> dict[str, int]:
     return {part.name: part.pid for part in cluster.status() if part.pid is not None}
 
@@ -214,10 +220,21 @@ def test_what_stop_ends_is_gone_and_start_brings_its_objects_back(embedded: Embe
     before, used = pids(embedded), embedded.ports._read().values()
     embedded.stop(Progress())
     assert [name for name, pid in before.items() if start_time(pid) is not None] == []
-    assert [port for port in used if not is_free(port)] == [], "something still listens"
+    assert {port for _, port in listening()}.isdisjoint(used), "something still listens"
     embedded.start(Progress())
     assert set(pids(embedded)) == PARTS
     assert kubectl.get("namespace", "kept")["status"]["phase"] == "Active"
+
+
+def test_damaged_data_are_answered_with_the_way_to_begin_anew(embedded: EmbeddedCluster, tmp_path: Path) -> None:
+    paths = Paths(tmp_path)
+    broken = EmbeddedCluster(paths, Ports(paths.run / "ports.json"), embedded.tools)
+    wal = paths.state / "state" / "etcd" / "member" / "wal"
+    wal.mkdir(parents=True)
+    (wal / "0000000000000000-0000000000000000.wal").write_bytes(b"torn")
+    with pytest.raises(LocalError, match="`make down` deletes them"):
+        broken.start(Progress())
+    assert not any(part.running for part in broken.status())
 
 
 def test_a_cluster_whose_ports_were_taken_moves_and_works(embedded: EmbeddedCluster, kubectl: Kubectl) -> None:
