@@ -1,0 +1,52 @@
+"""Factors: built for a universe of symbols, tested against the following returns, and turned into weights."""
+
+from typing import Any
+
+import numpy as np
+from celery import shared_task
+
+from alphaswarm import market
+
+HORIZON = 21  # trading days: a month
+
+
+@shared_task
+def build(symbols: list[str], days: int) -> dict[str, dict[str, float]]:
+    """Momentum, reversal and volatility of each symbol."""
+    return {symbol: _factors(market.prices(symbol, days)) for symbol in symbols}
+
+
+@shared_task
+def test_alpha(symbols: list[str], days: int) -> dict[str, float]:
+    """The rank correlation of each factor with the return of the following month."""
+    whole = [market.prices(symbol, days) for symbol in symbols]
+    factors = [_factors(series[:-HORIZON]) for series in whole]
+    following = [float(series[-1] / series[-HORIZON - 1] - 1.0) for series in whole]
+    return {
+        name: float(np.corrcoef(_ranks([row[name] for row in factors]), _ranks(following))[0, 1]) for name in factors[0]
+    }
+
+
+@shared_task
+def optimise_portfolio(symbols: list[str], days: int) -> dict[str, Any]:
+    """Weights of least volatility, none above a half."""
+    import pandas as pd
+    from pypfopt import EfficientFrontier, risk_models
+
+    table = pd.DataFrame({symbol: market.prices(symbol, days) for symbol in symbols})
+    frontier = EfficientFrontier(None, risk_models.CovarianceShrinkage(table).ledoit_wolf(), weight_bounds=(0.0, 0.5))
+    frontier.min_volatility()
+    return {"weights": {name: float(weight) for name, weight in frontier.clean_weights().items()}}
+
+
+def _factors(series: market.Prices) -> dict[str, float]:
+    recent = series[-HORIZON:]
+    return {
+        "momentum": float(series[-HORIZON] / series[0] - 1.0),
+        "reversal": float(1.0 - recent[-1] / recent[0]),
+        "volatility": float(market.returns(recent).std()),
+    }
+
+
+def _ranks(values: list[float]) -> list[int]:
+    return [int(rank) for rank in np.argsort(np.argsort(values))]

@@ -1,0 +1,195 @@
+"""The Dockerfiles, parsed, against the catalogue: a queue that moves there fails here until they follow."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from queues import BASE_EXTRAS, IMAGES, QUEUES, Image
+from tests.images import dockerfiles
+from tests.images.dockerfiles import Dockerfile, Instruction
+
+FOLDER = Path(__file__).parents[2] / "images"
+ROOT = FOLDER / "Dockerfile"
+FILES = (ROOT, *(FOLDER / image.standalone_folder / "Dockerfile" for image in IMAGES))
+PACKAGE_STAGES = {"base", "toolchain", "compilers"}
+CASES = [
+    pytest.param(file, image, id=f"{file.parent.name}-{image.target}")
+    for image in IMAGES
+    for file in (ROOT, FOLDER / image.standalone_folder / "Dockerfile")
+]
+each = pytest.mark.parametrize(("file", "image"), CASES)
+
+
+def dependencies(parsed: Dockerfile, image: Image) -> list[Instruction]:
+    """The steps that install this image's dependencies, in whichever way."""
+    stages = [stage for name, stage in parsed.stages.items() if name.startswith(f"{image.target}-dependencies")]
+    return [run for stage in stages for run in stage.of("RUN") if "install-dependencies" in run.rest]
+
+
+def test_the_root_dockerfile_has_one_target_for_each_image() -> None:
+    final = {name for name, stage in dockerfiles.read(ROOT).stages.items() if stage.parent == "runnable"}
+    assert final == {image.target for image in IMAGES}
+
+
+@each
+def test_an_image_has_exactly_the_extras_of_the_catalogue(file: Path, image: Image) -> None:
+    steps = dependencies(dockerfiles.read(file), image)
+    assert steps, f"{file} installs nothing for {image.target}"
+    for step in steps:
+        extras = [word for word in step.rest.partition(" -- ")[2].split() if word != "${MORE_EXTRAS}"]
+        assert extras == list(image.extras), f"{file}: {image.target} would miss or carry packages"
+
+
+@each
+def test_an_image_says_which_queues_it_drains(file: Path, image: Image) -> None:
+    labels = dockerfiles.read(file).values(image.target, "LABEL")
+    assert labels["io.alphaswarm.queues"].split(",") == [queue.name for queue in QUEUES.of(image)]
+    assert labels["io.alphaswarm.concurrency"] == str(image.concurrency)
+    assert labels["org.opencontainers.image.title"] == image.name
+
+
+@each
+def test_an_image_says_where_it_comes_from(file: Path, image: Image) -> None:
+    labels = dockerfiles.read(file).values(image.target, "LABEL")
+    wanted = {
+        f"org.opencontainers.image.{name}" for name in ("source", "revision", "version", "base.name", "base.digest")
+    }
+    assert wanted <= labels.keys(), f"missing: {wanted - labels.keys()}"
+
+
+@each
+def test_an_image_tells_the_runtime_which_one_it_is(file: Path, image: Image) -> None:
+    assert dockerfiles.read(file).values(image.target, "ENV")["ALPHASWARM_IMAGE"] == image.target
+
+
+@each
+def test_the_directories_of_an_image_belong_to_its_user(file: Path, image: Image) -> None:
+    (made,) = dockerfiles.read(file).stages[f"{image.target}-code"].of("RUN")
+    assert made.rest.split() == ["own-directories", *image.directories]
+    owner = (FOLDER / "build" / "own-directories").read_text()
+    assert f"-o {image.uid} -g {image.uid}" in owner
+
+
+@each
+def test_an_image_never_runs_as_root(file: Path, image: Image) -> None:
+    parsed = dockerfiles.read(file)
+    assert parsed.setting(image.target, "USER").rest == f"{image.uid}:{image.uid}"
+    assert [stage.name for stage in parsed.line(image.target) if stage.of("USER")] == ["runnable"]
+
+
+@each
+def test_signals_reach_the_parent_process_alone(file: Path, image: Image) -> None:
+    entry = dockerfiles.read(file).setting(image.target, "ENTRYPOINT")
+    assert entry.words == ("tini", "--", "python", "-m", "alphaswarm_runtime"), "exec form, and never `tini -g`"
+
+
+@each
+def test_docker_asks_no_health_of_an_image_whose_pod_has_probes(file: Path, image: Image) -> None:
+    assert dockerfiles.read(file).setting(image.target, "HEALTHCHECK").rest == "NONE"
+
+
+@each
+def test_a_final_stage_only_copies(file: Path, image: Image) -> None:
+    parsed = dockerfiles.read(file)
+    for stage in parsed.line(image.target):
+        if stage.name != "base":
+            assert not stage.of("RUN"), f"{stage.name} would need emulation for the other architecture"
+            assert not stage.of("ADD")
+    for copy in parsed.stages[image.target].of("COPY"):
+        assert "--link" in copy.flags
+        source, target = copy.words
+        assert source == target
+        assert target.count("/") == 1, "a folder made on the way would carry the time of the build"
+
+
+@each
+def test_compilers_serve_the_executor_alone_and_only_while_building(file: Path, image: Image) -> None:
+    parsed = dockerfiles.read(file)
+    compiled = Dockerfile(parsed.arguments | {"EXECUTOR_DEPENDENCIES": "compiled"}, parsed.stages)
+    for package in ("gfortran", "linux-headers", "build-base"):
+        stages = {name for name, stage in parsed.stages.items() if any(package in run.words for run in stage.of("RUN"))}
+        in_line = {stage.name for stage in compiled.line(image.target)}
+        assert not stages & in_line, f"{package} would reach the final image"
+        wanted = package in image.build_packages or (package == "build-base" and bool(image.build_packages))
+        assert bool(stages & compiled.needed(image.target)) is wanted, package
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_packages_are_installed_only_where_a_builder_can_replace_the_stage(file: Path) -> None:
+    stages = dockerfiles.read(file).stages
+    assert {
+        name for name, stage in stages.items() if any("apk" in run.words for run in stage.of("RUN"))
+    } <= PACKAGE_STAGES
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_the_base_is_pinned_by_digest_and_the_same_everywhere(file: Path) -> None:
+    base = dockerfiles.read(file).arguments["BASE"]
+    assert re.fullmatch(r"cgr\.dev/chainguard/wolfi-base:latest@sha256:[0-9a-f]{64}", base)
+    assert base == dockerfiles.read(ROOT).arguments["BASE"]
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_no_frontend_is_downloaded_to_read_the_file(file: Path) -> None:
+    assert not re.search(r"^#\s*syntax", file.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.target)
+def test_a_standalone_file_builds_what_the_root_file_builds(image: Image) -> None:
+    root, alone = dockerfiles.read(ROOT), dockerfiles.read(FOLDER / image.standalone_folder / "Dockerfile")
+    for name, stage in alone.stages.items():
+        if name != "application":  # its source lies elsewhere
+            assert stage == root.stages[name], f"{name} differs: the two images would not be the same"
+    needed = root.needed(image.target)
+    assert needed <= alone.stages.keys()
+
+
+@pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.target)
+def test_a_standalone_folder_has_beside_it_all_that_it_copies(image: Image) -> None:
+    folder = FOLDER / image.standalone_folder
+    allowed = [line[1:] for line in (folder / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    assert allowed
+    missing = [name for name in allowed if not (folder / name).exists()]
+    assert not missing, f"a link leads nowhere: {missing}"
+
+
+def test_the_worker_carries_nothing_of_the_executors() -> None:
+    worker = next(image for image in IMAGES if image.target == "worker")
+    assert worker.extras == BASE_EXTRAS
+
+
+def test_the_reference_application_has_every_extra_of_the_catalogue() -> None:
+    project = tomllib.loads((FOLDER / "reference_app" / "pyproject.toml").read_text())["project"]
+    wanted = {extra for image in IMAGES for extra in image.extras}
+    assert wanted <= project["optional-dependencies"].keys()
+
+
+def test_every_locked_package_comes_as_a_wheel_for_both_architectures() -> None:
+    lock = tomllib.loads((FOLDER / "reference_app" / "uv.lock").read_text())
+    heavy = re.compile(r"nvidia-|triton$|alphaswarm$")  # CUDA comes for x86_64 alone
+    for package in lock["package"]:
+        if heavy.match(package["name"]):
+            continue
+        names = [wheel["url"].rpartition("/")[2] for wheel in package.get("wheels", ())]
+        for machine in ("x86_64", "aarch64"):
+            assert any(machine in name or name.endswith("-any.whl") for name in names), (
+                f"{package['name']} has no wheel for {machine}: its images need EXECUTOR_DEPENDENCIES=compiled"
+            )
+
+
+def test_the_lock_names_no_index_but_the_public_one() -> None:
+    text = (FOLDER / "reference_app" / "uv.lock").read_text()
+    assert set(re.findall(r"https?://([^/\"]+)", text)) == {"pypi.org", "files.pythonhosted.org"}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
+def test_hadolint_has_nothing_to_say(file: Path) -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run(
+        [hadolint, "--config", FOLDER.parent / ".hadolint.yaml", file], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
