@@ -63,23 +63,28 @@ def priority_classes(settings: Settings) -> list[Manifest]:
 
 def network_policies(settings: Settings) -> list[Manifest]:
     """Nothing comes in or goes out but what is named here."""
-    workers = {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["worker", "beat"]}]}
     policies = [
         _policy(settings, "default-deny", {}, ingress=[], egress=[]),
-        _policy(settings, "workers-egress", workers, egress=_egress(settings)),
+        _policy(settings, "workers-egress", _workers(), egress=_egress(settings)),
     ]
     if settings.metrics.enabled:
         source = {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.metrics.scrape_namespace}}
         }
         policies.append(
-            _policy(settings, "metrics-ingress", workers, ingress=[{"from": [source], "ports": [_tcp(METRICS_PORT)]}])
+            _policy(
+                settings, "metrics-ingress", _workers(), ingress=[{"from": [source], "ports": [_tcp(METRICS_PORT)]}]
+            )
         )
     if isinstance(settings.broker, InClusterBroker):
         keda = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": KEDA_NAMESPACE}}}
-        rule = {"from": [{"podSelector": workers}, keda], "ports": [_tcp(host_and_port(settings)[1])]}
+        rule = {"from": [{"podSelector": _workers()}, keda], "ports": [_tcp(host_and_port(settings)[1])]}
         policies.append(_policy(settings, "broker-ingress", {"matchLabels": {INSTANCE: REDIS}}, ingress=[rule]))
     return policies
+
+
+def _workers() -> Manifest:
+    return {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["worker", "beat"]}]}
 
 
 def _egress(settings: Settings) -> list[Manifest]:

@@ -30,7 +30,7 @@ NEVER_EVICT = {
 
 def worker_pod(settings: Settings, workload: Workload, images: ImageReferences, labels: Labels) -> Manifest:
     """The pod template of a Celery worker."""
-    annotations = NEVER_EVICT if workload.scale_down is ScaleDown.DISABLED else {}
+    annotations = dict(NEVER_EVICT) if workload.scale_down is ScaleDown.DISABLED else {}
     container = _container(
         settings,
         workload.image,
