@@ -1,0 +1,66 @@
+"""Several queues in one pod: every number suits the most demanding of them."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from manifests.workload import of_image, of_queue, per_queue
+from queues import EXECUTOR, IMAGES, QUEUES, WORKER, Priority, ScaleDown
+from settings import Settings, parse
+from tests.program.harness import configuration
+
+
+def settings(**changes: Any) -> Settings:  # noqa: ANN401 any configuration
+    """The stack `dev`, changed."""
+    return parse(configuration("dev", **{"scaling": {}, **changes}))
+
+
+def test_an_images_pod_takes_the_longest_times_and_the_highest_priority_of_its_queues() -> None:
+    worker, executor = (of_image(settings(), image) for image in (WORKER, EXECUTOR))
+    assert (worker.grace.total_seconds(), executor.grace.total_seconds()) == (7500, 7300)
+    assert (worker.visibility_timeout.total_seconds(), executor.visibility_timeout.total_seconds()) == (28800, 50400)
+    assert (worker.task_limit.total_seconds(), executor.task_limit.total_seconds()) == (25200, 43200)
+    assert (worker.priority, executor.priority) == (Priority.LATENCY, Priority.STANDARD)
+    assert worker.scale_down is executor.scale_down is ScaleDown.DISABLED
+    assert (worker.concurrency, executor.concurrency) == (4, 2)
+
+
+def test_a_queues_own_pod_keeps_the_rows_numbers() -> None:
+    for queue in QUEUES.queues:
+        workload = of_queue(queue)
+        assert workload.only_queue is queue
+        assert (workload.name, workload.image) == (queue.deployment, queue.image)
+        assert (workload.grace, workload.task_limit, workload.soft_shutdown) == (
+            queue.grace, queue.task_limit, queue.soft_shutdown,
+        )  # fmt: skip
+        assert (workload.min_replicas, workload.max_replicas, workload.concurrency) == (
+            *queue.replicas,
+            queue.concurrency,
+        )
+
+
+def test_each_layout_has_its_deployments_in_the_catalogues_order() -> None:
+    assert [workload.name for workload in per_queue(settings())] == [queue.deployment for queue in QUEUES.queues]
+    for image in IMAGES:
+        assert [queue.name for queue in of_image(settings(), image).queues] == [
+            queue.name for queue in QUEUES.of(image)
+        ]
+        assert of_image(settings(), image).only_queue is None
+
+
+@given(st.integers(1, 40))
+@hypothesis_settings(max_examples=20, deadline=None)
+def test_an_image_never_asks_for_more_gpus_than_there_are(count: int) -> None:
+    executor = of_image(settings(gpu={"count": count}), EXECUTOR)
+    assert executor.gpus == 1
+    assert 1 <= executor.max_replicas <= count, "pods would wait for a GPU that nobody has"
+    assert of_image(settings(gpu={"count": count}), WORKER).gpus == 0
+
+
+def test_without_soft_shutdowns_a_pod_waits_for_all_its_tasks() -> None:
+    times = {"taskLimit": 100, "gracePeriod": 200, "visibilityTimeout": 30000}
+    tuned = settings(scaling={"workflows": times})
+    assert of_queue(tuned.queues.queue("workflows")).soft_shutdown is None
+    assert of_image(tuned, WORKER).soft_shutdown is not None, "ingestion re-queues"
