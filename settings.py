@@ -8,20 +8,17 @@ Units: durations are whole seconds, replicas are pods, storage sizes are Kuberne
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails
+from pydantic import Field, TypeAdapter, ValidationError
 
+from problems import Problem, Reader, Section, listed, meant, shown
 from queues import IMAGES, QUEUES, AlwaysOn, Catalogue, CatalogueError, Image, Queue
 
 if TYPE_CHECKING:
@@ -38,7 +35,6 @@ LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 ACCOUNT: Final = r"^[0-9]{12}$"
 DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
 IN_CLUSTER_REDIS_PORT: Final = 6379
-PASSWORD_IN_URL: Final = re.compile(r"(?<=//)\S*@")
 REFERENCE_APPLICATION: Final = "images/reference_app"
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
@@ -50,12 +46,6 @@ Platform = Literal["linux/amd64", "linux/arm64"]
 
 class SettingsError(ValueError):
     """The stack's configuration cannot be used; the message lists every problem."""
-
-
-class Section(BaseModel):
-    """Common to all sections: frozen, camel case in the file, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
 
 
 class Aws(Section):
@@ -200,6 +190,10 @@ class QueueTuning(Section):
     )
     soft_shutdown: Seconds | None = Field(None, description="seconds after which a stopping pod re-queues its tasks")
 
+    refused: ClassVar[Mapping[str, str]] = {
+        "image": "no stack may move a queue to another image; that is a row of queues.py"
+    }
+
 
 class Metrics(Section):
     """Prometheus metrics of the workers, on port 9100."""
@@ -322,18 +316,6 @@ class Secrets:
     index_token: "pulumi.Output[str] | None" = None
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a key, in the words of the file."""
-
-    key: str
-    text: str
-
-    def __str__(self) -> str:
-        """The line a reader sees."""
-        return f"{self.key}: {self.text}"
-
-
 def tuned(queue: Queue, scaling: Mapping[str, QueueTuning], gpu: Gpu | None, environment: str) -> Queue:
     """`queue` as a stack tunes it. Raises CatalogueError when the result breaks a law of the catalogue."""
     tuning = scaling.get(queue.name) or QueueTuning.model_validate({})
@@ -372,14 +354,14 @@ def _scaling_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> 
         key = f"{PREFIX}:scaling.{name}"
         if name not in QUEUES.names:
             yield Problem(
-                key, f"there is no such queue{_meant(name, QUEUES.names)}; the catalogue has {_all(QUEUES.names)}"
+                key, f"there is no such queue{meant(name, QUEUES.names)}; the catalogue has {listed(QUEUES.names)}"
             )
             continue
         queue = QUEUES.queue(name)
         try:
             result = tuned(queue, {name: tuning}, gpu, environment)
         except CatalogueError as error:
-            yield Problem(key, f"given {_shown(tuning.model_dump(by_alias=True, exclude_none=True))}; {error}")
+            yield Problem(key, f"given {shown(tuning.model_dump(by_alias=True, exclude_none=True))}; {error}")
             continue
         if queue.always_on is AlwaysOn.PRODUCTION and environment == "prod" and result.min_replicas < 1:
             yield Problem(f"{key}.minReplicas", "given 0; in prod this queue is always on: at least 1")
@@ -451,6 +433,8 @@ def _broker_problems(sections: Mapping[str, Any], secrets: frozenset[str]) -> It
             )
 
 
+NOT_PLAIN: Final = "is a secret and stands here as plain text; set it with --secret, and treat the old value as known"
+READER: Final = Reader(Settings, PREFIX, SECRET_KEYS)
 RULES = (_scaling_problems, _quota_problems, _aws_problems, _image_problems, _broker_problems)
 
 
@@ -462,11 +446,11 @@ def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> Sett
 
     Raises SettingsError naming every problem.
     """
-    problems = [Problem(f"{PREFIX}:{key}", _not_plain()) for key in sorted(SECRET_KEYS & raw.keys())]
+    problems = [Problem(f"{PREFIX}:{key}", NOT_PLAIN) for key in sorted(SECRET_KEYS & raw.keys())]
     plain = {key: value for key, value in raw.items() if key not in SECRET_KEYS}
     for key in sorted(secrets - SECRET_KEYS):
         problems.append(
-            Problem(f"{PREFIX}:{key}", f"is stored as a secret; only these are: {_all(SECRET_KEYS, PREFIX)}")
+            Problem(f"{PREFIX}:{key}", f"is stored as a secret; only these are: {listed(SECRET_KEYS, PREFIX)}")
         )
         plain.pop(key, None)
     settings, sections = None, {}
@@ -474,7 +458,7 @@ def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> Sett
         settings = Settings.model_validate(plain)
         sections = dict(settings)
     except ValidationError as error:
-        problems += [_problem(detail, plain) for detail in error.errors() if not _shadow(detail)]
+        problems += READER.problems(error, plain)
         sections = _readable(plain, {str(detail["loc"][0]) for detail in error.errors()})
     known = {problem.key for problem in problems}
     problems += [found for rule in RULES for found in rule(sections, secrets) if found.key not in known]
@@ -555,143 +539,3 @@ def _valid(annotation: Any, given: Any) -> Any:  # noqa: ANN401 any annotation, 
         return TypeAdapter(annotation).validate_python(given)
     except ValidationError:
         return None
-
-
-IN_WORDS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "a mapping"),
-    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
-    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    "string_type": "text, in quotes",
-    "string_pattern_mismatch": "text that matches {pattern}",
-    "string_too_short": "text that is not empty",
-    "too_short": "a list that is not empty",
-    "greater_than_equal": "at least {ge}",
-    "less_than_equal": "at most {le}",
-    "literal_error": "{expected}",
-}
-"""What a rule asks for, by the name that pydantic gives its breach."""
-
-
-def _problem(detail: ErrorDetails, raw: Mapping[str, Any]) -> Problem:
-    key, given, model = _locate(detail["loc"], raw)
-    if detail["type"] == "extra_forbidden":
-        name = str(detail["loc"][-1])
-        text = f"unknown key{_meant(name, model)}; allowed here: {_all(model)}"
-        if model == _keys(QueueTuning) and name == "image":
-            text = "no stack may move a queue to another image; that is a row of queues.py"
-        return Problem(key, text)
-    if detail["type"] == "missing":
-        return Problem(key, f"missing; {_description(detail['loc'])}")
-    if detail["type"].startswith("union_tag"):
-        discriminator = str(detail["ctx"]["discriminator"]).strip("'")
-        value = given.get(discriminator) if isinstance(given, Mapping) else given
-        what = "missing" if value is None else f"given {_shown(value)}"
-        tags = (tag for tag, member in TAGS.items() if discriminator in member.model_fields)
-        return Problem(f"{key}.{discriminator}", f"{what}; allowed: {', '.join(tags)}")
-    words = IN_WORDS.get(detail["type"])
-    rule = words.format_map(detail.get("ctx", {})) if words else detail["msg"].removeprefix("Input should be ")
-    description = _description(detail["loc"])
-    return Problem(key, f"given {_shown(given)}; allowed: {rule}" + (f" ({description})" if description else ""))
-
-
-def _shadow(detail: ErrorDetails) -> bool:
-    """Whether it follows from another: a list counts as empty as soon as none of its items can be read."""
-    return detail["type"] == "too_short" and bool(detail["input"])
-
-
-def _locate(loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> tuple[str, Any, frozenset[str]]:
-    """The key as the file writes it, what stands there, and the keys allowed beside it.
-
-    Pydantic's location holds the chosen member of a union as well, which stands nowhere in the file.
-    """
-    key, here = f"{PREFIX}:", raw
-    steps = _file_steps(loc)
-    for place, step in enumerate(steps):
-        if isinstance(step, int):
-            key += f"[{step}]"
-        else:
-            key += step if place == 0 else f".{step}"
-        here = _step(here, step)
-    beside = _keys(_model_at(loc[:-1]))
-    return key, here, beside if len(loc) > 1 else beside | SECRET_KEYS
-
-
-def _step(value: Any, step: int | str) -> Any:  # noqa: ANN401 any input
-    if isinstance(value, Mapping):
-        return value.get(step)
-    if isinstance(value, list | tuple) and isinstance(step, int) and step < len(value):
-        return value[step]
-    return None
-
-
-TAGS: Final[Mapping[str, type[Section]]] = {
-    "build": BuildImages,
-    "promote": PromoteImages,
-    "digests": GivenImages,
-    "in-cluster": InClusterBroker,
-    "external": ExternalBroker,
-}
-
-
-def _file_steps(loc: tuple[int | str, ...]) -> list[int | str]:
-    return [step for place, step in enumerate(loc) if not (place == 1 and step in TAGS)]
-
-
-def _model_at(loc: tuple[int | str, ...]) -> type[Section]:
-    """The section that pydantic's location lies in."""
-    model: type[Section] = Settings
-    for place, step in enumerate(loc):
-        if place == 1 and step in TAGS:
-            model = TAGS[str(step)]
-        elif place == 1 and loc[0] == "scaling":
-            model = QueueTuning
-        else:
-            model = _section_of(model, step) or model
-    return model
-
-
-def _section_of(model: type[Section], alias: int | str) -> type[Section] | None:
-    for field in model.model_fields.values():
-        if field.alias == alias:
-            return next(
-                (part for part in _parts(field.annotation) if isinstance(part, type) and issubclass(part, Section)),
-                None,
-            )
-    return None
-
-
-def _parts(annotation: Any) -> Iterator[Any]:  # noqa: ANN401 any annotation
-    yield annotation
-    for part in getattr(annotation, "__args__", ()):
-        yield from _parts(part)
-
-
-def _keys(model: type[Section]) -> frozenset[str]:
-    return frozenset(field.alias or name for name, field in model.model_fields.items())
-
-
-def _description(loc: tuple[int | str, ...]) -> str:
-    names = [step for step in loc if isinstance(step, str)]
-    model = _model_at(loc[: loc.index(names[-1])]) if names else Settings
-    found = (field.description for name, field in model.model_fields.items() if field.alias == names[-1])
-    return next(found, None) or ""
-
-
-def _not_plain() -> str:
-    return "is a secret and stands here as plain text; set it with --secret, and treat the old value as known"
-
-
-def _meant(name: str, known: frozenset[str]) -> str:
-    close = get_close_matches(name, sorted(known), n=1)
-    return f", did you mean {close[0]}?" if close else ""
-
-
-def _all(names: frozenset[str], prefix: str = "") -> str:
-    return ", ".join(f"{prefix}:{name}" if prefix else name for name in sorted(names))
-
-
-def _shown(value: Any) -> str:  # noqa: ANN401 any input
-    text = PASSWORD_IN_URL.sub("***@", repr(value))
-    return text if len(text) <= 80 else text[:77] + "..."

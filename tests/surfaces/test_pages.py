@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from problems import Section
 from queues import HEAVY_QUEUES, QUEUES
-from settings import Section, Settings
+from settings import Settings
 from surfaces.queue_matrix import queue_matrix
 from surfaces.reference import reference
 
