@@ -5,6 +5,7 @@ command line is wrong, 130 interrupted; a failing `pulumi` hands on its own.
 """
 
 import argparse
+import errno
 import os
 import shutil
 import sys
@@ -48,6 +49,10 @@ class Local:
         stack = LocalStack(engine, STACK)
         stack.create()
         stack.configure(ground.additions(), ground.services.redis.password)
+        if any(kind.startswith("aws:") for kind in stack.cut_short()):
+            # Unlike the cluster's objects these do not say who made them, and a second one is refused.
+            self.progress.say("  ... a killed run was making AWS resources: emptying the emulated account")
+            ground.services.aws.reset()
         self.progress.say(f"  ... pulumi up on stack {STACK}")
         # What lived in the emulators' memory is gone when they were started anew: look before believing the state.
         options = ("--yes", "--refresh", "--skip-preview", "--suppress-outputs", *interactive())
@@ -190,6 +195,11 @@ def main() -> int:
             return commands[arguments.command]()
     except LocalError as error:
         print(f"\n{error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print("\nThe disk is full. Free some space, then run the same command again.", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nInterrupted. The same command goes on from here.", file=sys.stderr)

@@ -1,20 +1,28 @@
 """Free loopback ports, remembered by name so that a second `up` finds the servers of the first.
 
-A port is free when it can be bound now. Another program may take it before our server does; that server then
+Ports come from below the range that outgoing connections take theirs from (32768 and up on Linux). A port is free when
+it can be bound now. Another program may take it before our server does; that server then
 fails to start, says so in its log, and the next `up` chooses again.
 """
 
 import json
+import random
 import socket
 from pathlib import Path
 
+from local.errors import LocalError
+
+RANGE = range(20_000, 32_000)
+
 
 def free_port() -> int:
-    """A TCP port that nothing on loopback listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nothing on loopback listens on at this moment. Raises LocalError when there is none."""
+    for port in random.sample(RANGE, len(RANGE)):
+        if is_free(port):
+            return port
+    raise LocalError(
+        f"Every loopback port from {RANGE.start} to {RANGE.stop} is taken. End some servers, then try again."
+    )
 
 
 def is_free(port: int) -> bool:

@@ -89,19 +89,33 @@ class Daemon:
     def _spawn(self, command: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path | None) -> None:
         private_folder(self.run)
         private_folder(self.logs)
+        process = self._process(command, env, cwd)
+        try:
+            self._remember(process.pid, str(command[0]))
+        except BaseException:  # interrupted: nobody would ever find it again
+            process.kill()
+            raise
+
+    def _process(
+        self, command: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path | None
+    ) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, **(env or {})},
-                cwd=cwd,
-                start_new_session=True,
-            )
-        record = json.dumps({"pid": process.pid, "started": start_time(process.pid), "command": str(command[0])})
+            try:
+                return subprocess.Popen(
+                    [str(part) for part in command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, **(env or {})},
+                    cwd=cwd,
+                    start_new_session=True,
+                )
+            except FileNotFoundError as missing:
+                raise LocalError(f"{self.name} cannot be started: there is no {missing.filename}.") from None
+
+    def _remember(self, pid: int, command: str) -> None:
         partial = self.pid_file.with_suffix(".partial")
-        partial.write_text(record)
+        partial.write_text(json.dumps({"pid": pid, "started": start_time(pid), "command": command}))
         partial.replace(self.pid_file)
 
     def _tail(self) -> str:
