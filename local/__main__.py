@@ -49,10 +49,7 @@ class Local:
         stack = LocalStack(engine, STACK)
         stack.create()
         stack.configure(ground.additions(), ground.services.redis.password)
-        if any(kind.startswith("aws:") for kind in stack.cut_short()):
-            # Unlike the cluster's objects these do not say who made them, and a second one is refused.
-            self.progress.say("  ... a killed run was making AWS resources: emptying the emulated account")
-            ground.services.aws.reset()
+        self._take_up_what_was_cut_short(stack, ground)
         self.progress.say(f"  ... pulumi up on stack {STACK}")
         # What lived in the emulators' memory is gone when they were started anew: look before believing the state.
         options = ("--yes", "--refresh", "--skip-preview", "--suppress-outputs", *interactive())
@@ -127,6 +124,15 @@ class Local:
         services, cluster = started_services(self.paths, self.ports), started_cluster(self.paths, self.ports)
         builder = (started_builder(self.paths, services.registry).status(),) if builds else ()
         return *services.status(), *builder, *cluster.status()
+
+    def _take_up_what_was_cut_short(self, stack: LocalStack, ground: "Ground") -> None:
+        """After a killed run: objects of the cluster say who made them and are taken up again, AWS' do not."""
+        kinds = stack.cut_short()
+        if any(kind.startswith("aws:") for kind in kinds):
+            self.progress.say("  ... a killed run was making AWS resources: emptying the emulated account")
+            ground.services.aws.reset()
+        if kinds:
+            stack.forget_cut_short()
 
     def _say_what_stands(self, stack: LocalStack, ground: "Ground", seconds: float) -> None:
         print(f"\n{summary.fleet(stack.outputs())}\n")

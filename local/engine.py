@@ -36,11 +36,24 @@ class Engine:
     path: str
     stands_in: tuple[str, ...]  # the plugins that are not Pulumi's own
 
-    def run(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None, given: str | None = None) -> int:
-        """Run the CLI with its own output shown; its exit status."""
-        return subprocess.run(
-            [self.pulumi, *arguments], cwd=cwd, env=self.environment(env), input=given, text=True, check=False
-        ).returncode
+    def run(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> int:
+        """Run the CLI with its own output shown; its exit status.
+
+        An interrupt reaches the CLI as well, which then lets what it has begun come to an end, writes down where it
+        is, and lets go of the stack: it is waited for, and a second interrupt makes it hurry.
+        """
+        interrupted = False
+        process = subprocess.Popen([self.pulumi, *arguments], cwd=cwd, env=self.environment(env))
+        while True:
+            try:
+                status = process.wait()
+            except KeyboardInterrupt:
+                interrupted = True
+            else:
+                break
+        if interrupted:
+            raise KeyboardInterrupt
+        return status
 
     def ask(self, *arguments: str, cwd: Path, given: str | None = None) -> str:
         """Run the CLI and return what it prints. Raises LocalError with its words when it fails."""

@@ -98,6 +98,19 @@ class LocalStack:
         )
         return found
 
+    def cut_short(self) -> frozenset[str]:
+        """The types of what a killed run was making: it may stand where it was made, and the state does not say."""
+        pending = json.loads(self._exported())["deployment"].get("pending_operations") or ()
+        return frozenset(one["resource"]["type"] for one in pending if one["type"] == "creating")
+
+    def forget_cut_short(self) -> None:
+        """Take what was cut short out of the state, which the engine itself would only warn of, every time anew."""
+        self.engine.release_dead_lock(self.name, self.folder)
+        self.engine.ask("stack", "import", "--stack", self.name, cwd=self.folder, given=self._exported())
+
+    def _exported(self) -> str:
+        return self.engine.ask("stack", "export", "--stack", self.name, cwd=self.folder)
+
     def remove(self) -> None:
         """Forget the stack, which must hold no resources."""
         self.engine.ask("stack", "rm", self.name, "--yes", "--preserve-config", cwd=self.folder)

@@ -12,10 +12,8 @@ what such a machine cannot do. A missing plugin is reported when the program fir
 # The protocol gives the methods of its services their names and arguments; its own documents describe them.
 
 import importlib.metadata
-import os
 import platform
 import queue
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,7 +21,6 @@ from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from types import FrameType
 from typing import NoReturn
 
 import grpc
@@ -32,6 +29,7 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from local.standins import program
+from local.standins.lifetime import end_with_the_engine
 
 LIMIT = 400 << 20
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -162,7 +160,7 @@ def _streamed(command: list[str], context: grpc.ServicerContext) -> Iterator[lan
 
 def main() -> None:
     """Serve until the engine ends this process. The last argument without a dash is the engine's address."""
-    _end_quietly()
+    end_with_the_engine()
     addresses = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     host = LanguageHost(addresses[-1] if addresses else "")
     options = [("grpc.max_receive_message_length", LIMIT), ("grpc.max_send_message_length", LIMIT)]
@@ -172,14 +170,6 @@ def main() -> None:
     server.start()
     print(port, flush=True)
     host.work()
-
-
-def _end_quietly() -> None:
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
-        os._exit(0)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,13 @@ each plugin to start, on every preview.
 # The protocol gives the methods of its services their names and arguments; its own documents describe them.
 
 import os
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Sequence
 from concurrent import futures
 from dataclasses import dataclass, field, replace
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import NoReturn, Protocol, Self
 
 import grpc
@@ -27,6 +26,7 @@ from google.protobuf.struct_pb2 import Struct
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
 
 from local.standins.changes import Change, Kind, Verdict
+from local.standins.lifetime import end_with_the_engine
 from local.standins.values import Object, Secrets, decode, encode
 
 MESSAGE_LIMIT = 400 << 20
@@ -333,7 +333,7 @@ def _kind(change: Change, forced: bool) -> provider_pb2.PropertyDiff.Kind.ValueT
 
 def serve(plugin: Plugin, argv: Sequence[str]) -> None:
     """Serve `plugin` until the engine ends this process. The last argument without a dash is the engine's address."""
-    _end_quietly()
+    end_with_the_engine()
     addresses = [arg for arg in argv if not arg.startswith("-")]
     server = grpc.server(futures.ThreadPoolExecutor(THREADS), options=OPTIONS)
     engine = Engine(addresses[-1] if addresses else "")
@@ -342,11 +342,3 @@ def serve(plugin: Plugin, argv: Sequence[str]) -> None:
     server.start()
     print(port, flush=True)
     server.wait_for_termination()
-
-
-def _end_quietly() -> None:
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
-        os._exit(0)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
