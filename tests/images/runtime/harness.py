@@ -10,11 +10,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "images" / "runtime" / "src"
 APPLICATIONS = Path(__file__).parent / "applications"
+
+T = TypeVar("T")
+Redis: TypeAlias = Any  # redis.Redis
+App: TypeAlias = Any  # celery.Celery
+Result: TypeAlias = Any  # celery.result.AsyncResult
 
 BASE = {
     "CELERY_APP": "sample",
@@ -34,7 +39,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(true: Callable[[], Any], what: str, within: float = 30.0) -> Any:
+def until(true: Callable[[], T], what: str, within: float = 30.0) -> T:
     """Wait for something to become true, and return it."""
     deadline = time.monotonic() + within
     while not (value := true()):
@@ -59,7 +64,7 @@ class Server:
     def journal_url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/5"
 
-    def client(self, url: str | None = None) -> Any:
+    def client(self, url: str | None = None) -> Redis:
         import redis
 
         return redis.Redis.from_url(url or self.url, decode_responses=True, socket_timeout=5)
@@ -165,7 +170,9 @@ class Fleet:
 
     def environ(self, **more: str) -> dict[str, str]:
         number = len(self.started)
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("CELERY_", "ALPHASWARM_", "OTEL_"))}
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith(("CELERY_", "ALPHASWARM_", "OTEL_"))
+        }
         return {
             **kept,
             **BASE,
@@ -189,8 +196,8 @@ class Fleet:
         self.started.append(process)
         return process
 
-    def worker(self, queue: str = "default", concurrency: int = 1, **more: str) -> Process:
-        return self.start("worker", "--queues", queue, "--concurrency", str(concurrency), **more).wait_ready()
+    def worker(self, queue: str = "default", concurrency: str = "1", **more: str) -> Process:
+        return self.start("worker", "--queues", queue, "--concurrency", concurrency, **more).wait_ready()
 
     def run(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -198,10 +205,10 @@ class Fleet:
             env=self.environ(**more), capture_output=True, text=True, check=False, timeout=60, cwd=self.folder,
         )  # fmt: skip
 
-    def send(self, task: str, *args: Any, queue: str = "default", **options: Any) -> Any:
+    def send(self, task: str, *args: object, queue: str = "default", **options: object) -> Result:
         return self.app().send_task(f"sample.{task}", args=args, queue=queue, **options)
 
-    def app(self) -> Any:
+    def app(self) -> App:
         from celery import Celery
 
         app = Celery("sender", broker=self.server.url, backend=f"redis://127.0.0.1:{self.server.port}/1")

@@ -3,24 +3,22 @@
 import json
 
 import pytest
+from alphaswarm_runtime import catalogue, environment
+from alphaswarm_runtime import profile as profiles
+from alphaswarm_runtime.exits import CONFIGURATION, ConfigurationError
 
 from tests.images.runtime.harness import SOURCE
 
 LAWS = {"ALPHASWARM_HARD_LIMIT": "4", "ALPHASWARM_GRACE": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
 
 
-def profile(**environ: str):
-    from alphaswarm_runtime import catalogue, environment
-    from alphaswarm_runtime import profile as profiles
-
+def profile(**environ: str) -> profiles.Profile:
     told = environment.read({"CELERY_APP": "sample", "ALPHASWARM_IMAGE": "worker", **environ})
     return profiles.of(told, catalogue.shipped())
 
 
 def refusal(**environ: str) -> str:
-    from alphaswarm_runtime.exits import CONFIGURATION, ConfigurationFailure
-
-    with pytest.raises(ConfigurationFailure) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         profile(**environ)
     assert caught.value.status == CONFIGURATION
     assert "\n" not in str(caught.value)
@@ -33,8 +31,6 @@ def test_the_shipped_catalogue_is_plain_json_with_sorted_keys() -> None:
 
 
 def test_no_queue_belongs_to_two_images_and_none_to_nobody() -> None:
-    from alphaswarm_runtime import catalogue
-
     shipped = catalogue.shipped()
     drained = [queue for image in shipped.images.values() for queue in image.queues]
     assert sorted(drained) == sorted(shipped.queues)
@@ -64,8 +60,6 @@ def test_one_queue_has_keys_of_its_own_and_several_have_the_images() -> None:
 
 
 def test_several_queues_live_by_their_longest_times() -> None:
-    from alphaswarm_runtime import catalogue
-
     rows = catalogue.shipped().queues
     both = profile(ALPHASWARM_QUEUES="default,terraform")
     assert both.visibility_timeout == max(rows[name].visibility_timeout for name in both.queues)
@@ -105,8 +99,5 @@ def test_other_settings_are_refused_by_their_variables_name(key: str, value: str
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"images": {}}', '{"images": {}, "queues": {"a": {"new": 1}}}'])
 def test_a_catalogue_of_another_form_is_refused(text: str) -> None:
-    from alphaswarm_runtime import catalogue
-    from alphaswarm_runtime.exits import ConfigurationFailure
-
-    with pytest.raises(ConfigurationFailure, match=r"catalogue\.json"):
+    with pytest.raises(ConfigurationError, match=r"catalogue\.json"):
         catalogue.parse(text)

@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from alphaswarm_runtime import traces
 
 from tests.images.runtime.harness import APPLICATIONS, BASE
 
@@ -87,10 +89,11 @@ def test_an_application_whose_lists_have_other_names_is_refused(tmp_path: Path) 
     assert "global_keyprefix" in said(done)
 
 
-def settings(folder: Path, **more: str) -> dict:
+def settings(folder: Path, **more: str) -> dict[str, Any]:
     done = run(folder, "show", **more)
     assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
 
 
 def test_show_tells_what_the_fleet_decides_and_keeps_the_rest(tmp_path: Path) -> None:
@@ -102,7 +105,9 @@ def test_show_tells_what_the_fleet_decides_and_keeps_the_rest(tmp_path: Path) ->
 
 
 def test_a_lower_limit_of_the_application_wins(tmp_path: Path) -> None:
-    (tmp_path / "quick.py").write_text("from celery import Celery\napp = Celery('quick')\napp.conf.task_time_limit = 17\n")
+    (tmp_path / "quick.py").write_text(
+        "from celery import Celery\napp = Celery('quick')\napp.conf.task_time_limit = 17\n"
+    )
     assert settings(tmp_path, CELERY_APP="quick", ALPHASWARM_QUEUES="default")["settings"]["task_time_limit"] == 17
 
 
@@ -116,8 +121,6 @@ def test_a_task_that_disagrees_with_its_application_is_named(tmp_path: Path) -> 
 
 
 def test_without_the_extra_traces_are_silently_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    from alphaswarm_runtime import traces
-
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     assert traces.start() is False
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")

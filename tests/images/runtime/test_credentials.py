@@ -4,70 +4,74 @@ import json
 from pathlib import Path
 
 import pytest
+from alphaswarm_runtime import broker, credentials
+from alphaswarm_runtime.broker import masked
+from alphaswarm_runtime.credentials import CredentialResolver, Secret
+from alphaswarm_runtime.exits import ConfigurationError
+
+
+class Make:
+    """Makes resolvers that can ask all three places; `asked` are the names asked of Secrets Manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder: Path = folder
+        self.asked: list[str] = []
+
+    def __call__(self, environ: dict[str, str], *, with_file: bool = True) -> CredentialResolver:
+        return CredentialResolver(environ, self.folder if with_file else None, self._fetch)
+
+    def _fetch(self, name: str) -> str | None:
+        self.asked.append(name)
+        return "from aws" if name == "alphaswarm/redis/broker" else None
 
 
 @pytest.fixture
-def resolver(tmp_path: Path):
-    from alphaswarm_runtime.credentials import CredentialResolver
-
+def resolver(tmp_path: Path) -> Make:
     (tmp_path / "redis-broker.json").write_text(json.dumps({"value": "from file"}))
-    asked: list[str] = []
-
-    def fetch(name: str) -> str | None:
-        asked.append(name)
-        return "from aws" if name == "alphaswarm/redis/broker" else None
-
-    def make(environ: dict[str, str], folder: Path | None = tmp_path) -> CredentialResolver:
-        return CredentialResolver(environ, folder, fetch)
-
-    make.asked = asked
-    return make
+    return Make(tmp_path)
 
 
-def test_the_environment_comes_first_then_the_file_then_secrets_manager(resolver) -> None:
-    assert resolver({"REDIS_BROKER": "from environment"}).resolve("redis", "broker").reveal() == "from environment"
-    assert resolver({}).resolve("redis", "broker").reveal() == "from file"
+def found(resolver: CredentialResolver, service: str, purpose: str) -> str | None:
+    secret = resolver.resolve(service, purpose)
+    return None if secret is None else secret.reveal()
+
+
+def test_the_environment_comes_first_then_the_file_then_secrets_manager(resolver: Make) -> None:
+    assert found(resolver({"REDIS_BROKER": "from environment"}), "redis", "broker") == "from environment"
+    assert found(resolver({}), "redis", "broker") == "from file"
     assert not resolver.asked, "Secrets Manager is asked although a nearer place has the secret"
-    assert resolver({}, None).resolve("redis", "broker").reveal() == "from aws"
+    assert found(resolver({}, with_file=False), "redis", "broker") == "from aws"
 
 
-def test_a_colon_becomes_an_underscore_in_the_environment(resolver) -> None:
-    assert resolver({"POLYGON_IO_API_KEY": "k"}).resolve("polygon:io", "api:key").reveal() == "k"
+def test_a_colon_becomes_an_underscore_in_the_environment(resolver: Make) -> None:
+    assert found(resolver({"POLYGON_IO_API_KEY": "k"}), "polygon:io", "api:key") == "k"
 
 
-def test_a_secret_nobody_has_is_none(resolver) -> None:
+def test_a_secret_nobody_has_is_none(resolver: Make) -> None:
     assert resolver({}).resolve("neo4j", "graph") is None
 
 
 def test_a_secret_does_not_show_itself() -> None:
-    from alphaswarm_runtime.credentials import Secret
-
     secret = Secret("hunter2")
-    assert "hunter2" not in f"{secret} {secret!r} {[secret]} {secret.__reduce_ex__(2) if False else ''}"
+    assert "hunter2" not in f"{secret} {secret!r} {[secret]}"
 
 
 @pytest.mark.parametrize("text", ["{hunter2", '{"other": "hunter2"}', "[1]"])
-def test_a_file_that_cannot_be_read_is_named_and_not_quoted(resolver, tmp_path: Path, text: str) -> None:
-    from alphaswarm_runtime.exits import ConfigurationFailure
-
+def test_a_file_that_cannot_be_read_is_named_and_not_quoted(resolver: Make, tmp_path: Path, text: str) -> None:
     (tmp_path / "redis-broker.json").write_text(text)
-    with pytest.raises(ConfigurationFailure) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         resolver({}).resolve("redis", "broker")
     assert "redis-broker.json" in str(caught.value)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["../etc/passwd", "a/b", "", ".hidden"])
-def test_a_name_that_would_leave_the_folder_is_refused(resolver, name: str) -> None:
-    from alphaswarm_runtime.exits import ConfigurationFailure
-
-    with pytest.raises(ConfigurationFailure):
+def test_a_name_that_would_leave_the_folder_is_refused(resolver: Make, name: str) -> None:
+    with pytest.raises(ConfigurationError):
         resolver({}).resolve(name, "broker")
 
 
 def exported(**environ: str) -> dict[str, str]:
-    from alphaswarm_runtime import broker, credentials
-
     told = dict(environ)
     broker.export(told, credentials.from_environment(told))
     return {key: told.get(key, "") for key in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")}
@@ -105,6 +109,4 @@ def test_a_whole_url_wins_and_without_anything_the_applications_own_stays() -> N
     ],
 )
 def test_an_address_is_shown_without_its_password(url: str | None, shown: str) -> None:
-    from alphaswarm_runtime.broker import masked
-
     assert masked(url) == shown

@@ -20,7 +20,7 @@ def scrape(port: int) -> dict[str, float]:
 def test_every_end_of_a_task_is_counted_in_the_parent_also_the_death_of_its_process(fleet: Fleet) -> None:
     port = free_port()
     metered = {"ALPHASWARM_METRICS_PORT": str(port), "ALPHASWARM_METRICS_HOST": "127.0.0.1"}
-    fleet.worker(concurrency=2, **metered, ALPHASWARM_MAX_DELIVERIES="2")
+    fleet.worker(concurrency="2", **metered, ALPHASWARM_MAX_DELIVERIES="2")
     for number in range(3):
         fleet.send("note", str(number))
     fleet.send("fails")
@@ -41,7 +41,7 @@ def test_every_end_of_a_task_is_counted_in_the_parent_also_the_death_of_its_proc
 
 def test_waiting_and_running_are_the_numbers_the_scaler_reads(fleet: Fleet) -> None:
     port = free_port()
-    fleet.worker(concurrency=2, ALPHASWARM_METRICS_PORT=str(port), ALPHASWARM_METRICS_HOST="127.0.0.1")
+    fleet.worker(concurrency="2", ALPHASWARM_METRICS_PORT=str(port), ALPHASWARM_METRICS_HOST="127.0.0.1")
     for number in range(5):
         fleet.send("nap", str(number), 4)
 
@@ -71,7 +71,10 @@ def test_each_override_of_the_application_is_one_line_with_its_reason(fleet: Fle
     worker = fleet.worker()
     lines = [line for line in worker.output.splitlines() if "override" in line]
     assert [line for line in lines if "task_acks_late: False (the application's) -> True: " in line]
-    assert [line for line in lines if "broker_transport_options[visibility_timeout]: 99 (the application's) -> 1800" in line]
+    assert [
+        line for line in lines if "broker_transport_options[visibility_timeout]: 99 (the application's) -> 1800" in line
+    ]
+    assert [line for line in lines if "task sample.stubborn: time_limit: 90000 (the application's) -> 600" in line]
     assert not [line for line in lines if "queue_order_strategy" in line or "result_expires" in line]
 
 

@@ -10,31 +10,30 @@ import time
 from pathlib import Path
 
 import pytest
+from alphaswarm_runtime.states import StateFiles
 
 from tests.images.runtime.harness import SOURCE, Fleet, until
 
 
 @pytest.fixture
-def files(tmp_path: Path):
-    from alphaswarm_runtime.states import StateFiles
-
+def files(tmp_path: Path) -> StateFiles:
     files = StateFiles(tmp_path / "state", live_for=0.4, ready_for=0.2)
     files.begin()
     return files
 
 
-def read(files, name: str) -> tuple[bool, str]:
+def read(files: StateFiles, name: str) -> tuple[bool, str]:
     from alphaswarm_runtime import probe
 
     return probe.read(str(files.folder), name)
 
 
-def test_a_process_that_has_not_begun_is_neither_alive_nor_ready(files) -> None:
+def test_a_process_that_has_not_begun_is_neither_alive_nor_ready(files: StateFiles) -> None:
     assert not read(files, "live")[0]
     assert "not there" in read(files, "ready")[1]
 
 
-def test_a_file_that_is_not_renewed_turns_red(files) -> None:
+def test_a_file_that_is_not_renewed_turns_red(files: StateFiles) -> None:
     files.live()
     assert read(files, "live")[0]
     time.sleep(0.5)
@@ -42,31 +41,31 @@ def test_a_file_that_is_not_renewed_turns_red(files) -> None:
     assert "allowed are 0.4 s" in read(files, "live")[1]
 
 
-def test_an_unready_process_says_why(files) -> None:
+def test_an_unready_process_says_why(files: StateFiles) -> None:
     files.ready()
     assert read(files, "ready")[0]
     files.unready("the broker does not answer")
     assert read(files, "ready") == (False, "ready: the broker does not answer")
 
 
-def test_what_an_earlier_process_left_is_not_believed(files) -> None:
+def test_what_an_earlier_process_left_is_not_believed(files: StateFiles) -> None:
     files.live()
     files.begin()
     assert not read(files, "live")[0]
 
 
-def test_a_file_from_before_a_reboot_is_red(files) -> None:
+def test_a_file_from_before_a_reboot_is_red(files: StateFiles) -> None:
     (files.folder / "live").write_text(f"{time.monotonic() + 1000} 60 1 ")
     assert not read(files, "live")[0]
 
 
 @pytest.mark.parametrize("text", ["", "1", "1 2", "x y 1 z"])
-def test_a_damaged_file_is_red_and_no_traceback(files, text: str) -> None:
+def test_a_damaged_file_is_red_and_no_traceback(files: StateFiles, text: str) -> None:
     (files.folder / "live").write_text(text)
     assert "cannot be read" in read(files, "live")[1]
 
 
-def test_a_reader_never_sees_half_a_file(files) -> None:
+def test_a_reader_never_sees_half_a_file(files: StateFiles) -> None:
     files.live()
     done = threading.Event()
 
@@ -90,7 +89,17 @@ def test_a_probe_imports_neither_celery_nor_anything_else_that_is_slow(tmp_path:
     )
     environ = {**os.environ, "PYTHONPATH": str(SOURCE), "ALPHASWARM_STATE_DIR": str(tmp_path)}
     output = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, check=True)
-    slow = {"celery", "kombu", "redis", "argparse", "logging", "json", "dataclasses", "importlib_metadata", "prometheus_client"}
+    slow = {
+        "celery",
+        "kombu",
+        "redis",
+        "argparse",
+        "logging",
+        "json",
+        "dataclasses",
+        "importlib_metadata",
+        "prometheus_client",
+    }
     assert not [name for name in slow if f"'{name}'" in output.stdout]
 
 
@@ -117,7 +126,10 @@ def test_a_hung_event_loop_turns_both_probes_red_in_the_stated_time(fleet: Fleet
     unready = time.monotonic() - began
     assert worker.green("live")
     until(lambda: not worker.green("live"), "liveness is red", within=12 + 3)
-    print(f"heartbeat 1 s: ready red after {unready:.1f} s (stated 3), live red after {time.monotonic() - began:.1f} s (12)")
+    print(
+        f"heartbeat 1 s: ready red after {unready:.1f} s (stated 3), "
+        f"live red after {time.monotonic() - began:.1f} s (stated 12)"
+    )
     os.kill(worker.pid, signal.SIGCONT)
     until(lambda: worker.green("live") and worker.green("ready"), "it recovers by itself")
 

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from alphaswarm_runtime.processes import is_running
 
 from tests.images.runtime.harness import Fleet, until
 
@@ -46,7 +47,7 @@ def test_an_application_that_knows_nothing_of_the_fleet_runs_its_tasks(fleet: Fl
 
 
 def test_waiting_and_running_tasks_can_be_counted_exactly_by_the_scalers_two_keys(fleet: Fleet) -> None:
-    fleet.worker(concurrency=2)
+    fleet.worker(concurrency="2")
     for number in range(5):
         fleet.send("nap", str(number), 3)
     with fleet.server.client() as client:
@@ -68,7 +69,7 @@ def test_several_queues_in_one_process_share_the_images_own_keys(fleet: Fleet) -
 
 
 def test_sigterm_finishes_what_runs_and_leaves_what_waits(fleet: Fleet) -> None:
-    worker = fleet.worker(concurrency=2)
+    worker = fleet.worker(concurrency="2")
     for number in range(4):
         fleet.send("nap", str(number), 2)
     until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
@@ -127,11 +128,11 @@ def test_a_task_with_a_time_is_handed_on_at_sigterm(fleet: Fleet) -> None:
 
 
 def test_sigkill_of_the_whole_worker_loses_no_task(fleet: Fleet) -> None:
-    worker = fleet.worker(concurrency=2, **SHORT)
+    worker = fleet.worker(concurrency="2", **SHORT)
     sent = [fleet.send("nap", str(number), 2) for number in range(4)]
     until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
     worker.kill()
-    fleet.worker(concurrency=2, **SHORT)
+    fleet.worker(concurrency="2", **SHORT)
     for result in sent:
         result.get(timeout=40)
     print(f"sent 4, started {sum(starts(fleet).values())}, ended {len(ends(fleet))}, lost 0")
@@ -139,7 +140,7 @@ def test_sigkill_of_the_whole_worker_loses_no_task(fleet: Fleet) -> None:
 
 
 def test_a_dropped_connection_never_runs_a_task_twice_at_once(fleet: Fleet, tmp_path: Path) -> None:
-    workers = [fleet.worker(concurrency=2) for _ in range(2)]
+    workers = [fleet.worker(concurrency="2") for _ in range(2)]
     files = [tmp_path / f"marks-{number}" for number in range(3)]
     sent = [fleet.send("tick", str(file), 4) for file in files]
     until(lambda: all(file.exists() for file in files), "the tasks run")
@@ -174,13 +175,28 @@ def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fl
     assert (len(marks(file)), waiting) == (1, 0)
 
 
+def test_a_worker_that_kept_its_run_takes_no_second_task_beside_it(fleet: Fleet, tmp_path: Path) -> None:
+    worker = fleet.worker("terraform")
+    first, second = tmp_path / "first", tmp_path / "second"
+    fleet.send("tick", str(first), 4, queue="terraform")
+    until(first.exists, "the task runs")
+    fleet.send("tick", str(second), 1, queue="terraform")
+    fleet.server.drop_connections()
+    time.sleep(2.5)
+    with fleet.server.client() as client:
+        waiting, running = client.llen("terraform"), client.hlen("unacked:terraform")
+    assert worker.green("ready")
+    assert (waiting, running) == (1, 1), "a task waits inside the worker, where its visibility timeout already runs"
+    until(lambda: second.exists() and "done" in second.read_text(), "the second task runs after the first")
+
+
 def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Fleet) -> None:
     fleet.worker()
     fleet.send("engine", 60)
     pid = int(until(fleet.server.journal, "the program runs")[0].split()[1])
     fleet.server.drop_connections()
     until(lambda: len(fleet.server.journal()) == 2, "the task runs again")
-    assert not Path(f"/proc/{pid}/exe").exists() or os.readlink(f"/proc/{pid}/exe").endswith("(deleted)")
+    assert not is_running(pid)
 
 
 def test_tasks_survive_an_outage_of_the_broker(fleet: Fleet) -> None:
@@ -201,7 +217,7 @@ def test_tasks_survive_an_outage_of_the_broker(fleet: Fleet) -> None:
 def test_no_sender_and_no_task_may_exceed_the_queues_hard_limit(fleet: Fleet) -> None:
     from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
-    fleet.worker(concurrency=2, **{**SHORT, "ALPHASWARM_HARD_LIMIT": "2"})
+    fleet.worker(concurrency="2", **{**SHORT, "ALPHASWARM_HARD_LIMIT": "2"})
     told = fleet.send("tick", os.devnull, 30, time_limit=1000, soft_time_limit=900)
     deaf = fleet.send("deaf", 30, time_limit=1000)
     with pytest.raises(SoftTimeLimitExceeded):
@@ -213,7 +229,9 @@ def test_no_sender_and_no_task_may_exceed_the_queues_hard_limit(fleet: Fleet) ->
 
 
 def test_sigterm_before_the_worker_is_ready_ends_it_at_once(fleet: Fleet) -> None:
-    starting = fleet.start("worker", "--queues", "default", CELERY_BROKER_URL="redis://127.0.0.1:1/0", ALPHASWARM_BROKER_WAIT="60")
+    starting = fleet.start(
+        "worker", "--queues", "default", CELERY_BROKER_URL="redis://127.0.0.1:1/0", ALPHASWARM_BROKER_WAIT="60"
+    )
     until(lambda: "does not answer" in starting.output, "the worker waits for its broker")
     starting.popen.send_signal(signal.SIGTERM)
     assert starting.wait(within=5) == 0

@@ -6,13 +6,13 @@ innermost error, not our stack.
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from alphaswarm_runtime.exits import ConfigurationFailure
+from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.untyped import App
 
 
-def load(name: str) -> Any:
-    """The application. Raises ConfigurationFailure when there is none of that name or its import fails."""
+def load(name: str) -> App:
+    """The application. Raises ConfigurationError when there is none of that name or its import fails."""
     from celery import Celery
     from celery.app.utils import find_app
 
@@ -22,15 +22,15 @@ def load(name: str) -> Any:
     try:
         app = find_app(name)
     except Exception as error:  # noqa: BLE001  an application's import may raise anything
-        raise ConfigurationFailure(f"CELERY_APP is {name!r} and cannot be imported: {_cause(error)}") from None
+        raise ConfigurationError(f"CELERY_APP is {name!r} and cannot be imported: {_cause(error)}") from None
     if not isinstance(app, Celery):
-        raise ConfigurationFailure(f"CELERY_APP is {name!r}, which is a {type(app).__name__} and no Celery application")
+        raise ConfigurationError(f"CELERY_APP is {name!r}, which is a {type(app).__name__} and no Celery application")
     app.set_current()
     try:
         app.loader.import_default_modules()
         app.finalize()
     except Exception as error:  # noqa: BLE001
-        raise ConfigurationFailure(f"the task modules of {name!r} cannot be imported: {_cause(error)}") from None
+        raise ConfigurationError(f"the task modules of {name!r} cannot be imported: {_cause(error)}") from None
     return app
 
 

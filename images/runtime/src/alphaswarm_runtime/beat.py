@@ -10,11 +10,11 @@ import secrets
 import signal
 import socket
 from types import FrameType
-from typing import Any
 
 from alphaswarm_runtime import broker, fleet, logs, metrics, safety, traces
-from alphaswarm_runtime.exits import OK, ConfigurationFailure
+from alphaswarm_runtime.exits import OK, ConfigurationError
 from alphaswarm_runtime.prepare import Prepared
+from alphaswarm_runtime.untyped import App
 
 logger = logging.getLogger("alphaswarm_runtime.beat")
 
@@ -55,7 +55,7 @@ def run(prepared: Prepared) -> int:
     """Run the scheduler until it is told to stop; returns its exit status."""
     app, environment = prepared.app, prepared.environment
     if environment.image != IMAGE:
-        raise ConfigurationFailure(f"beat runs from image {IMAGE!r}; this is image {environment.image!r}.")
+        raise ConfigurationError(f"beat runs from image {IMAGE!r}; this is image {environment.image!r}.")
     files = fleet.state_files(environment)
     files.begin()
     logs.follow_celery(environment.log_format, None)
@@ -82,7 +82,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(OK)
 
 
-def _leased(app: Any, lease: Lease, redis: broker.Redis, prepared: Prepared) -> type:
+def _leased(app: App, lease: Lease, redis: broker.Redis, prepared: Prepared) -> type:
     """The application's own scheduler, which sends only while it holds the lease, and tells the probes."""
     from celery.utils.imports import load_extension_class_names, symbol_by_name
 
@@ -91,7 +91,7 @@ def _leased(app: Any, lease: Lease, redis: broker.Redis, prepared: Prepared) -> 
     files, beat = fleet.state_files(prepared.environment), prepared.environment.heartbeat
 
     class Leased(theirs):  # type: ignore[misc]
-        def tick(self, *args: Any, **kwargs: Any) -> float:
+        def tick(self, *args: object, **kwargs: object) -> float:
             files.live()
             try:
                 if not lease.hold():

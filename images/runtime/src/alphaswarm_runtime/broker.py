@@ -12,12 +12,12 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlencode
 
 from alphaswarm_runtime.credentials import CredentialResolver
-from alphaswarm_runtime.exits import BrokerUnreachable, ConfigurationFailure
+from alphaswarm_runtime.exits import BrokerUnreachableError, ConfigurationError
+from alphaswarm_runtime.untyped import App, Client, Connection
 
 DEFAULT_PORT = "6379"
 TRUE = frozenset({"1", "true", "yes", "on"})
@@ -48,7 +48,7 @@ def export(environ: MutableMapping[str, str], resolver: CredentialResolver) -> N
 def _composer(environ: Mapping[str, str], resolver: CredentialResolver) -> Callable[[str], str]:
     tls = environ.get("ALPHASWARM_BROKER_TLS", "").lower()
     if tls not in TRUE | FALSE:
-        raise ConfigurationFailure(f"ALPHASWARM_BROKER_TLS is {tls!r}; it must be true or false.")
+        raise ConfigurationError(f"ALPHASWARM_BROKER_TLS is {tls!r}; it must be true or false.")
     options = {}
     if tls in TRUE:
         options["ssl_cert_reqs"] = "CERT_REQUIRED"
@@ -66,7 +66,7 @@ def _composer(environ: Mapping[str, str], resolver: CredentialResolver) -> Calla
 def _database(environ: Mapping[str, str], key: str, default: str) -> str:
     text = environ.get(key) or default
     if not (text.isascii() and text.isdigit()):
-        raise ConfigurationFailure(f"{key} is {text!r}; it must be the number of a Redis database.")
+        raise ConfigurationError(f"{key} is {text!r}; it must be the number of a Redis database.")
     return text
 
 
@@ -76,12 +76,12 @@ class Redis:
     Only for the parent process; a child that inherits it by fork must not use it.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._connection: Any = None
+        self._connection: Connection = None
 
     @contextmanager
-    def client(self) -> Iterator[Any]:
+    def client(self) -> Iterator[Client]:
         """A redis-py client. Its errors are among `connection_errors` of every kombu connection to Redis."""
         if self._connection is None:
             self._connection = self._app.connection(
@@ -114,23 +114,22 @@ class Redis:
         """Forget the connection; the next use makes another."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            from kombu.common import ignore_errors
+            with suppress(*self.errors):
+                connection.release()
 
-            ignore_errors(connection, connection.release)
 
-
-def require_redis(app: Any) -> None:
+def require_redis(app: App) -> None:
     """Refuse an application whose broker is no Redis: neither the scaler nor redelivery would work."""
     transport = app.connection_for_read().transport_cls
     if transport not in ("redis", "rediss", "sentinel"):
-        raise ConfigurationFailure(
+        raise ConfigurationError(
             f"the broker is {masked(app.conf.broker_read_url)} (transport {transport}); the fleet runs on Redis. "
             "Set CELERY_BROKER_URL, or ALPHASWARM_BROKER_HOST and its companions."
         )
 
 
-def wait_for(app: Any, seconds: int) -> None:
-    """Wait until the broker answers, saying so on every attempt. Raises BrokerUnreachable after `seconds`."""
+def wait_for(app: App, seconds: int) -> None:
+    """Wait until the broker answers, saying so on every attempt. Raises BrokerUnreachableError after `seconds`."""
     from redis.exceptions import AuthenticationError, NoPermissionError
 
     redis, address, began = Redis(app), masked(app.conf.broker_read_url), time.monotonic()
@@ -140,15 +139,15 @@ def wait_for(app: Any, seconds: int) -> None:
                 client.ping()
         except redis.errors as error:
             if isinstance(error.__cause__ or error, AuthenticationError | NoPermissionError):
-                raise ConfigurationFailure(
+                raise ConfigurationError(
                     f"broker {address} refuses the login: {error}. Check ALPHASWARM_BROKER_USER and credential "
                     "redis/broker."
                 ) from None
             waited = time.monotonic() - began
             if waited >= seconds:
-                raise BrokerUnreachable(
-                    f"broker {address} did not answer within {seconds} s: {error}. Check its address and network rules; "
-                    "ALPHASWARM_BROKER_WAIT is the time allowed."
+                raise BrokerUnreachableError(
+                    f"broker {address} did not answer within {seconds} s: {error}. Check its address and the network "
+                    "rules; ALPHASWARM_BROKER_WAIT is the time allowed."
                 ) from None
             sys.stderr.write(f"alphaswarm-runtime: broker {address} does not answer ({waited:.0f} of {seconds} s)\n")
             sys.stderr.flush()

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from alphaswarm_runtime.exits import ConfigurationFailure
+from alphaswarm_runtime.exits import ConfigurationError
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class Catalogue:
     queues: dict[str, Queue]
 
     def image(self, name: str) -> Image:
-        """The image of that name. Raises ConfigurationFailure for a name the catalogue lacks."""
+        """The image of that name. Raises ConfigurationError for a name the catalogue lacks."""
         if name not in self.images:
             known = ", ".join(sorted(self.images))
-            raise ConfigurationFailure(
+            raise ConfigurationError(
                 f"ALPHASWARM_IMAGE is {name!r}; the catalogue has {known}. The image sets it: use its entry point."
             )
         return self.images[name]
@@ -61,7 +61,7 @@ class Catalogue:
         own = self.image(image).queues
         wrong = [self._why_not(name) for name in names if name not in own]
         if wrong:
-            raise ConfigurationFailure(f"{'; '.join(wrong)}. This is image {image!r}, which drains {', '.join(own)}.")
+            raise ConfigurationError(f"{'; '.join(wrong)}. This is image {image!r}, which drains {', '.join(own)}.")
 
     def _why_not(self, name: str) -> str:
         if name in self.queues:
@@ -70,15 +70,13 @@ class Catalogue:
 
 
 def parse(text: str) -> Catalogue:
-    """Read the generated file. Raises ConfigurationFailure when it is not of the form above."""
+    """Read the generated file. Raises ConfigurationError when it is not of the form above."""
     try:
         data: dict[str, dict[str, Any]] = json.loads(text)
         images = {name: Image(**{**row, "queues": tuple(row["queues"])}) for name, row in data["images"].items()}
         queues = {name: Queue(**row) for name, row in data["queues"].items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationFailure(
-            f"catalogue.json of the runtime cannot be read: {error}. Generate it anew."
-        ) from error
+        raise ConfigurationError(f"catalogue.json of the runtime cannot be read: {error}. Generate it anew.") from error
     return Catalogue(images, queues)
 
 

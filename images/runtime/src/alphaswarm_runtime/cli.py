@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         return _dispatch(options)
-    except exits.RuntimeFailure as failure:
+    except exits.FleetError as failure:
         sys.stderr.write(f"alphaswarm-runtime: {failure}\n")
         return failure.status
 

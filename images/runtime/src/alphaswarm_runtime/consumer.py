@@ -13,7 +13,7 @@
 import functools
 import logging
 import time
-from typing import Any
+from collections.abc import Callable
 
 from celery import signals
 from celery.exceptions import WorkerLostError, WorkerShutdown
@@ -24,6 +24,7 @@ from celery.worker.consumer import Consumer
 from alphaswarm_runtime import processes
 from alphaswarm_runtime.fleet import Fleet
 from alphaswarm_runtime.runs import Run
+from alphaswarm_runtime.untyped import Connection, Hub, Message, Request
 
 logger = logging.getLogger("alphaswarm_runtime.consumer")
 
@@ -34,7 +35,7 @@ TRY_AGAIN = 5.0  # seconds before an acknowledgement that failed is tried once m
 class FleetConsumer(Consumer):  # type: ignore[misc]
     """See the module. Celery makes it, from the setting `worker_consumer`."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.fleet: Fleet = self.app.fleet
         self.fleet.runs.watch(self.pool)
@@ -44,12 +45,12 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
     # -- messages ------------------------------------------------------------------------------------------------
 
-    def create_task_handler(self, *args: Any, **kwargs: Any) -> Any:
+    def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
         """Celery's handler, behind the question whether the message was started too often already."""
         handle = super().create_task_handler(*args, **kwargs)
         deliveries, queue_of = self.fleet.deliveries, self.fleet.runs.queue_of
 
-        def on_message(message: Any) -> None:
+        def on_message(message: Message) -> None:
             queue = queue_of(message.delivery_info or {})
             if deliveries.is_exhausted(queue, message):
                 self._bury(queue, message)
@@ -58,7 +59,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
         return on_message
 
-    def _bury(self, queue: str, message: Any) -> None:
+    def _bury(self, queue: str, message: Message) -> None:
         reason = self.fleet.deliveries.bury(queue, message, self.hostname)
         self.fleet.meter.count(queue, "dead")
         message.ack()
@@ -70,15 +71,18 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             name=headers.get("task"), chord=None, root_id=headers.get("root_id"), errbacks=None,
             correlation_id=message.properties.get("correlation_id"), reply_to=message.properties.get("reply_to"),
         )  # fmt: skip
-        self.app.backend.mark_as_failure(headers["id"], error, request=request)
+        try:
+            self.app.backend.mark_as_failure(headers["id"], error, request=request)
+        except Exception:
+            logger.exception("the failure of task %s could not be stored", headers["id"])
 
-    def _on_revoked(self, request: Any = None, **_more: Any) -> None:
+    def _on_revoked(self, request: Request = None, **_more: object) -> None:
         info = getattr(request, "delivery_info", None) or {}
         self.fleet.meter.count(self.fleet.runs.queue_of(info), "revoked")
 
     # -- connection ----------------------------------------------------------------------------------------------
 
-    def ensure_connected(self, conn: Any) -> Any:
+    def ensure_connected(self, conn: Connection) -> Connection:
         """Connect, however long it takes, and keep the probes informed meanwhile."""
 
         def failed(error: Exception, interval: float) -> None:
@@ -95,7 +99,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             raise WorkerShutdown(0)
         state.maybe_shutdown()
 
-    def connect(self) -> Any:
+    def connect(self) -> Connection:
         """Connect, and take back the starts that the lost connection cost."""
         connection = super().connect()
         self._unforgiven = self.fleet.runs.forgive(self._unforgiven)
@@ -124,11 +128,11 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         run.request._on_ack = functools.partial(self._settle, run)  # noqa: SLF001
         run.request.on_reject = functools.partial(self._settle_unless_requeued, run)
 
-    def _settle_unless_requeued(self, run: Run, _logger: Any, _errors: Any, requeue: bool = False) -> None:  # noqa: FBT001, FBT002
+    def _settle_unless_requeued(self, run: Run, _logger: object, _errors: object, requeue: bool = False) -> None:
         if not requeue:  # otherwise it comes back after the visibility timeout
             self._settle(run)
 
-    def _settle(self, run: Run, *_unused: Any) -> None:
+    def _settle(self, run: Run, *_unused: object) -> None:
         try:
             self.fleet.deliveries.settle(run.message)
         except self.fleet.redis.errors as error:
@@ -137,7 +141,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
     # -- event loop ----------------------------------------------------------------------------------------------
 
-    def register_with_event_loop(self, hub: Any) -> None:
+    def register_with_event_loop(self, hub: Hub) -> None:
         """Begin the heartbeat of this connection; the loop ends it with the connection."""
         super().register_with_event_loop(hub)
         hub.call_repeatedly(self.fleet.environment.heartbeat, self._beat)

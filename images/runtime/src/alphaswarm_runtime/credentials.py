@@ -13,9 +13,8 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from alphaswarm_runtime.exits import ConfigurationFailure
+from alphaswarm_runtime.exits import ConfigurationError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*")
 FIELDS = ("value", "password")
@@ -49,10 +48,10 @@ class CredentialResolver:
     fetch: FetchSecret | None = None
 
     def resolve(self, service: str, purpose: str) -> Secret | None:
-        """The secret, or None when no place has it. Raises ConfigurationFailure for one that cannot be read."""
+        """The secret, or None when no place has it. Raises ConfigurationError for one that cannot be read."""
         for label, part in (("service", service), ("purpose", purpose)):
             if not NAME.fullmatch(part):
-                raise ConfigurationFailure(f"credential {label} {part!r} is no name: letters, digits and : _ . - only")
+                raise ConfigurationError(f"credential {label} {part!r} is no name: letters, digits and : _ . - only")
         for place in (self._from_environment, self._from_file, self._from_secrets_manager):
             if (value := place(service, purpose)) is not None:
                 return Secret(value)
@@ -71,7 +70,7 @@ class CredentialResolver:
             return None
         except (OSError, ValueError) as error:
             # Not the error's text: a JSON error may quote what it read.
-            raise ConfigurationFailure(f"credential file {file} cannot be read ({type(error).__name__})") from None
+            raise ConfigurationError(f"credential file {file} cannot be read ({type(error).__name__})") from None
 
     def _from_secrets_manager(self, service: str, purpose: str) -> str | None:
         if self.fetch is None:
@@ -87,14 +86,14 @@ class CredentialResolver:
         return _value_of(data, f"secret {name}") if isinstance(data, dict | str) else text
 
 
-def _value_of(data: Any, place: str) -> str:
+def _value_of(data: object, place: str) -> str:
     if isinstance(data, str):
         return data
     if isinstance(data, dict):
         for field in FIELDS:
             if isinstance(data.get(field), str):
                 return str(data[field])
-    raise ConfigurationFailure(f"{place} must hold a JSON string, or an object with one of: {', '.join(FIELDS)}")
+    raise ConfigurationError(f"{place} must hold a JSON string, or an object with one of: {', '.join(FIELDS)}")
 
 
 def from_environment(environ: Mapping[str, str]) -> CredentialResolver:
@@ -119,9 +118,9 @@ def secrets_manager() -> FetchSecret | None:
             code = error.response.get("Error", {}).get("Code", "")
             if code == "ResourceNotFoundException":
                 return None
-            raise ConfigurationFailure(f"Secrets Manager refuses {name}: {code}") from None
+            raise ConfigurationError(f"Secrets Manager refuses {name}: {code}") from None
         except BotoCoreError as error:
-            raise ConfigurationFailure(f"Secrets Manager cannot be asked for {name}: {type(error).__name__}") from None
+            raise ConfigurationError(f"Secrets Manager cannot be asked for {name}: {type(error).__name__}") from None
         text = answer.get("SecretString")
         return None if text is None else str(text)
 

@@ -11,7 +11,7 @@ shut down, its connection dropped, the task asked to be put back) are taken back
 task nearer to its end. The counter lives KEPT seconds past its last change.
 
 A message on a `dead:` list is the message itself, with `headers.dead` saying when, where and why; one LMOVE puts it
-back:  LMOVE dead:<queue> <queue> RIGHT LEFT
+back, to be tried as often as a new one:  LMOVE dead:<queue> <queue> RIGHT LEFT
 """
 
 import json
@@ -21,6 +21,7 @@ from typing import Any
 
 from alphaswarm_runtime.broker import Redis
 from alphaswarm_runtime.profile import Profile
+from alphaswarm_runtime.untyped import Message
 
 logger = logging.getLogger("alphaswarm_runtime.deliveries")
 
@@ -35,27 +36,27 @@ class Deliveries:
         self._profile = profile
         self._limit = limit
 
-    def started(self, queue: str, message: Any) -> None:
+    def started(self, queue: str, message: Message) -> None:
         """The message's task is about to be run."""
         if _is_redelivered(message):
             self._add(queue, message.delivery_tag, 1)
 
-    def forgive(self, queue: str, message: Any) -> None:
+    def forgive(self, queue: str, message: Message) -> None:
         """The start just counted ended without the task's fault."""
         self._add(queue, message.delivery_tag, -1)
 
-    def starts(self, queue: str, message: Any) -> int:
+    def starts(self, queue: str, message: Message) -> int:
         """How often the message's task was started and neither ended nor was forgiven."""
         if not _is_redelivered(message):
             return 0
         with self._redis.client() as client:
             return 1 + int(client.get(_counter(queue, message.delivery_tag)) or 0)
 
-    def is_exhausted(self, queue: str, message: Any) -> bool:
+    def is_exhausted(self, queue: str, message: Message) -> bool:
         """Whether the message must not be started again."""
         return self.starts(queue, message) >= self._limit
 
-    def bury(self, queue: str, message: Any, where: str) -> str:
+    def bury(self, queue: str, message: Message, where: str) -> str:
         """Move the message to the queue's list of dead ones, at once or not at all. Returns the reason."""
         tag = message.delivery_tag
         reason = f"started {self._limit} times and never ended: it kills its worker, or outlives it"
@@ -63,6 +64,7 @@ class Deliveries:
             kept = client.hget(self._profile.unacked_key, tag)
             if kept is not None:
                 raw = json.loads(kept)[0]
+                _forget_redelivery(raw)
                 raw.setdefault("headers", {})["dead"] = {"at": time.time(), "on": where, "queue": queue, "why": reason}
                 pipe = client.pipeline(transaction=True)
                 pipe.lpush(f"dead:{queue}", json.dumps(raw))
@@ -74,7 +76,7 @@ class Deliveries:
         logger.error("task %s[%s] moved to dead:%s: %s", headers.get("task"), headers.get("id"), queue, reason)
         return reason
 
-    def settle(self, message: Any) -> None:
+    def settle(self, message: Message) -> None:
         """Acknowledge a message whose own channel is gone."""
         with self._redis.client() as client:
             pipe = client.pipeline(transaction=True)
@@ -94,5 +96,11 @@ def _counter(queue: str, tag: str) -> str:
     return f"deliveries:{queue}:{tag}"
 
 
-def _is_redelivered(message: Any) -> bool:
+def _forget_redelivery(raw: dict[str, Any]) -> None:
+    """Who puts a dead message back wants it to be tried as often as a new one."""
+    raw.get("headers", {}).pop("redelivered", None)
+    raw.get("properties", {}).get("delivery_info", {}).pop("redelivered", None)
+
+
+def _is_redelivered(message: Message) -> bool:
     return bool((message.headers or {}).get("redelivered") or (message.delivery_info or {}).get("redelivered"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from alphaswarm_runtime import probe
-from alphaswarm_runtime.exits import ConfigurationFailure
+from alphaswarm_runtime.exits import ConfigurationError
 
 LogFormat = Literal["text", "json"]
 
@@ -46,7 +46,7 @@ class Environment:
 
 
 def read(environ: Mapping[str, str]) -> Environment:
-    """Read the environment. Raises ConfigurationFailure for what is missing or malformed."""
+    """Read the environment. Raises ConfigurationError for what is missing or malformed."""
     return Environment(
         app=_required(environ, "CELERY_APP", "names the application, for example alphaswarm.tasks.celery_app"),
         image=_required(environ, "ALPHASWARM_IMAGE", "is worker or executor, and set by the image"),
@@ -77,7 +77,7 @@ def split(text: str) -> tuple[str, ...]:
 
 def _required(environ: Mapping[str, str], key: str, meaning: str) -> str:
     if not (value := environ.get(key)):
-        raise ConfigurationFailure(f"{key} is not set; it {meaning}.")
+        raise ConfigurationError(f"{key} is not set; it {meaning}.")
     return value
 
 
@@ -86,7 +86,7 @@ def _count(environ: Mapping[str, str], key: str, *, least: int) -> int | None:
     if not text:
         return None
     if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise ConfigurationFailure(f"{key} is {text!r}; it must be a whole number of at least {least}.")
+        raise ConfigurationError(f"{key} is {text!r}; it must be a whole number of at least {least}.")
     return int(text)
 
 
@@ -97,12 +97,12 @@ def _or(value: int | None, default: int) -> int:
 def _log_format(environ: Mapping[str, str]) -> LogFormat:
     text = environ.get("ALPHASWARM_LOG_FORMAT") or "text"
     if text not in ("text", "json"):
-        raise ConfigurationFailure(f"ALPHASWARM_LOG_FORMAT is {text!r}; it must be text or json.")
+        raise ConfigurationError(f"ALPHASWARM_LOG_FORMAT is {text!r}; it must be text or json.")
     return cast("LogFormat", text)
 
 
 def _log_level(environ: Mapping[str, str]) -> str:
     text = (environ.get("ALPHASWARM_LOG_LEVEL") or "INFO").upper()
     if text not in logging.getLevelNamesMapping():
-        raise ConfigurationFailure(f"ALPHASWARM_LOG_LEVEL is {text!r}; it must be a level such as INFO or WARNING.")
+        raise ConfigurationError(f"ALPHASWARM_LOG_LEVEL is {text!r}; it must be a level such as INFO or WARNING.")
     return text

@@ -10,7 +10,7 @@ UNAVAILABLE = 69  # the broker did not answer in time
 CONFIGURATION = 78  # a queue of another image, an unknown queue or application, a setting that breaks a law
 
 
-class RuntimeFailure(Exception):
+class FleetError(Exception):
     """The one error that ends a command: its message is printed in one line, without a traceback."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -18,14 +18,14 @@ class RuntimeFailure(Exception):
         self.status = status
 
 
-class ConfigurationFailure(RuntimeFailure):
+class ConfigurationError(FleetError):
     """What was asked for cannot be run by this image."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, CONFIGURATION)
 
 
-class BrokerUnreachable(RuntimeFailure):
+class BrokerUnreachableError(FleetError):
     """The broker did not answer while we waited for it."""
 
     def __init__(self, message: str) -> None:

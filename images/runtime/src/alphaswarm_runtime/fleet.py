@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from alphaswarm_runtime.broker import Redis
 from alphaswarm_runtime.deliveries import Deliveries
@@ -12,6 +11,7 @@ from alphaswarm_runtime.metrics import Meter
 from alphaswarm_runtime.profile import Profile
 from alphaswarm_runtime.runs import Runs
 from alphaswarm_runtime.states import StateFiles
+from alphaswarm_runtime.untyped import App, Pool
 
 # In heartbeats: how long each file is good for. A broker that hangs may hold the event loop for some of them, and a
 # restart would end the tasks that still run; readiness costs nothing, so it is stricter.
@@ -38,7 +38,7 @@ class Fleet:
             self.stopping_since = time.monotonic()
 
     @staticmethod
-    def pool_pids(pool: Any) -> Iterator[int]:
+    def pool_pids(pool: Pool) -> Iterator[int]:
         """The pool's own processes."""
         processes = getattr(getattr(pool, "_pool", None), "_pool", None) or ()
         return (process.pid for process in processes)
@@ -50,7 +50,7 @@ def state_files(environment: Environment) -> StateFiles:
     return StateFiles(environment.state_dir, live_for=beat * LIVE_BEATS, ready_for=beat * READY_BEATS)
 
 
-def assemble(app: Any, environment: Environment, profile: Profile, meter: Meter) -> Fleet:
+def assemble(app: App, environment: Environment, profile: Profile, meter: Meter) -> Fleet:
     """Make the parts and hang them on the application."""
     redis = Redis(app)
     deliveries = Deliveries(redis, profile, environment.max_deliveries)

@@ -64,7 +64,7 @@ def follow_celery(log_format: LogFormat, queue: str | None) -> None:
         return
     from celery import signals
 
-    def reformat(logger: logging.Logger | None = None, **_more: Any) -> None:
+    def reformat(logger: logging.Logger | None = None, **_more: object) -> None:
         for handler in logger.handlers if logger else ():
             handler.setFormatter(JsonFormatter(queue))
 

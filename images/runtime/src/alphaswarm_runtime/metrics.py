@@ -7,7 +7,7 @@ the heartbeat, with LLEN and HLEN: the same two numbers the scaler reads.
 
 from typing import Protocol
 
-from alphaswarm_runtime.exits import ConfigurationFailure
+from alphaswarm_runtime.exits import ConfigurationError
 
 BUCKETS = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200)  # seconds: up to half a day
 
@@ -61,7 +61,7 @@ class PrometheusMeter:
         try:
             prometheus.start_http_server(port, addr=host)
         except OSError as error:
-            raise ConfigurationFailure(f"ALPHASWARM_METRICS_PORT is {port}, which cannot be served: {error}") from None
+            raise ConfigurationError(f"ALPHASWARM_METRICS_PORT is {port}, which cannot be served: {error}") from None
 
     def count(self, queue: str, state: str) -> None:
         """See Meter."""
@@ -81,12 +81,12 @@ class PrometheusMeter:
 
 
 def start(host: str, port: int | None) -> Meter:
-    """The meter the environment asks for. Raises ConfigurationFailure when it cannot be had."""
+    """The meter the environment asks for. Raises ConfigurationError when it cannot be had."""
     if port is None:
         return Unmetered()
     try:
         return PrometheusMeter(host, port)
     except ImportError:
-        raise ConfigurationFailure(
-            "ALPHASWARM_METRICS_PORT is set, but prometheus-client is not installed: install alphaswarm-runtime[metrics]."
+        raise ConfigurationError(
+            "ALPHASWARM_METRICS_PORT is set, but prometheus-client is not there: install alphaswarm-runtime[metrics]."
         ) from None

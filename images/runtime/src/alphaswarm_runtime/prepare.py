@@ -5,16 +5,16 @@ Everything that can be refused without the broker is refused before it is asked.
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any
 
 from alphaswarm_runtime import application, broker, catalogue, credentials, environment, logs, profile, safety
+from alphaswarm_runtime.untyped import App
 
 
 @dataclass(frozen=True)
 class Prepared:
     """An application ready to run."""
 
-    app: Any
+    app: App
     environment: environment.Environment
     profile: profile.Profile
     overrides: list[safety.Override]
@@ -23,7 +23,7 @@ class Prepared:
 def prepare(queues: tuple[str, ...] | None = None, concurrency: int | None = None) -> Prepared:
     """Prepare the application that the environment names; arguments of the command line win over it.
 
-    Raises ConfigurationFailure for whatever this image must not or cannot run.
+    Raises ConfigurationError for whatever this image must not or cannot run.
     """
     told = environment.read(os.environ)
     told = replace(told, queues=queues or told.queues, concurrency=concurrency or told.concurrency)

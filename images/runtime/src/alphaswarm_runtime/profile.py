@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 from alphaswarm_runtime.catalogue import Catalogue, Queue
 from alphaswarm_runtime.environment import Environment, Tuning
-from alphaswarm_runtime.exits import ConfigurationFailure
-
+from alphaswarm_runtime.exits import ConfigurationError
 
 SOFT_MARGIN = 60  # seconds a task has to tidy up between its soft and its hard limit, at most a tenth of the latter
 
@@ -75,7 +74,7 @@ class Profile:
 def of(environment: Environment, catalogue: Catalogue) -> Profile:
     """The profile the environment asks for.
 
-    Raises ConfigurationFailure for a queue of another image, an unknown one, or times that break a law.
+    Raises ConfigurationError for a queue of another image, an unknown one, or times that break a law.
     """
     image = catalogue.image(environment.image)
     names = environment.queues or image.queues
@@ -107,5 +106,5 @@ def tuned(name: str, row: Queue, tuning: Tuning) -> Queue:
                 "or a running task is handed out twice"
             )
     if broken:
-        raise ConfigurationFailure(f"queue {name!r}, as tuned by ALPHASWARM_*: {'; '.join(broken)}.")
+        raise ConfigurationError(f"queue {name!r}, as tuned by ALPHASWARM_*: {'; '.join(broken)}.")
     return row

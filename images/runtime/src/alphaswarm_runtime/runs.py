@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
@@ -20,8 +20,12 @@ from alphaswarm_runtime import processes
 from alphaswarm_runtime.deliveries import Deliveries
 from alphaswarm_runtime.metrics import Meter
 from alphaswarm_runtime.profile import Profile, soft_limit
+from alphaswarm_runtime.untyped import App, ErrorInfo, Message, Pool, Request
 
 logger = logging.getLogger("alphaswarm_runtime.runs")
+
+Callback: TypeAlias = Callable[..., Any]  # one of the pool's, which a request hands in
+Options: TypeAlias = dict[str, Any]
 
 STATES: tuple[tuple[type[BaseException], str], ...] = (
     (Retry, "retried"),
@@ -38,14 +42,14 @@ FAILED = "failed"
 class Run:
     """One start of one task. `state` is empty until it ended; `parted` when its connection went before that."""
 
-    request: Any
+    request: Request
     queue: str
     began: float
     state: str = ""
     parted: bool = False
 
     @property
-    def message(self) -> Any:
+    def message(self) -> Message:
         """The kombu message, whose delivery tag stays the same however often it is delivered."""
         return self.request.message
 
@@ -53,14 +57,14 @@ class Run:
 class Runs:
     """The runs that are not settled yet."""
 
-    def __init__(self, app: Any, profile: Profile, deliveries: Deliveries, meter: Meter) -> None:
+    def __init__(self, app: App, profile: Profile, deliveries: Deliveries, meter: Meter) -> None:
         self._app = app
         self._profile = profile
         self._deliveries = deliveries
         self._meter = meter
         self._open: dict[int, Run] = {}
 
-    def watch(self, pool: Any) -> None:
+    def watch(self, pool: Pool) -> None:
         """Stand in the pool's door. Before the consumer makes its strategies, which keep the door they know."""
         pool.apply_async = functools.partial(self._start, pool.apply_async)
 
@@ -79,7 +83,7 @@ class Runs:
                 return name
         return str(key)
 
-    def end(self, runs: list[Run], pool: Any) -> None:
+    def end(self, runs: list[Run], pool: Pool) -> None:
         """End the runs' processes, with all they started, without calling it a failure; their messages stay open."""
         members = [
             member for run in runs if run.request.worker_pid for member in processes.family(run.request.worker_pid)
@@ -91,26 +95,29 @@ class Runs:
             self._open.pop(id(run.request), None)
         processes.end(members)
 
-    def _start(self, apply: Callable[..., Any], target: Any, *args: Any, **options: Any) -> Any:
-        request = getattr(options.get("accept_callback"), "__self__", None)
+    def _start(self, apply: Callback, target: object, *args: object, **options: object) -> object:
+        request: Request = getattr(options.get("accept_callback"), "__self__", None)
         if getattr(request, "message", None) is None:  # the pool's own errands
             return apply(target, *args, **options)
         run = Run(request, self.queue_of(request.delivery_info), time.monotonic())
         self._deliveries.started(run.queue, run.message)
         self._open[id(request)] = run
         self._meter.count(run.queue, "started")
-        hooks = {"callback": self._on_result, "error_callback": self._on_error, "timeout_callback": self._on_timeout}
-        for key, hook in hooks.items():
-            options[key] = functools.partial(hook, run, options[key])
-        return apply(target, *args, **{**options, **self._limits(run, options)})
+        hooks: dict[str, Callback] = {
+            "callback": self._on_result,
+            "error_callback": self._on_error,
+            "timeout_callback": self._on_timeout,
+        }
+        hooked = {key: functools.partial(hook, run, options[key]) for key, hook in hooks.items()}
+        return apply(target, *args, **{**options, **hooked, **self._limits(run, options)})
 
-    def _limits(self, run: Run, options: dict[str, Any]) -> dict[str, float]:
+    def _limits(self, run: Run, options: Options) -> dict[str, float]:
         conf, most = self._app.conf, self._profile.row(run.queue).hard_limit
         hard = min(options.get("timeout") or conf.task_time_limit, most)
         soft = min(options.get("soft_timeout") or conf.task_soft_time_limit, soft_limit(hard))
         return {"timeout": hard, "soft_timeout": soft}
 
-    def _on_result(self, run: Run, callback: Callable[..., Any], outcome: tuple[Any, Any, float], **more: Any) -> Any:
+    def _on_result(self, run: Run, callback: Callback, outcome: tuple[Any, Any, float], **more: object) -> object:
         failed, value, _runtime = outcome
         error = _error_of(value) if failed else None
         self._ended(run, "succeeded" if error is None else _state_of(error))
@@ -121,14 +128,14 @@ class Runs:
             if isinstance(error, Reject) and error.requeue:
                 self.forgive([run])  # the task asked for it
 
-    def _on_error(self, run: Run, callback: Callable[..., Any], info: Any, *args: Any, **more: Any) -> Any:
+    def _on_error(self, run: Run, callback: Callback, info: ErrorInfo, *args: object, **more: object) -> object:
         self._ended(run, _state_of(_error_of(info)))
         try:
             return callback(info, *args, **more)
         finally:
             self._close_if_settled(run)
 
-    def _on_timeout(self, run: Run, callback: Callable[..., Any], soft: Any = None, timeout: Any = None) -> Any:
+    def _on_timeout(self, run: Run, callback: Callback, soft: object = None, timeout: object = None) -> object:
         if not soft:
             self._ended(run, "timeout")
         try:
@@ -159,7 +166,7 @@ class Runs:
         return failed
 
 
-def _error_of(info: Any) -> BaseException:
+def _error_of(info: ErrorInfo) -> BaseException:
     error = info.exception
     return error.exc if isinstance(error, ExceptionWithTraceback) else error  # type: ignore[no-any-return]
 

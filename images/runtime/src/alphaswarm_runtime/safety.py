@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from alphaswarm_runtime.environment import Environment
-from alphaswarm_runtime.exits import ConfigurationFailure
+from alphaswarm_runtime.exits import ConfigurationError
 from alphaswarm_runtime.profile import Profile, soft_limit
+from alphaswarm_runtime.untyped import App, Task
 
 logger = logging.getLogger("alphaswarm_runtime.safety")
 
@@ -44,10 +45,10 @@ class Override:
         return f"{self.what}: {self.before!r} ({source}) -> {self.after!r}: {self.why}"
 
 
-def apply(app: Any, profile: Profile, environment: Environment) -> list[Override]:
+def apply(app: App, profile: Profile, environment: Environment) -> list[Override]:
     """Lay the fleet's settings over the application's, and return what changed.
 
-    Raises ConfigurationFailure for a setting that can neither be kept nor be changed behind the senders' back.
+    Raises ConfigurationError for a setting that can neither be kept nor be changed behind the senders' back.
     """
     own = dict(app.conf.without_defaults())
     _refuse_forbidden(own.get("broker_transport_options") or {})
@@ -66,19 +67,20 @@ def report(overrides: list[Override]) -> None:
 def _refuse_forbidden(options: dict[str, Any]) -> None:
     broken = [f"{key} ({why})" for key, why in FORBIDDEN.items() if options.get(key)]
     if broken:
-        raise ConfigurationFailure(
+        raise ConfigurationError(
             f"broker_transport_options of the application has {'; '.join(broken)}. Remove it there: changed only here, "
             "workers and senders would use different lists."
         )
 
 
-def _settings(app: Any, own: dict[str, Any], profile: Profile) -> Iterator[Override]:
+def _settings(app: App, own: dict[str, Any], profile: Profile) -> Iterator[Override]:
     hard = _lowest(app.conf.task_time_limit, profile.hard_limit)
     soft = _lowest(app.conf.task_soft_time_limit, soft_limit(hard))
     needed: dict[str, tuple[object, str]] = {
         "task_acks_late": (True, "a killed worker's task must come back, and the scaler counts unacknowledged ones"),
         "task_reject_on_worker_lost": (True, "a task whose process died must come back"),
         "worker_prefetch_multiplier": (1, "a message fetched ahead is hidden from free workers and counts as running"),
+        "worker_disable_prefetch": (True, "as worker_prefetch_multiplier, after a reconnection too"),
         "task_time_limit": (hard, "a task must end within the grace period and the visibility timeout"),
         "task_soft_time_limit": (soft, "a task should be told before it is killed"),
         "worker_cancel_long_running_tasks_on_connection_loss": (
@@ -111,7 +113,7 @@ def _lowest(own: float | None, ours: float) -> float:
     return min(own, ours) if own else ours
 
 
-def _transport(app: Any, profile: Profile, environment: Environment) -> Iterator[Override]:
+def _transport(app: App, profile: Profile, environment: Environment) -> Iterator[Override]:
     options = app.conf.broker_transport_options or {}
     needed: dict[str, tuple[object, str]] = {
         "unacked_key": (profile.unacked_key, "the scaler counts running tasks by it, and queues must not share it"),
@@ -134,7 +136,7 @@ def _transport(app: Any, profile: Profile, environment: Environment) -> Iterator
             yield Override(f"broker_transport_options[{key}]", options.get(key), after, why, own=key in options)
 
 
-def _tasks(app: Any, own: dict[str, Any], profile: Profile) -> Iterator[Override]:
+def _tasks(app: App, own: dict[str, Any], profile: Profile) -> Iterator[Override]:
     """What single tasks say of themselves, which would win over the settings.
 
     A task that says nothing has taken the application's setting when it was bound: it is set anew, but only one
@@ -151,11 +153,11 @@ def _tasks(app: Any, own: dict[str, Any], profile: Profile) -> Iterator[Override
             yield Override(f"task {name}: time_limit", task.time_limit, profile.hard_limit, why, own=True)
 
 
-def _own_tasks(app: Any) -> Iterator[tuple[str, Any]]:
+def _own_tasks(app: App) -> Iterator[tuple[str, Task]]:
     return ((name, app.tasks[name]) for name in sorted(app.tasks) if not name.startswith("celery."))
 
 
-def _set(app: Any, override: Override) -> None:
+def _set(app: App, override: Override) -> None:
     what, after = override.what, override.after
     if what.startswith("task ") and ": " in what:
         name, key = what.removeprefix("task ").rsplit(": ", 1)

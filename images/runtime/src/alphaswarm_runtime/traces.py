@@ -26,7 +26,7 @@ def start() -> bool:
         return False
     from celery import signals
 
-    def begin(**_more: Any) -> None:
+    def begin(**_more: object) -> None:
         _instrument(exporter)
 
     signals.worker_process_init.connect(begin, weak=False)
@@ -53,4 +53,5 @@ def _instrument(exporter: str) -> None:
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(module.OTLPSpanExporter()))
     trace.set_tracer_provider(provider)
-    CeleryInstrumentor().instrument(tracer_provider=provider)
+    instrumentor: Any = CeleryInstrumentor  # its constructor has no types
+    instrumentor().instrument(tracer_provider=provider)

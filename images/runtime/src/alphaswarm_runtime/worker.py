@@ -1,7 +1,6 @@
 """`alphaswarm-runtime worker`: a Celery worker for the queues asked for, which loses nothing."""
 
 import signal
-from typing import Any
 
 from alphaswarm_runtime import broker, fleet, logs, metrics, safety, traces
 from alphaswarm_runtime.prepare import Prepared
@@ -10,7 +9,7 @@ from alphaswarm_runtime.prepare import Prepared
 def run(prepared: Prepared) -> int:
     """Run the worker until it is told to stop; returns its exit status.
 
-    Raises BrokerUnreachable when the broker does not answer at the start. Once it did, an outage ends nothing.
+    Raises BrokerUnreachableError when the broker does not answer at the start. Once it did, an outage ends nothing.
     """
     app, environment, profile = prepared.app, prepared.environment, prepared.profile
     files = fleet.state_files(environment)
@@ -41,7 +40,7 @@ def run(prepared: Prepared) -> int:
 def _stop_on_signals(ours: fleet.Fleet) -> None:
     from celery import signals
 
-    def install(**_more: Any) -> None:
+    def install(**_more: object) -> None:
         # Celery has put its own handlers in place by now; SIGQUIT stays Celery's cold shutdown.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: ours.stop())

@@ -1,5 +1,8 @@
 """A Celery application as somebody else would write it: it knows nothing of the fleet, and disagrees with it."""
 
+# mypy: disable-error-code="untyped-decorator"
+# (Celery\'s decorator has no types.)
+
 import os
 import signal
 import subprocess
@@ -7,7 +10,7 @@ import time
 from pathlib import Path
 
 import redis
-from celery import Celery
+from celery import Celery, Task
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 
 app = Celery("sample", broker=os.environ.get("SAMPLE_BROKER", "redis://127.0.0.1:1/0"))
@@ -22,7 +25,7 @@ app.conf.update(
 )
 
 
-def journal() -> "redis.Redis":
+def journal() -> redis.Redis:
     """Where the tasks write down what happened, beside the broker's own keys."""
     return redis.Redis.from_url(os.environ["SAMPLE_JOURNAL"], decode_responses=True)
 
@@ -34,7 +37,7 @@ def note(what: str) -> str:
 
 
 @app.task(name="sample.nap", bind=True)
-def nap(self, what: str, seconds: float) -> str:
+def nap(self: Task, what: str, seconds: float) -> str:
     journal().rpush("journal", f"start {what} {self.request.id} {time.time()} {os.getpid()}")
     time.sleep(seconds)
     journal().rpush("journal", f"end {what} {self.request.id} {time.time()} {os.getpid()}")
@@ -42,7 +45,7 @@ def nap(self, what: str, seconds: float) -> str:
 
 
 @app.task(name="sample.stubborn", bind=True, acks_late=False, time_limit=90_000)
-def stubborn(self, what: str) -> str:
+def stubborn(_self: Task, what: str) -> str:
     return what
 
 
@@ -72,21 +75,10 @@ def fails() -> None:
 
 
 @app.task(name="sample.put_back", bind=True)
-def put_back(self, times: int) -> None:
+def put_back(self: Task, times: int) -> None:
     if journal().incr(f"put back {self.request.id}") <= times:
         raise Reject("not yet", requeue=True)
     journal().rpush("journal", "put back enough")
-
-
-@app.task(name="sample.hang_parent")
-def hang_parent() -> None:
-    os.kill(os.getppid(), signal.SIGSTOP)
-
-
-@app.task(name="sample.forever")
-def forever(flag: str) -> None:
-    while not Path(flag).exists():
-        time.sleep(0.05)
 
 
 @app.task(name="sample.logs")
@@ -97,7 +89,7 @@ def logs(text: str) -> None:
 
 
 @app.task(name="sample.tick", bind=True)
-def tick(self, file: str, seconds: float) -> None:
+def tick(self: Task, file: str, seconds: float) -> None:
     """Leaves a mark every few milliseconds, so that two runs at once can be seen. Needs no broker to do so."""
     end = time.monotonic() + seconds
     with Path(file).open("a", buffering=1) as marks:

@@ -1,0 +1,13 @@
+"""Names for the values of Celery, kombu, billiard and redis-py, which carry no types: they say what a value is."""
+
+from typing import Any, TypeAlias
+
+App: TypeAlias = Any  # celery.Celery
+Pool: TypeAlias = Any  # celery.concurrency.base.BasePool
+Request: TypeAlias = Any  # celery.worker.request.Request
+Task: TypeAlias = Any  # celery.Task
+Hub: TypeAlias = Any  # kombu.asynchronous.Hub
+Message: TypeAlias = Any  # kombu.Message
+Connection: TypeAlias = Any  # kombu.Connection
+Client: TypeAlias = Any  # redis.Redis
+ErrorInfo: TypeAlias = Any  # billiard.einfo.ExceptionInfo
