@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "fleet"
 BROKER_PASSWORD: Final = "brokerPassword"  # noqa: S105 the key's name, not a password
-INDEX_TOKEN: Final = "indexToken"  # noqa: S105 the key's name, not a token
-SECRET_KEYS: Final = frozenset({BROKER_PASSWORD, INDEX_TOKEN})
+NETRC: Final = "netrc"
+SECRET_KEYS: Final = frozenset({BROKER_PASSWORD, NETRC})
 
 DNS_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
@@ -313,7 +313,7 @@ class Secrets:
     """The stack's secrets, as secret outputs; None where the stack has none."""
 
     broker_password: "pulumi.Output[str] | None" = None
-    index_token: "pulumi.Output[str] | None" = None
+    netrc: "pulumi.Output[str] | None" = None
 
 
 def tuned(queue: Queue, scaling: Mapping[str, QueueTuning], gpu: Gpu | None, environment: str) -> Queue:
@@ -506,7 +506,7 @@ def load() -> tuple[Settings, Secrets]:
         settings = parse({name: _decoded(text) for name, text in own.items() if name not in secrets}, secrets)
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    return settings, Secrets(config.get_secret(BROKER_PASSWORD), config.get_secret(INDEX_TOKEN))
+    return settings, Secrets(config.get_secret(BROKER_PASSWORD), config.get_secret(NETRC))
 
 
 def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a test may hand over data

@@ -9,7 +9,7 @@ import pulumi
 from components.multi_arch_image import UNBUILT, MultiArchImage, MultiArchImageArgs
 from components.registry import ImageRegistry
 from queues import EXECUTOR, IMAGES, WORKER
-from settings import REFERENCE_APPLICATION, BuildImages, GivenImages, PromoteImages
+from settings import NETRC, REFERENCE_APPLICATION, BuildImages, GivenImages, PromoteImages
 from settings import Images as ImageSource
 
 DOCKERFILE = "images/Dockerfile"
@@ -23,6 +23,7 @@ class FleetImagesArgs:
 
     source: ImageSource
     registry: ImageRegistry | None
+    netrc: pulumi.Output[str] | None = None  # credentials of private package indexes, a secret output
 
 
 class FleetImages(pulumi.ComponentResource):
@@ -35,7 +36,7 @@ class FleetImages(pulumi.ComponentResource):
         super().__init__("alphaswarm:fleet:FleetImages", name, None, opts)
         match args.source:
             case BuildImages() if args.registry is not None:
-                self.references = self._built(args.source, args.registry)
+                self.references = self._built(args.source, args.registry, args.netrc)
             case PromoteImages():
                 self.references = self._promoted(name, args.source)
             case GivenImages():
@@ -47,7 +48,9 @@ class FleetImages(pulumi.ComponentResource):
                 raise TypeError(f"images that are built need a registry, got {args!r}")
         self.register_outputs({"references": dict(self.references)})
 
-    def _built(self, source: BuildImages, registry: ImageRegistry) -> Mapping[str, pulumi.Output[str]]:
+    def _built(
+        self, source: BuildImages, registry: ImageRegistry, netrc: pulumi.Output[str] | None
+    ) -> Mapping[str, pulumi.Output[str]]:
         return {
             image.name: MultiArchImage(
                 image.name,
@@ -59,6 +62,7 @@ class FleetImages(pulumi.ComponentResource):
                     platforms=source.platforms,
                     builder=source.builder,
                     contexts={**application_context(source), **source.contexts},
+                    secrets={} if netrc is None else {NETRC: netrc},
                     after=(registry.repositories[image.name],),
                 ),
                 pulumi.ResourceOptions(parent=self),

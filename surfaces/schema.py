@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from queues import QUEUES
-from settings import BROKER_PASSWORD, INDEX_TOKEN, PREFIX, SECRET_KEYS, Settings
+from settings import BROKER_PASSWORD, NETRC, PREFIX, SECRET_KEYS, Settings
 
 Schema = dict[str, Any]
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 SECRETS: Final[Mapping[str, str]] = {
     BROKER_PASSWORD: "password of Redis, for stacks without fleet:broker.existingSecret",
-    INDEX_TOKEN: "token of the package index that the images' build needs",
+    NETRC: "a netrc file with the credentials of private package indexes, for the images' build",
 }
 ENGINE_KEYS: Final[Mapping[str, str]] = {
     "secretsprovider": "who encrypts the secrets of this file",

@@ -73,7 +73,7 @@ def test_workers_scalers_and_redis_read_the_password_by_reference(layout: str) -
     assert "alphaswarm-broker" in found.manifests("Secret")
 
 
-@pytest.mark.parametrize("key", ["brokerPassword", "indexToken"])
+@pytest.mark.parametrize("key", ["brokerPassword", "netrc"])
 def test_a_secret_given_as_plain_text_is_refused_without_being_repeated(key: str) -> None:
     failure = fail(configuration("local", **{key: PASSWORD}), {})
     assert isinstance(failure.error, RunError)
