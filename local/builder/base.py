@@ -143,7 +143,8 @@ def _uv_pin(requirements: str) -> str:
     found = re.search(r"^uv==.*?(?=^\S)", requirements + "\nend", re.MULTILINE | re.DOTALL)
     if found is None:
         raise LocalError("requirements-dev.txt does not pin uv. Run `make lock`, which writes it from the .in files.")
-    return "\n".join(line for line in found[0].splitlines() if not line.lstrip().startswith("#")) + "\n"
+    lines = found[0].splitlines()
+    return "".join(f"{line}\n" for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
 def _machine_authorities() -> bytes:

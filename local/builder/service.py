@@ -15,6 +15,8 @@ from local.services.private import write_private
 from local.services.server import PartStatus
 
 NAME = "alphaswarm"
+FIXED_TIMES = {"SOURCE_DATE_EPOCH": "0"}  # the same source gives the same digest, whenever it is built
+STAND_IN_NAME = "stand-in.invalid/debian"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 GO_CERTIFICATE_FOLDERS = "/etc/ssl/certs:/etc/pki/tls/certs"  # where Go looks when nothing is said
 
@@ -46,6 +48,13 @@ class Builder:
     def stands_in(self) -> bool:
         """Whether the images are built on the stand-in base."""
         return bool(self.contexts)
+
+    @property
+    def build_args(self) -> Mapping[str, str]:
+        """The build arguments of every build: fixed times, and a base label that does not claim Wolfi falsely."""
+        if not self.stands_in:
+            return FIXED_TIMES
+        return {**FIXED_TIMES, "BASE": f"{STAND_IN_NAME}@{self.contexts['base'].rpartition('@')[2]}"}
 
 
 @dataclass(frozen=True)
