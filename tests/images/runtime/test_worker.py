@@ -157,6 +157,20 @@ def test_a_dropped_connection_never_runs_a_task_twice_at_once(fleet: Fleet, tmp_
     assert not any(both), "a task ran twice at once"
 
 
+def test_a_task_that_will_not_die_is_dead_before_another_worker_gets_it(fleet: Fleet, tmp_path: Path) -> None:
+    for _ in range(2):
+        fleet.worker()
+    file = tmp_path / "marks"
+    sent = fleet.send("tick", str(file), 5, True)
+    until(file.exists, "the task runs")
+    time.sleep(1.0)
+    fleet.server.drop_connections()
+    sent.get(timeout=40)
+    print(f"1 drop, SIGTERM ignored: runs {len(marks(file))}, seconds two ran at once {overlap(file)}")
+    assert len(marks(file)) == 2
+    assert overlap(file) == 0
+
+
 def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fleet, tmp_path: Path) -> None:
     for _ in range(2):
         fleet.worker("terraform")
