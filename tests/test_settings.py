@@ -283,7 +283,10 @@ def _wrong(value: object, *, top: bool) -> st.SearchStrategy[Any]:
     return st.one_of(shapes)
 
 
-NOT_IN_WORDS = ("http", "pydantic", "Traceback", "validation error", "instance of", "Input should", "type=")
+NOT_IN_WORDS = (
+    "http", "pydantic", "Traceback", "validation error", "instance of", "Input should", "type=", "dictionary", "tuple",
+    "should match", "after validation",
+)  # fmt: skip
 
 
 @st.composite

@@ -123,6 +123,15 @@ class Program:
         except KeyError:
             raise LookupError(f"no {kind} {name}; there are {sorted(self.manifests(kind))}") from None
 
+    def waits_for(self, one: Registration) -> frozenset[str]:
+        """The URNs that must stand before `one`: its own dependencies, and those of all it hangs below."""
+        by_urn = {other.urn: other for other in self.registrations}
+        found, seen = set(one.dependencies), one
+        while seen.parent in by_urn:
+            seen = by_urn[seen.parent]
+            found |= seen.dependencies
+        return frozenset(found)
+
     def workers(self) -> dict[str, Mapping[str, Any]]:
         """The Deployments that drain queues, by name. Raises LookupError when there is none."""
         found = {name: one for name, one in self.manifests("Deployment").items() if "ALPHASWARM_QUEUES" in env(one)}

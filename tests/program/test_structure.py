@@ -59,22 +59,19 @@ def test_a_preview_and_an_update_register_the_same(stack: str, layout: str) -> N
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_pods_come_after_what_they_need(stack: str, layout: str) -> None:
+def test_pods_wait_for_what_they_need(stack: str, layout: str) -> None:
     found = program(stack, layout)
-    place = {one.urn: index for index, one in enumerate(found.registrations)}
     objects = found.kubernetes()
-    needed = [
-        place[one.urn]
-        for (kind, _), one in objects.items()
-        if kind in ("Namespace", "ServiceAccount", "PriorityClass", "NetworkPolicy", "ResourceQuota", "Secret")
-        or kind == "TriggerAuthentication"
-    ]
-    pods = [place[objects["Deployment", name].urn] for name in (*found.workers(), "alphaswarm-beat")]
-    assert max(needed) < min(pods), "pods would be refused or start without their password"
+    kinds = {"Namespace", "ServiceAccount", "PriorityClass", "NetworkPolicy", "ResourceQuota", "Secret"}
+    needed = {one.urn for (kind, _), one in objects.items() if kind in {*kinds, "TriggerAuthentication"}}
+    assert len(needed) >= 9
+    for name in (*found.workers(), "alphaswarm-beat"):
+        missing = needed - found.waits_for(objects["Deployment", name])
+        assert not missing, f"{name}: pods would be refused, or start without their password"
     (namespace,) = [one for (kind, _), one in objects.items() if kind == "Namespace"]
     for (kind, name), one in objects.items():
         if "namespace" in one.inputs["metadata"]:
-            assert place[namespace.urn] < place[one.urn], f"{kind} {name} comes before its namespace"
+            assert namespace.urn in found.waits_for(one), f"{kind} {name} does not wait for its namespace"
 
 
 def objects_in(found: Program) -> set[tuple[str, str, str]]:
