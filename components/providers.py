@@ -19,6 +19,7 @@ def providers(settings: Settings) -> list[pulumi.ProviderResource]:
             context=cluster.context,
             kubeconfig=cluster.kubeconfig,
             enable_server_side_apply=True,
+            enable_patch_force=True,  # what the fleet sets is the fleet's: an edit by hand is drift, and is undone
         )
     ]
     if settings.aws is not None:
