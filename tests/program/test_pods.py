@@ -193,7 +193,7 @@ def test_everything_carries_the_labels_of_the_bill(stack: str, layout: str) -> N
             assert carried.keys() >= {"project", "cost_center", "owner", "data_classification"}, f"{kind} {name}"
             assert carried["cost_center"] == cost_center
             swept += 1
-    assert swept >= 20, "the sweep has lost objects"
+    assert swept >= 19, "the sweep has lost objects"
 
 
 def test_metrics_open_the_port_to_prometheus_alone_and_tracing_names_the_pod() -> None:
