@@ -157,7 +157,11 @@ def _worker_resources(settings: Settings, workload: Workload) -> Mapping[str, Ma
 
 
 def _common_environment(settings: Settings, instance: str) -> list[Manifest]:
-    environment = [_variable("CELERY_APP", settings.celery_app), *broker_environment(settings)]
+    environment = [
+        _variable("CELERY_APP", settings.celery_app),
+        _variable("ALPHASWARM_LOG_FORMAT", "json"),
+        *broker_environment(settings),
+    ]
     if settings.metrics.enabled:
         environment.append(_variable("ALPHASWARM_METRICS_PORT", METRICS_PORT))
     if settings.tracing:
@@ -174,10 +178,11 @@ def _worker_environment(workload: Workload) -> Iterator[Manifest]:
     """The stack's tuning, in seconds; the runtime takes it over the image's own copy of the catalogue."""
     yield _variable("ALPHASWARM_QUEUES", ",".join(queue.name for queue in workload.queues))
     yield _variable("ALPHASWARM_CONCURRENCY", workload.concurrency)
-    yield _variable("ALPHASWARM_TASK_TIME_LIMIT", int(workload.task_limit.total_seconds()))
+    yield _variable("ALPHASWARM_HARD_LIMIT", int(workload.task_limit.total_seconds()))
+    yield _variable("ALPHASWARM_GRACE", int(workload.grace.total_seconds()))
     yield _variable("ALPHASWARM_VISIBILITY_TIMEOUT", int(workload.visibility_timeout.total_seconds()))
     if workload.soft_shutdown is not None:
-        yield _variable("ALPHASWARM_SOFT_SHUTDOWN_TIMEOUT", int(workload.soft_shutdown.total_seconds()))
+        yield _variable("ALPHASWARM_SOFT_SHUTDOWN", int(workload.soft_shutdown.total_seconds()))
 
 
 def _variable(name: str, value: object) -> Manifest:

@@ -492,7 +492,7 @@ def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
             pod = spec["template"]["spec"]
             variables = {each["name"]: each.get("value", "") for each in pod["containers"][0]["env"]}
             drained += variables["ALPHASWARM_QUEUES"].split(",")
-            longest = variables.get("ALPHASWARM_SOFT_SHUTDOWN_TIMEOUT", variables["ALPHASWARM_TASK_TIME_LIMIT"])
+            longest = variables.get("ALPHASWARM_SOFT_SHUTDOWN", variables["ALPHASWARM_HARD_LIMIT"])
             assert pod["terminationGracePeriodSeconds"] > int(longest)
             assert int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]) > pod["terminationGracePeriodSeconds"]
         if one["kind"] == "ScaledObject":

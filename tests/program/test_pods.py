@@ -79,10 +79,10 @@ def test_each_queue_has_the_times_of_the_table(stack: str) -> None:
     for deployment in program(stack).workers().values():
         (queue,) = queues_of(deployment)
         variables, pod = env(deployment), deployment["spec"]["template"]["spec"]
-        soft = variables.get("ALPHASWARM_SOFT_SHUTDOWN_TIMEOUT")
+        soft = variables.get("ALPHASWARM_SOFT_SHUTDOWN")
         found[queue] = (
             int(variables["ALPHASWARM_CONCURRENCY"]),
-            int(variables["ALPHASWARM_TASK_TIME_LIMIT"]),
+            int(variables["ALPHASWARM_HARD_LIMIT"]),
             int(soft) if soft else None,
             pod["terminationGracePeriodSeconds"],
             int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]),
@@ -95,11 +95,11 @@ def test_each_queue_has_the_times_of_the_table(stack: str) -> None:
 def test_a_pod_is_given_longer_to_stop_than_a_task_may_still_run(stack: str, layout: str) -> None:
     for name, deployment in program(stack, layout).workers().items():
         variables, pod = env(deployment), deployment["spec"]["template"]["spec"]
-        longest = int(variables.get("ALPHASWARM_SOFT_SHUTDOWN_TIMEOUT", variables["ALPHASWARM_TASK_TIME_LIMIT"]))
+        longest = int(variables.get("ALPHASWARM_SOFT_SHUTDOWN", variables["ALPHASWARM_HARD_LIMIT"]))
         assert pod["terminationGracePeriodSeconds"] > longest, f"{name}: a rollout kills a task within its limit"
         assert int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]) > pod["terminationGracePeriodSeconds"]
         for queue in queues_of(deployment):
-            assert TIMES[queue][1] <= int(variables["ALPHASWARM_TASK_TIME_LIMIT"]), f"{queue} is cut short in {name}"
+            assert TIMES[queue][1] <= int(variables["ALPHASWARM_HARD_LIMIT"]), f"{queue} is cut short in {name}"
             assert TIMES[queue][4] <= int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]), f"{queue} runs twice in {name}"
 
 
@@ -109,8 +109,8 @@ def test_a_pod_of_many_queues_requeues_only_after_those_that_must_finish_have(st
         env(program(stack, "per-image").manifest("Deployment", f"alphaswarm-{image}"))
         for image in ("worker", "executor")
     )
-    assert worker["ALPHASWARM_SOFT_SHUTDOWN_TIMEOUT"] == "7200", "a terraform run would be interrupted"
-    assert executor["ALPHASWARM_SOFT_SHUTDOWN_TIMEOUT"] == "7200", "a backtest would be interrupted"
+    assert worker["ALPHASWARM_SOFT_SHUTDOWN"] == "7200", "a terraform run would be interrupted"
+    assert executor["ALPHASWARM_SOFT_SHUTDOWN"] == "7200", "a backtest would be interrupted"
     assert (worker["ALPHASWARM_CONCURRENCY"], executor["ALPHASWARM_CONCURRENCY"]) == ("4", "2")
 
 
