@@ -17,8 +17,8 @@ venv: $(READY) ## install the locked Python packages into .venv
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another with PYTHON=...")'
 	@echo "  ... Python packages into $(VENV) (about 300 MB to download, usually 2 to 3 min)"
-	@rm -rf $(VENV)
-	@$(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
+	@rm -f $(VENV)/.installed-*
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $(READY)
 	@echo "  ok  Python packages"
@@ -40,7 +40,7 @@ test: check test-fast test-real ## everything that this machine can run
 check: $(READY) ## lint, types, and that generated files are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
+	$(BIN)/mypy . .github/scripts/preview.py
 	$(BIN)/python -m surfaces --check
 
 test-fast: $(READY) ## mocks, pure functions, properties

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import alphaswarm_runtime.traces as traces
 import pytest
-from alphaswarm_runtime import traces
 
 from tests.images.runtime.harness import APPLICATIONS, BASE
 

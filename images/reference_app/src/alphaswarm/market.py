@@ -1,11 +1,12 @@
 """A market that needs no network: daily prices by geometric Brownian motion, the same for the same symbol."""
 
 import zlib
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Prices = NDArray[np.float64]
+Prices: TypeAlias = NDArray[np.float64]
 
 TRADING_DAYS = 252
 YEARLY_DRIFT = 0.06

@@ -23,7 +23,7 @@ def ingest(documents: dict[str, str]) -> int:
     for name, text in documents.items():
         key = hashlib.sha256(name.encode()).hexdigest()[:16]
         storage.replace(storage.data() / "rag" / f"{key}.json", json.dumps({"name": name, "text": text}).encode())
-    return refresh_embeddings()["documents"]
+    return int(refresh_embeddings()["documents"])
 
 
 @shared_task
