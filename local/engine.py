@@ -76,7 +76,8 @@ class Engine:
         return {
             **os.environ,
             "PATH": self.path,
-            "PULUMI_BACKEND_URL": f"file://{state_folder(self.paths)}",
+            # Without it each file has another of attributes beside it; a kill leaves that empty, and nothing loads.
+            "PULUMI_BACKEND_URL": f"file://{state_folder(self.paths)}?metadata=skip",
             "PULUMI_CONFIG_PASSPHRASE": kept_secret(self.paths.run / "passphrase"),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_PYTHON_CMD": sys.executable,
