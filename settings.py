@@ -59,6 +59,11 @@ class Aws(Section):
         None, pattern=r"^http://(127\.0\.0\.1|localhost):[0-9]+$", description="an AWS emulator on loopback"
     )
 
+    @property
+    def partition(self) -> str:
+        """The first part of every ARN: China and GovCloud are partitions of their own."""
+        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rsplit("-", 2)[0], "aws")
+
 
 class Cluster(Section):
     """How the Kubernetes cluster is reached; without it the ambient kubeconfig decides."""
@@ -316,15 +321,18 @@ class Secrets:
     netrc: "pulumi.Output[str] | None" = None
 
 
+def most_pods(queue: Queue, gpu: Gpu | None) -> int:
+    """The catalogue's most pods of a queue; where it wants GPUs, as many as there are to have."""
+    return max(gpu.count // queue.gpus, 1) if gpu and queue.gpus else queue.max_replicas
+
+
 def tuned(queue: Queue, scaling: Mapping[str, QueueTuning], gpu: Gpu | None, environment: str) -> Queue:
     """`queue` as a stack tunes it. Raises CatalogueError when the result breaks a law of the catalogue."""
     tuning = scaling.get(queue.name) or QueueTuning.model_validate({})
     gpus = queue.gpus if gpu else 0
-    least, most = queue.replicas
+    least, most = queue.min_replicas, most_pods(queue, gpu)
     if queue.always_on is AlwaysOn.PRODUCTION and environment == "prod":
         least = max(least, 1)
-    if gpu and queue.gpus:
-        most = max(gpu.count // queue.gpus, 1)
     least = least if tuning.min_replicas is None else tuning.min_replicas
     most = most if tuning.max_replicas is None else tuning.max_replicas
     return replace(
@@ -376,12 +384,12 @@ def _scaling_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> 
 def _quota_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
     if "quota" not in sections:
         return
-    headroom, scaling = sections["quota"].headroom, sections.get("scaling", {})
+    headroom, scaling, gpu = sections["quota"].headroom, sections.get("scaling", {}), sections.get("gpu")
     for image in IMAGES:
         queues = QUEUES.of(image)
-        most = sum(queue.max_replicas for queue in queues)
+        most = sum(most_pods(queue, gpu) for queue in queues)
         given = {name: tuning.max_replicas for name, tuning in scaling.items()}
-        wanted = sum(given.get(queue.name) or queue.max_replicas for queue in queues)
+        wanted = sum(given.get(queue.name) or most_pods(queue, gpu) for queue in queues)
         if wanted > headroom * most:
             yield Problem(
                 f"{PREFIX}:quota.headroom",

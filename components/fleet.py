@@ -65,11 +65,11 @@ class Fleet(pulumi.ComponentResource):
         self.register_outputs(self.outputs)
 
     def _registry(self, name: str, settings: Settings) -> ImageRegistry | None:
-        if settings.registry is None:
+        if settings.registry is None or settings.aws is None:
             return None
         return ImageRegistry(
             name,
-            ImageRegistryArgs(settings.registry, finops_labels(settings), settings.protect),
+            ImageRegistryArgs(settings.registry, settings.aws.partition, finops_labels(settings), settings.protect),
             pulumi.ResourceOptions(parent=self),
         )
 

@@ -33,6 +33,7 @@ class ImageRepositoryArgs:
     cache_days: int = 30
     keep_images: int = 500
     readers: tuple[str, ...] = ()  # account ids that may pull
+    partition: str = "aws"
     protect: bool = False
 
 
@@ -72,7 +73,7 @@ class ImageRepository(pulumi.ComponentResource):
             ecr.RepositoryPolicy(
                 name,
                 repository=repository.name,
-                policy=json.dumps(reader_policy(args.readers)),
+                policy=json.dumps(reader_policy(args.readers, args.partition)),
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.url, self.arn = repository.repository_url, repository.arn
@@ -107,7 +108,7 @@ def lifecycle_policy(args: ImageRepositoryArgs) -> dict[str, object]:
     }
 
 
-def reader_policy(accounts: tuple[str, ...]) -> dict[str, object]:
+def reader_policy(accounts: tuple[str, ...], partition: str) -> dict[str, object]:
     """Lets other accounts pull, and nothing else."""
     return {
         "Version": "2012-10-17",
@@ -115,7 +116,7 @@ def reader_policy(accounts: tuple[str, ...]) -> dict[str, object]:
             {
                 "Sid": "PullFromOtherAccounts",
                 "Effect": "Allow",
-                "Principal": {"AWS": [f"arn:aws:iam::{account}:root" for account in sorted(accounts)]},
+                "Principal": {"AWS": [f"arn:{partition}:iam::{account}:root" for account in sorted(accounts)]},
                 "Action": list(PULL_ACTIONS),
             }
         ],

@@ -19,6 +19,7 @@ class ImageRegistryArgs:
     """What the registry needs to know."""
 
     registry: Registry
+    partition: str
     tags: Mapping[str, str]
     protect: bool
 
@@ -47,6 +48,7 @@ class ImageRegistry(pulumi.ComponentResource):
                     cache_days=registry.cache_days,
                     keep_images=registry.keep_images,
                     readers=registry.readers,
+                    partition=args.partition,
                     protect=args.protect,
                 ),
                 pulumi.ResourceOptions(parent=self),

@@ -16,7 +16,7 @@ from manifests.metadata import (
 )
 from manifests.pod import BEAT_LIMITS, BEAT_REQUESTS
 from queues import QUEUES, Image, Priority, Resources
-from settings import InClusterBroker, Settings
+from settings import InClusterBroker, Settings, most_pods
 
 KEDA_NAMESPACE = "keda"
 INSTANCE_METADATA = "169.254.0.0/16"  # the node's own credentials are none of a task's business
@@ -125,7 +125,7 @@ def resource_quota(settings: Settings) -> Manifest:
     Pods in their grace period still count, so a rollout of hour-long tasks has the old and the new pods at once. It
     follows the catalogue, not the stack's tuning, so that tuning one queue changes that queue alone.
     """
-    needs = [(queue.max_replicas, queue.image.requests, queue.image.limits) for queue in QUEUES.queues]
+    needs = [(most_pods(queue, settings.gpu), queue.image.requests, queue.image.limits) for queue in QUEUES.queues]
     needs += [(1, BEAT_REQUESTS, BEAT_LIMITS), (1, *REDIS_RESOURCES)]
     times = settings.quota.headroom
     hard = {
