@@ -1,0 +1,54 @@
+"""Draws the ratios as an SVG picture, with nothing but text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+WIDTH, ROW, LEFT, RIGHT, TOP = 760, 46, 300, 60, 54
+FONT = "font-family='system-ui, sans-serif'"
+GOOD, OVER, PLAIN = "#2f7d5b", "#b4532a", "#4a6fa5"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One ratio, and the aim it is held against, if there is one."""
+
+    label: str
+    value: float
+    aim: float | None = None
+
+    @property
+    def colour(self) -> str:
+        if self.aim is None:
+            return PLAIN
+        return GOOD if self.value <= self.aim else OVER
+
+
+def svg(title: str, bars: Sequence[Bar]) -> str:
+    """The picture: a bar a ratio, a tick where its aim is."""
+    height = TOP + ROW * len(bars) + 16
+    scale = (WIDTH - LEFT - RIGHT) / max([bar.value for bar in bars] + [bar.aim or 0 for bar in bars] + [1])
+    rows = "".join(_row(bar, TOP + ROW * number, scale) for number, bar in enumerate(bars))
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' role='img'>\n"
+        f"<title>{escape(title)}</title>\n<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>\n"
+        f"<text x='16' y='30' {FONT} font-size='16' fill='#222222'>{escape(title)}</text>\n{rows}</svg>\n"
+    )
+
+
+def _row(bar: Bar, top: int, scale: float) -> str:
+    middle = top + ROW / 2
+    drawn = (
+        f"<text x='{LEFT - 12}' y='{middle + 5:.0f}' text-anchor='end' {FONT} font-size='13' fill='#222222'>"
+        f"{escape(bar.label)}</text>\n"
+        f"<rect x='{LEFT}' y='{top + 10}' width='{bar.value * scale:.1f}' height='{ROW - 20}' fill='{bar.colour}'/>\n"
+        f"<text x='{LEFT + bar.value * scale + 6:.1f}' y='{middle + 5:.0f}' {FONT} font-size='13' fill='#222222'>"
+        f"{bar.value:.2f}</text>\n"
+    )
+    if bar.aim is not None:
+        at = LEFT + bar.aim * scale
+        drawn += (
+            f"<line x1='{at:.1f}' x2='{at:.1f}' y1='{top + 4}' y2='{top + ROW - 4}' stroke='#222222' "
+            f"stroke-dasharray='4 3'><title>aim: {bar.aim:g} or less</title></line>\n"
+        )
+    return drawn
