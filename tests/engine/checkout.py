@@ -1,0 +1,165 @@
+"""A copy of this checkout with a state of its own, used as a person uses it: files, and `python -m local`.
+
+It shares the virtual environment and the tool cache; nothing it does reaches the checkout the tests run in.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from local.engine import Engine, pinned_versions
+from local.paths import Paths
+from local.processes import start_time
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 120.0  # seconds; a loaded machine, never an assertion about speed
+IMAGES = {
+    "source": "digests",
+    "worker": f"registry.example/alphaswarm-worker@sha256:{'a1' * 32}",
+    "executor": f"registry.example/alphaswarm-executor@sha256:{'b2' * 32}",
+}
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended, and its words."""
+
+    status: int
+    out: str
+    err: str = ""
+
+    @property
+    def text(self) -> str:
+        return self.out + self.err
+
+    def ok(self) -> "Said":
+        shown = self.out[max(self.out.find("Diagnostics:"), 0) :][-6000:] + self.err[-2000:]
+        assert self.status == 0, f"ended with status {self.status}:\n{shown}"
+        return self
+
+
+@dataclass(frozen=True)
+class HeardEngine(Engine):
+    """The engine as LocalStack runs it, its output kept instead of shown."""
+
+    heard: list[Said] = field(default_factory=list)
+
+    def run(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> int:
+        done = subprocess.run(
+            [self.pulumi, *arguments], cwd=cwd, env=self.environment(env), capture_output=True, text=True, check=False
+        )
+        self.heard.append(Said(done.returncode, done.stdout, done.stderr))
+        return done.returncode
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """One copy."""
+
+    folder: Path
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(self.folder)
+
+    def stack_file(self, stack: str) -> Path:
+        return self.folder / f"Pulumi.{stack}.yaml"
+
+    def config(self, stack: str) -> dict[str, Any]:
+        found: dict[str, Any] = yaml.safe_load(self.stack_file(stack).read_text())["config"]
+        return found
+
+    def configure(self, stack: str, **sections: object) -> None:
+        """Change sections of the stack's file as it was committed; None takes one away."""
+        config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+        config |= {f"fleet:{key}": value for key, value in sections.items()}
+        kept = {key: value for key, value in config.items() if value is not None}
+        self.stack_file(stack).write_text(yaml.safe_dump({"config": kept}))
+
+    def command(self, *arguments: str) -> list[str]:
+        return [str(self.folder / ".venv" / "bin" / "python"), "-m", "local", *arguments]
+
+    def local(self, *arguments: str, **env: str) -> Said:
+        """`python -m local ...` in the copy."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        return Said(done.returncode, done.stdout, done.stderr)
+
+    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """The same in a process group of its own, as a shell does; its words go to a file."""
+        with self.words.open("wb") as words:
+            return subprocess.Popen(
+                self.command(*arguments), cwd=self.folder, stdout=words, stderr=words, start_new_session=True
+            )
+
+    @property
+    def words(self) -> Path:
+        return self.folder.with_suffix(".words")
+
+    def servers(self) -> dict[str, int]:
+        """The live servers of the copy by name: those whose pid file still names the process that wrote it."""
+        found = {}
+        for file in self.paths.run.glob("*.pid"):
+            kept = json.loads(file.read_text())
+            if start_time(kept["pid"]) == kept["started"]:
+                found[file.stem] = int(kept["pid"])
+        return found
+
+    def plugins(self) -> list[str]:
+        """The engine's helpers that run from the copy's own launchers."""
+        return [line for line in command_lines() if "local.standins" in line and str(self.folder) in line]
+
+    def ports(self) -> dict[str, int]:
+        found: dict[str, int] = json.loads((self.paths.run / "ports.json").read_text())
+        return found
+
+
+def copy(folder: Path) -> Checkout:
+    """Everything that git has or would take, the virtual environment shared."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.split("\0"):
+        source = ROOT / name
+        if name and (source.is_file() or source.is_symlink()):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, folder / name, follow_symlinks=False)
+    (folder / ".venv").symlink_to(sys.prefix)
+    made = Checkout(folder)
+    remember_refusals(made)
+    made.configure("local", images=IMAGES)
+    return made
+
+
+def remember_refusals(checkout: Checkout) -> None:
+    """As after a first `up`: what could not be fetched a moment ago is not asked for again."""
+    refused = {f"{name}-{version}": time.time() for name, version in pinned_versions(checkout.paths).items()}
+    file = checkout.paths.state / "refused-plugins.json"
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.write_text(json.dumps(refused))
+
+
+def command_lines() -> list[str]:
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return lines

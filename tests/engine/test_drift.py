@@ -1,0 +1,63 @@
+"""What somebody else changed shows, by name, and an update puts it right; what autoscalers change is no drift."""
+
+import pytest
+
+from .fleet import NAMESPACE, Fleet, assert_same, parts
+
+pytestmark = [pytest.mark.engine, pytest.mark.cluster]
+
+AGENTS, ML, RAG = "alphaswarm-executor-agents", "alphaswarm-executor-ml", "alphaswarm-executor-rag"
+DRIFTED = {
+    ("update", "Deployment", ML),
+    ("delete", "PodDisruptionBudget", RAG),
+    ("update", "ScaledObject", AGENTS),
+    ("update", "Repository", "alphaswarm-worker"),
+    ("delete", "LifecyclePolicy", "alphaswarm-executor"),
+}
+
+
+def drift(fleet: Fleet) -> None:
+    """Somebody else's hands."""
+    kubectl = fleet.kubectl
+    for words in (
+        ("set", "image", f"deployment/{ML}", "*=registry.example/strange:1"),
+        ("delete", "poddisruptionbudget", RAG),
+        ("patch", "scaledobject", AGENTS, "--type=merge", '-p={"spec":{"maxReplicaCount":99}}'),
+    ):
+        answer = kubectl.run("-n", NAMESPACE, *words)
+        assert answer.returncode == 0, answer.stderr
+    ecr = fleet.aws("ecr")
+    ecr.put_image_tag_mutability(repositoryName="alphaswarm-worker", imageTagMutability="MUTABLE")
+    ecr.delete_lifecycle_policy(repositoryName="alphaswarm-executor")
+
+
+def test_drift_in_cluster_and_account_is_shown_by_name_and_repaired(fleet: Fleet) -> None:
+    meant = fleet.snapshot()
+    fleet.unsettle()
+    drift(fleet)
+    shown = fleet.pulumi("refresh", "--preview-only", "--diff").ok()
+    for _, kind, name in DRIFTED:
+        assert named(kind, name) in shown.out, f"{kind} {name} drifted and is not shown:\n{shown.out}"
+    assert "registry.example/strange:1" in shown.out
+    assert "99" in shown.out
+    assert '"IMMUTABLE_WITH_EXCLUSION" => "MUTABLE"' in shown.out
+    fleet.up("--refresh").ok()
+    assert_same(fleet.snapshot(), meant)
+
+
+def test_replicas_that_autoscalers_set_are_no_drift(fleet: Fleet) -> None:
+    answer = fleet.kubectl.run("-n", NAMESPACE, "scale", f"deployment/{AGENTS}", "--replicas=3")
+    assert answer.returncode == 0, answer.stderr
+    shown = fleet.pulumi("refresh", "--preview-only", "--expect-no-changes")
+    shown.ok()
+    assert fleet.preview_steps("--refresh") == set()
+
+
+def named(kind: str, name: str) -> str:
+    """The end of the URN that the engine's diff names a resource by."""
+    return f":{kind}::{name}]"
+
+
+def test_the_names_that_drift_is_told_by_are_those_of_the_state(fleet: Fleet) -> None:
+    known = {parts(resource["urn"]) for resource in fleet.state()}
+    assert {step[1:] for step in DRIFTED} <= known

@@ -1,0 +1,129 @@
+"""Interrupted, killed, destroyed: the same command goes on, and the end leaves nothing."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from .checkout import PATIENCE
+from .fleet import Fleet, Snapshot, assert_same
+
+pytestmark = [pytest.mark.engine, pytest.mark.cluster]
+
+IDENTITY = {"oidcProviderArn": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/TEST"}
+CLUSTER_WIDE = "namespaces,priorityclasses,clusterroles,clusterrolebindings,persistentvolumes"
+
+
+def test_destroy_leaves_nothing_in_cluster_account_and_state(fleet: Fleet) -> None:
+    fleet.configure(registry={"kmsKey": "create"}, identity=IDENTITY)
+    fleet.up().ok()
+    assert fleet.repositories()["alphaswarm-worker"]["encryptionConfiguration"]["encryptionType"] == "KMS"
+    assert len(fleet.aws("iam").list_roles()["Roles"]) == 2
+    fleet.pulumi("destroy", "--yes", "--skip-preview").ok()
+    assert fleet.state() == []
+    assert fleet.aws("ecr").describe_repositories()["repositories"] == []
+    assert fleet.aws("iam").list_roles()["Roles"] == []
+    assert [alias for alias in fleet.aws("kms").list_aliases()["Aliases"] if "alphaswarm" in alias["AliasName"]] == []
+    for key in fleet.aws("kms").list_keys()["Keys"]:
+        about = fleet.aws("kms").describe_key(KeyId=key["KeyId"])["KeyMetadata"]
+        assert about["KeyState"] == "PendingDeletion", about
+    left = fleet.kubectl.get(CLUSTER_WIDE)["items"]
+    assert [item["metadata"]["name"] for item in left if "alphaswarm" in item["metadata"]["name"]] == []
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)], ids=["interrupted", "killed"]
+)
+def test_an_up_that_is_cut_short_goes_on_to_the_same_end(
+    standing: Fleet, undisturbed: Snapshot, number: signal.Signals, status: int
+) -> None:
+    standing.configure()
+    standing.pulumi("destroy", "--yes", "--skip-preview").ok()
+    running = standing.checkout.begin("up")
+    wait_until_half_way(standing, running)
+    os.killpg(running.pid, number)
+    assert running.wait(PATIENCE) == status, standing.checkout.words.read_text()
+    eventually(standing.checkout.plugins, [])
+    made = len(standing.state())
+    assert 0 < made < len(undisturbed.resources), "the run was not cut short in the middle"
+    standing.checkout.local("up").ok()
+    assert_same(standing.snapshot(), undisturbed)
+    assert standing.stack.cut_short() == frozenset()
+    assert list(standing.checkout.paths.state.rglob("*.attrs")) == [], "a kill leaves one half written, nothing loads"
+    standing.settled()
+
+
+def test_what_a_killed_run_made_and_could_not_write_down_is_taken_up(fleet: Fleet, undisturbed: Snapshot) -> None:
+    fleet.unsettle()
+    lose(fleet, ("aws:ecr/", "kubernetes:scheduling.k8s.io/"))
+    assert fleet.stack.cut_short() == {
+        "aws:ecr/repository:Repository",
+        "aws:ecr/lifecyclePolicy:LifecyclePolicy",
+        "kubernetes:scheduling.k8s.io/v1:PriorityClass",
+    }
+    fleet.checkout.local("up").ok()
+    assert_same(fleet.snapshot(), undisturbed)
+    assert fleet.stack.cut_short() == frozenset(), "each later up would look for it again"
+    fleet.settled()
+
+
+def test_the_lock_of_a_dead_run_is_released_and_that_of_a_live_one_kept(fleet: Fleet) -> None:
+    folder = fleet.checkout.paths.state / "pulumi" / ".pulumi" / "locks"
+    lock = next(iter(folder.rglob("local")), folder / "organization" / "alphaswarm-fleet" / "local") / "test.json"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with subprocess.Popen(["sleep", "600"]) as living:
+        try:
+            lock.write_text(json.dumps({"pid": living.pid, "username": "u", "hostname": "h"}))
+            refused = fleet.pulumi("up", "--yes", "--skip-preview")
+            held = lock.exists()
+        finally:
+            living.kill()
+    assert held, "a live run lost its lock"
+    assert refused.status != 0
+    assert "the stack is currently locked by 1 lock" in refused.text
+    fleet.up("--expect-no-changes").ok()
+    assert not lock.exists()
+
+
+def wait_until_half_way(fleet: Fleet, running: "subprocess.Popen[bytes]") -> None:
+    def begun() -> bool:
+        assert running.poll() is None, fleet.checkout.words.read_text()
+        return "apps/v1:Deployment alphaswarm-executor" in fleet.checkout.words.read_text()
+
+    eventually(begun, expected=True, pause=0.02)
+
+
+def lose(fleet: Fleet, kinds: tuple[str, ...]) -> None:
+    """Make the state what a kill leaves between the making of a resource and its writing down."""
+    file = next((fleet.checkout.paths.state / "pulumi" / ".pulumi" / "stacks").rglob("local.json"))
+    document = json.loads(file.read_text())
+    latest = document["checkpoint"]["latest"]
+    lost = [resource for resource in latest["resources"] if resource["type"].startswith(kinds)]
+    names = {resource["urn"] for resource in lost}
+    latest["resources"] = [without(resource, names) for resource in latest["resources"] if resource not in lost]
+    pending = [{key: value for key, value in resource.items() if key not in ("id", "outputs")} for resource in lost]
+    latest["pending_operations"] = [{"resource": resource, "type": "creating"} for resource in pending]
+    file.write_text(json.dumps(document))
+
+
+def without(resource: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The resource, which no longer says that it depends on those."""
+    kept = dict(resource)
+    kept["dependencies"] = [urn for urn in kept.get("dependencies") or () if urn not in names]
+    kept["propertyDependencies"] = {
+        key: [urn for urn in urns or () if urn not in names]
+        for key, urns in (kept.get("propertyDependencies") or {}).items()
+    }
+    return kept
+
+
+def eventually(what: Callable[[], object], expected: object, pause: float = 0.2) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while (found := what()) != expected:
+        assert time.monotonic() < deadline, f"still {found!r}, not {expected!r}"
+        time.sleep(pause)

@@ -1,0 +1,92 @@
+"""What `up` makes, and that nothing is left to do afterwards."""
+
+import time
+from collections import Counter
+
+import pytest
+
+from queues import QUEUES
+
+from .checkout import PATIENCE, Said
+from .fleet import NAMESPACE, Fleet
+
+pytestmark = [pytest.mark.engine, pytest.mark.cluster]
+
+COUNTS = {
+    "Deployment": 11 + 2,  # a queue each, beat, and the stack's own Redis
+    "ScaledObject": 11,
+    "PodDisruptionBudget": 11,
+    "TriggerAuthentication": 1,
+    "Namespace": 1,
+    "ServiceAccount": 2,
+    "NetworkPolicy": 3,
+    "ResourceQuota": 1,
+    "PriorityClass": 3,
+    "Secret": 1,
+    "Service": 1,
+    "Repository": 2,
+    "LifecyclePolicy": 2,
+}
+
+
+def test_up_makes_every_resource_of_the_fleet_and_no_other(fleet: Fleet) -> None:
+    made = Counter(resource["type"].rpartition(":")[2] for resource in fleet.state() if resource.get("custom"))
+    made -= Counter({"kubernetes": 1, "aws": 1})  # the providers
+    assert made == COUNTS
+    in_cluster = Counter(key.partition("/")[0] for key in fleet.objects())
+    assert in_cluster["Deployment"] == COUNTS["Deployment"]
+    assert in_cluster["ScaledObject"] == COUNTS["ScaledObject"]
+    assert in_cluster["PodDisruptionBudget"] == COUNTS["PodDisruptionBudget"]
+
+
+def test_keda_accepts_and_reads_every_scaler(fleet: Fleet) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while (ready := scalers_ready(fleet)) != {queue.deployment: "True" for queue in QUEUES.queues}:
+        assert time.monotonic() < deadline, f"not ready: {ready}"
+        time.sleep(0.5)
+
+
+def scalers_ready(fleet: Fleet) -> dict[str, str]:
+    found = fleet.kubectl.get("-n", NAMESPACE, "scaledobjects")["items"]
+    return {
+        item["metadata"]["name"]: condition["status"]
+        for item in found
+        for condition in item.get("status", {}).get("conditions", ())
+        if condition["type"] == "Ready"
+    }
+
+
+def test_both_repositories_keep_tags_scan_and_forget_old_images(fleet: Fleet) -> None:
+    found = fleet.repositories()
+    assert set(found) == {"alphaswarm-worker", "alphaswarm-executor"}
+    for name, repository in found.items():
+        assert repository["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION", name
+        assert repository["imageTagMutabilityExclusionFilters"] == [{"filterType": "WILDCARD", "filter": "cache-*"}]
+        assert repository["imageScanningConfiguration"] == {"scanOnPush": True}, name
+        assert repository["encryptionConfiguration"]["encryptionType"] == "AES256", name
+        assert len(repository["lifecycle"]["rules"]) == 3, name
+
+
+def test_pods_run_the_digests_that_the_stack_is_given(fleet: Fleet) -> None:
+    images = fleet.checkout.config("local")["fleet:images"]
+    for queue in QUEUES.queues:
+        pod = fleet.objects()[f"Deployment/{queue.deployment}"]["spec"]["template"]["spec"]
+        expected = images["worker" if queue.image.name == "alphaswarm-worker" else "executor"]
+        assert [container["image"] for container in pod["containers"]] == [expected], queue.name
+
+
+def test_a_second_up_changes_nothing(fleet: Fleet) -> None:
+    before = fleet.objects()
+    said = fleet.up("--expect-no-changes").ok()
+    assert unchanged(said) == len(fleet.state())
+    assert fleet.objects() == before
+
+
+def test_a_preview_after_up_shows_nothing_to_do(fleet: Fleet) -> None:
+    assert fleet.preview_steps() == set()
+    assert fleet.preview_steps("--refresh") == set(), "what servers fill in shows as a difference"
+
+
+def unchanged(said: Said) -> int:
+    words = said.out[said.out.index("Resources:") :].split()
+    return int(words[words.index("unchanged") - 1])
