@@ -2,18 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pulumi
 
-from components.multi_arch_image import UNBUILT, MultiArchImage, MultiArchImageArgs
 from components.registry import ImageRegistry
+from components.unbuilt import UNBUILT
 from queues import EXECUTOR, IMAGES, WORKER
 from settings import NETRC, REFERENCE_APPLICATION, BuildImages, GivenImages, PromoteImages
 from settings import Images as ImageSource
 
 DOCKERFILE = "images/Dockerfile"
 BUILD_CONTEXT = "images"
+FIXED_TIMES: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source gives the same digests, whenever it is built
 APPLICATION_STAGE = "application"  # the Dockerfile's stage that holds the application's source
 
 
@@ -51,6 +52,9 @@ class FleetImages(pulumi.ComponentResource):
     def _built(
         self, source: BuildImages, registry: ImageRegistry, netrc: pulumi.Output[str] | None
     ) -> Mapping[str, pulumi.Output[str]]:
+        # Only a stack that builds pays for the import of the builder's classes.
+        from components.multi_arch_image import MultiArchImage, MultiArchImageArgs
+
         return {
             image.name: MultiArchImage(
                 image.name,
@@ -61,6 +65,7 @@ class FleetImages(pulumi.ComponentResource):
                     dockerfile=DOCKERFILE,
                     platforms=source.platforms,
                     builder=source.builder,
+                    build_args={**FIXED_TIMES, **source.build_args},
                     contexts={**application_context(source), **source.contexts},
                     secrets={} if netrc is None else {NETRC: netrc},
                     after=(registry.repositories[image.name],),
