@@ -111,6 +111,9 @@ class BuildImages(Section):
     contexts: Mapping[str, str] = Field(
         default_factory=dict, description="build stages replaced by other contexts (BuildKit's named contexts)"
     )
+    build_args: Mapping[str, str] = Field(
+        default_factory=dict, description="build arguments, for instance REVISION, VERSION or MORE_EXTRAS; no secrets"
+    )
 
 
 class PromoteImages(Section):

@@ -181,7 +181,12 @@ class Ground:
 
 
 def _built_by(builder: Builder) -> dict[str, object]:
-    return {"builder": builder.name, "platforms": list(builder.platforms), "contexts": dict(builder.contexts)}
+    return {
+        "builder": builder.name,
+        "platforms": list(builder.platforms),
+        "contexts": dict(builder.contexts),
+        "buildArgs": dict(builder.build_args),
+    }
 
 
 def main() -> int:

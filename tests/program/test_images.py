@@ -73,7 +73,9 @@ def test_images_go_to_their_repository_by_digest_with_a_cache_a_platform(stack: 
     for one in found.every(IMAGE):
         repository = f"{account}.dkr.ecr.eu-central-1.amazonaws.com/{one.name.rpartition('-')[0]}"
         (export,) = one.inputs["exports"]
-        assert export == {"raw": f"type=registry,name={repository},push-by-digest=true,oci-mediatypes=true"}
+        assert export == {
+            "raw": f"type=registry,name={repository},push-by-digest=true,oci-mediatypes=true,compression=zstd"
+        }
         cache = f"{repository}:cache-{one.name.rpartition('-')[2]}"
         assert one.inputs["cacheFrom"] == [{"registry": {"ref": cache}}]
         (to,) = one.inputs["cacheTo"]
