@@ -115,7 +115,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     progress, report, began = Progress(), Report(), time.monotonic()
     quick = arguments.quick
-    progress.say(f"Ratios of medians, sides in turns; {'1 minute' if quick else '5 minutes'} on two idle cores.")
+    progress.say(f"Ratios of medians, sides in turns; {'1 minute' if quick else 'about 8 minutes'} on two idle cores.")
     try:
         with tempfile.TemporaryDirectory(prefix="bench-") as folder:
             workspace = Workspace(Path(folder), progress)
