@@ -137,7 +137,7 @@ def copy(folder: Path) -> Checkout:
     )
     for name in listed.stdout.split("\0"):
         source = ROOT / name
-        if name and (source.is_file() or source.is_symlink()):
+        if name not in ("", ".venv") and (source.is_file() or source.is_symlink()):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, folder / name, follow_symlinks=False)
     (folder / ".venv").symlink_to(sys.prefix)
