@@ -48,6 +48,8 @@ def test_an_up_that_is_cut_short_goes_on_to_the_same_end(
     wait_until_half_way(standing, running)
     os.killpg(running.pid, number)
     assert running.wait(PATIENCE) == status, standing.checkout.words.read_text()
+    if number is signal.SIGINT:
+        assert "update canceled" in standing.checkout.words.read_text(), "the engine was killed before it could end"
     eventually(standing.checkout.plugins, [])
     made = len(standing.state())
     assert 0 < made < len(undisturbed.resources), "the run was not cut short in the middle"
