@@ -38,7 +38,8 @@ IN_WORDS: Final[Mapping[str, str]] = {
 class Section(BaseModel):
     """A mapping of the file: frozen, camel case in the file, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+    # A section is built when it is first needed: most are only ever read as a part of the whole.
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, defer_build=True)
 
     refused: ClassVar[Mapping[str, str]] = {}
     """Keys that a reader might well try, and why they are not there."""

@@ -27,7 +27,6 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
         "maxReplicaCount": queue.max_replicas,
         **_zero_intervals(queue),
         "advanced": {
-            "restoreToOriginalReplicaCount": False,
             "horizontalPodAutoscalerConfig": {"behavior": behavior(queue.scale_down)},
             "scalingModifiers": {
                 "formula": FORMULA,
