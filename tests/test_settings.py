@@ -74,7 +74,7 @@ IN_CLUSTER = {
 }  # fmt: skip
 BUILD = {
     "source": "build", "application": "images/app", "platforms": ["linux/arm64"], "builder": "b",
-    "contexts": {"base": "docker-image://base"},
+    "contexts": {"base": "docker-image://base"}, "buildArgs": {"REVISION": "0123abc"},
 }  # fmt: skip
 # Between them they use every key that there is.
 FULL: Mapping[str, tuple[dict[str, Any], frozenset[str]]] = {
@@ -328,7 +328,7 @@ def _inside(path: tuple[str | int, ...], value: object) -> set[str]:
 @hypothesis_settings(max_examples=200, deadline=None)
 def test_an_unknown_key_is_refused_wherever_it_stands(data: st.DataObject) -> None:
     plain, secrets = FULL[data.draw(st.sampled_from(sorted(FULL)))]
-    free = {("scaling",), ("gpu", "nodeSelector"), ("images", "contexts")}
+    free = {("scaling",), ("gpu", "nodeSelector"), ("images", "contexts"), ("images", "buildArgs")}
     sections = [()] + [path for path in _paths(plain) if isinstance(_at(plain, path), dict) and path not in free]
     section = data.draw(st.sampled_from(sections))
     key = data.draw(st.from_regex(r"[a-z]{3,8}Zz", fullmatch=True))
@@ -343,7 +343,7 @@ def test_an_unknown_key_is_refused_wherever_it_stands(data: st.DataObject) -> No
 def test_a_misspelt_key_is_answered_with_the_right_one(data: st.DataObject) -> None:
     plain, secrets = FULL[data.draw(st.sampled_from(sorted(FULL)))]
     paths = [path for path in _paths(plain) if isinstance(path[-1], str) and len(path[-1]) > 5]
-    free = {("gpu", "nodeSelector"), ("images", "contexts")}
+    free = {("gpu", "nodeSelector"), ("images", "contexts"), ("images", "buildArgs")}
     path = data.draw(st.sampled_from([one for one in paths if one[:-1] not in free]))
     right = str(path[-1])
     wrong = f"{right[:-2]}{right[-1]}{right[-2]}"
