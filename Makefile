@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-real check surfaces lock bench venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check surfaces lock bench venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +35,7 @@ status: $(READY) ## how the servers and the stack do
 down: $(READY) ## destroy stack local, and end what `make up` started
 	@$(BIN)/python -m local down
 
-test: check test-fast test-real ## everything that this machine can run
+test: check test-fast test-runtime test-engine ## all of these; nothing else is needed
 
 check: $(READY) ## lint, types, and that generated files are fresh
 	$(BIN)/ruff check .
@@ -43,12 +43,21 @@ check: $(READY) ## lint, types, and that generated files are fresh
 	$(BIN)/mypy . .github/scripts/preview.py
 	$(BIN)/python -m surfaces --check
 
-test-fast: $(READY) ## mocks, pure functions, properties
+test-fast: $(READY) ## mocks, pure functions, properties (about 2 min)
+	$(BIN)/python -m local.toolchain actionlint
 	$(BIN)/python -m pytest -m "not engine and not cluster and not images and not redis"
 
-test-real: $(READY) ## real engine, real API server and KEDA, real Redis; builds them first if need be
+test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly wait (about 2 min)
+	$(BIN)/python -m local.toolchain --group services
+	$(BIN)/python -m pytest -n 4 --dist loadfile -m "redis and not engine and not cluster"
+
+test-engine: $(READY) ## real engine, API server and KEDA (about 8 min; builds them first if need be)
 	$(BIN)/python -m local.toolchain --group default
-	$(BIN)/python -m pytest -m "engine or cluster or images or redis"
+	$(BIN)/python -m pytest -m "(engine or cluster) and not images"
+
+test-images: $(READY) ## build all images with a real BuildKit and look inside (about 20 min the first time)
+	$(BIN)/python -m local.toolchain --group default
+	$(BIN)/python -m pytest -m images
 
 surfaces: $(READY) ## write what is generated from queues.py and the models
 	$(BIN)/python -m surfaces

@@ -36,6 +36,10 @@ def test_a_tasks_span_is_exported_from_the_child_that_ran_it(fleet: Fleet, colle
     pytest.importorskip("opentelemetry.instrumentation.celery")
     pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
     endpoint, posted = collector
-    fleet.worker(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_BSP_SCHEDULE_DELAY="200")
+    fleet.worker(
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        OTEL_BSP_SCHEDULE_DELAY="200",
+    )
     assert fleet.send("note", "traced").get(timeout=10) == "traced"
     until(lambda: "/v1/traces" in posted, "a span arrives")

@@ -1,8 +1,8 @@
 """Traces through OpenTelemetry, when OTEL_EXPORTER_OTLP_ENDPOINT is set and the `otel` extra is installed.
 
 A span processor has a thread, and threads do not survive a fork: each child makes its own after it was born. The
-standard OTEL_* variables decide service name, sampling and headers. An application that has set up a tracer provider
-itself keeps it.
+standard OTEL_* variables decide protocol, service name, sampling and headers. An application that has set up a tracer
+provider itself keeps it.
 """
 
 import importlib.util
@@ -13,14 +13,19 @@ from typing import Any
 logger = logging.getLogger("alphaswarm_runtime.traces")
 
 NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.instrumentation.celery")
-EXPORTERS = ("opentelemetry.exporter.otlp.proto.grpc", "opentelemetry.exporter.otlp.proto.http")
+EXPORTERS = {
+    "grpc": "opentelemetry.exporter.otlp.proto.grpc",
+    "http/protobuf": "opentelemetry.exporter.otlp.proto.http",
+}
 
 
 def start() -> bool:
     """Trace this process' children, if that is wanted and possible; returns whether it is."""
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
         return False
-    exporter = next((name for name in EXPORTERS if _is_installed(name)), None)
+    wanted = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    exporters = [EXPORTERS[wanted]] if wanted in EXPORTERS else list(EXPORTERS.values())
+    exporter = next((name for name in exporters if _is_installed(name)), None)
     if exporter is None or not all(_is_installed(name) for name in NEEDED):
         logger.info("OTEL_EXPORTER_OTLP_ENDPOINT is set, but the otel extra is not installed: no traces")
         return False
