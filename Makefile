@@ -35,7 +35,7 @@ status: $(READY) ## how the servers and the stack do
 down: $(READY) ## destroy stack local, and end what `make up` started
 	@$(BIN)/python -m local down
 
-test: check test-fast test-runtime test-engine ## all of these; nothing else is needed
+test: check test-fast test-runtime test-engine ## check, test-fast, test-runtime, test-engine
 
 check: $(READY) ## lint, types, and that generated files are fresh
 	$(BIN)/ruff check .
@@ -62,7 +62,7 @@ test-images: $(READY) ## build all images with a real BuildKit and look inside (
 surfaces: $(READY) ## write what is generated from queues.py and the models
 	$(BIN)/python -m surfaces
 
-bench: $(READY) ## print ratios: our program against the floor
+bench: $(READY) ## what the program costs, against one that registers the same resources bare
 	$(BIN)/python -m bench
 
 lock: $(READY) ## pin and hash what requirements*.in name

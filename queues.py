@@ -200,6 +200,8 @@ class Queue:
             yield f"it never scales to zero, so min replicas must be at least 1, got {least}"
         if self.concurrency < 1:
             yield f"concurrency must be at least 1, got {self.concurrency}"
+        if self.scale_down is ScaleDown.DISABLED and self.concurrency > 1:
+            yield f"a pod of runs that must not be interrupted takes one at a time, got concurrency {self.concurrency}"
         if self.gpus < 0:
             yield f"gpus must not be negative, got {self.gpus}"
         for label, value in (("polling", self.polling), ("cooldown", self.cooldown)):

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 
 from problems import Problem, Reader, Section, listed, meant, shown
 from queues import IMAGES, QUEUES, AlwaysOn, Catalogue, CatalogueError, Image, Queue
@@ -34,14 +36,24 @@ HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 ACCOUNT: Final = r"^[0-9]{12}$"
 DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
+ROLE_NAME_MAX: Final = 64  # IAM's limit
 IN_CLUSTER_REDIS_PORT: Final = 6379
 REFERENCE_APPLICATION: Final = "images/reference_app"
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
 Whole = Annotated[int, Field(strict=True)]  # `true` is no 1
+PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$")]
 Port = Annotated[Whole, Field(ge=1, le=65535)]
 Seconds = Annotated[Whole, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
 Platform = Literal["linux/amd64", "linux/arm64"]
+
+
+def _network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise PydanticCustomError("network", "such as 10.40.0.0/16, without host bits") from None
+    return text
 
 
 class SettingsError(ValueError):
@@ -85,9 +97,15 @@ class Registry(Section):
     untagged_days: Whole = Field(14, ge=1, le=3650, description="days until an image without a tag is deleted")
     cache_days: Whole = Field(30, ge=1, le=3650, description="days until a build cache is deleted")
     keep_images: Whole = Field(
-        500, ge=10, le=100_000, description="tagged images kept; older ones are deleted, also if still deployed"
+        500,
+        ge=10,
+        le=100_000,
+        description="images kept, an index and each of its platforms counting one; older ones go, even if deployed",
     )
     readers: tuple[AccountId, ...] = Field((), description="accounts that may pull, for stacks that promote from here")
+    protect: bool | None = Field(
+        None, description="whether they refuse to be deleted; without it they do when other accounts read from them"
+    )
     address: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$",
@@ -243,8 +261,8 @@ class Identity(Section):
     oidc_provider_arn: str = Field(
         pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/.+$", description="ARN of the cluster's OIDC provider"
     )
-    worker_policies: tuple[str, ...] = Field((), description="ARNs of further policies for alphaswarm-worker")
-    executor_policies: tuple[str, ...] = Field((), description="ARNs of further policies for alphaswarm-executor")
+    worker_policies: tuple[PolicyArn, ...] = Field((), description="ARNs of further policies for alphaswarm-worker")
+    executor_policies: tuple[PolicyArn, ...] = Field((), description="ARNs of further policies for alphaswarm-executor")
     permissions_boundary: str | None = Field(None, pattern=r"^arn:aws", description="ARN of the roles' boundary")
 
 
@@ -262,7 +280,7 @@ class FinOps(Section):
 class Egress(Section):
     """Somewhere else the workers may connect to, beyond DNS, the broker and HTTPS."""
 
-    cidr: str = Field(pattern=r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$", description="IPv4 network")
+    cidr: Annotated[str, AfterValidator(_network)] = Field(description="a network")
     ports: tuple[Port, ...] = Field(min_length=1, description="TCP ports")
 
 
@@ -322,6 +340,11 @@ class Secrets:
 
     broker_password: "pulumi.Output[str] | None" = None
     netrc: "pulumi.Output[str] | None" = None
+
+
+def role_name(namespace: str, environment: str, image: Image) -> str:
+    """The IAM role of an image's pods."""
+    return f"{namespace}-{environment}-{image.target}"
 
 
 def most_pods(queue: Queue, gpu: Gpu | None) -> int:
@@ -409,6 +432,20 @@ def _aws_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iter
             yield Problem(f"{PREFIX}:aws", f"missing; {PREFIX}:{name} needs an account and a region")
 
 
+def _role_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
+    if sections.get("identity") is None:
+        return
+    namespace, environment = sections.get("namespace", ""), sections.get("environment", "")
+    for image in IMAGES:
+        if (length := len(role_name(namespace, environment, image))) > ROLE_NAME_MAX:
+            yield Problem(
+                f"{PREFIX}:namespace",
+                f"given {namespace!r}; the role of {image.name} would have a name of {length} characters: at most "
+                f"{ROLE_NAME_MAX}, so shorten it by {length - ROLE_NAME_MAX}",
+            )
+            return
+
+
 def _image_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
     images, registry = sections.get("images"), sections.get("registry")
     if "registry" not in sections or images is None:
@@ -446,7 +483,7 @@ def _broker_problems(sections: Mapping[str, Any], secrets: frozenset[str]) -> It
 
 NOT_PLAIN: Final = "is a secret and stands here as plain text; set it with --secret, and treat the old value as known"
 READER: Final = Reader(Settings, PREFIX, SECRET_KEYS)
-RULES = (_scaling_problems, _quota_problems, _aws_problems, _image_problems, _broker_problems)
+RULES = (_scaling_problems, _quota_problems, _aws_problems, _role_problems, _image_problems, _broker_problems)
 
 
 # --- reading ---

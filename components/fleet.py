@@ -16,7 +16,7 @@ from manifests.broker import host_and_port
 from manifests.metadata import finops_labels
 from manifests.workload import of_image
 from queues import IMAGES, Queue
-from settings import Secrets, Settings
+from settings import Registry, Secrets, Settings
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,19 @@ class Fleet(pulumi.ComponentResource):
             return None
         return ImageRegistry(
             name,
-            ImageRegistryArgs(settings.registry, settings.aws.partition, finops_labels(settings), settings.protect),
+            ImageRegistryArgs(
+                settings.registry,
+                settings.aws.partition,
+                finops_labels(settings),
+                protects_images(settings.registry, settings),
+            ),
             pulumi.ResourceOptions(parent=self),
         )
+
+
+def protects_images(registry: Registry, settings: Settings) -> bool:
+    """Whether the repositories refuse to be deleted: others' deployments depend on those that others read from."""
+    return settings.protect or (bool(registry.readers) if registry.protect is None else registry.protect)
 
 
 def repository_urls(registry: ImageRegistry | None, references: Any) -> dict[str, Any]:  # noqa: ANN401 outputs

@@ -90,7 +90,7 @@ def application_context(source: BuildImages) -> Mapping[str, str]:
 
 def _promoter(image: str, stack: str) -> Any:  # noqa: ANN401 a function for `apply`, whose type pulumi leaves open
     def reference(built: Mapping[str, str] | None) -> str:
-        if built and image in built:
+        if built and image in built and not built[image].endswith(UNBUILT):
             return built[image]
         if not pulumi.runtime.is_dry_run():
             raise pulumi.RunError(

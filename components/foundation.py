@@ -10,7 +10,7 @@ from components.workload_identity import WorkloadIdentity, WorkloadIdentityArgs
 from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
 from manifests.metadata import finops_labels
 from queues import EXECUTOR, IMAGES, WORKER, Image, Priority
-from settings import Aws, Identity, Settings
+from settings import Aws, Identity, Settings, role_name
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def identity_args(image: Image, settings: Settings, identity: Identity, aws: Aws
     """The role of an image's service account."""
     policies = {WORKER.name: identity.worker_policies, EXECUTOR.name: identity.executor_policies}
     return WorkloadIdentityArgs(
-        role=f"{settings.namespace}-{settings.environment}-{image.target}",
+        role=role_name(settings.namespace, settings.environment, image),
         namespace=settings.namespace,
         service_account=image.name,
         oidc_provider_arn=identity.oidc_provider_arn,

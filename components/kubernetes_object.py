@@ -35,6 +35,9 @@ def deployment_object(
     name: str, manifest: Manifest, cluster: Cluster, opts: pulumi.ResourceOptions
 ) -> pulumi.CustomResource:
     """Register a Deployment, and wait for its pods unless the stack says that the cluster runs none."""
+    if (seconds := manifest["spec"].get("progressDeadlineSeconds")) is not None:
+        patience = pulumi.CustomTimeouts(create=f"{seconds}s", update=f"{seconds}s")
+        opts = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(custom_timeouts=patience))
     return kubernetes_object(name, manifest if cluster.await_ready else without_waiting(manifest), opts)
 
 

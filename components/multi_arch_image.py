@@ -1,8 +1,8 @@
 """One image for several platforms: built per platform, pushed by digest, and joined under one tag.
 
-A preview never builds: it neither needs nor dials a builder. The tag derives from what is built, so unchanged source
-is an unchanged tag. The index stays in the registry when it is replaced: two tags of the same content share a digest,
-and deleting the old one would take the new one along. Registry credentials are the host's own login (Docker's
+A preview never builds: it neither needs nor dials a builder. The tag derives from the digests, so that it never moves:
+ECR refuses a tag that does. The index stays in the registry when it is replaced: two tags of the same content share a
+digest, and deleting the old one would take the new one along. Registry credentials are the host's own login (Docker's
 configuration or a credential helper), never an argument: a token changes with each run and would land in the state.
 """
 
@@ -48,17 +48,17 @@ class MultiArchImage(pulumi.ComponentResource):
         super().__init__("alphaswarm:fleet:MultiArchImage", name, None, opts)
         repository = pulumi.Output.from_input(args.repository_url)
         images = [self._image(name, args, platform, repository) for platform in args.platforms]
+        digests = [image.digest.apply(lambda digest: known(name, digest)) for image in images]
         index = docker_build.Index(
             name,
-            sources=[
-                pulumi.Output.concat(repository, "@", image.digest.apply(lambda digest: digest or UNBUILT))
-                for image in images
-            ],
-            tag=pulumi.Output.concat(repository, ":", content_tag(args, images)),
+            sources=[pulumi.Output.concat(repository, "@", digest) for digest in digests],
+            tag=pulumi.Output.concat(repository, ":", content_tag(digests)),
             push=True,
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
-        self.reference = pulumi.Output.all(repository, index.ref).apply(lambda both: by_digest(*both))
+        self.reference = pulumi.Output.all(repository, index.ref).apply(
+            lambda both: f"{both[0]}@{known(name, both[1].partition('@')[2])}"
+        )
         self.register_outputs({"reference": self.reference})
 
     def _image(
@@ -98,14 +98,24 @@ class MultiArchImage(pulumi.ComponentResource):
         )
 
 
-def content_tag(args: MultiArchImageArgs, images: list[docker_build.Image]) -> pulumi.Output[str]:
-    """A tag that changes with the source and with what it is built with."""
-    given = [args.target, *sorted(f"{key}={value}" for key, value in args.build_args.items())]
-    return pulumi.Output.all(*(image.context_hash for image in images)).apply(
-        lambda hashes: hashlib.sha256("\n".join([*given, *hashes]).encode()).hexdigest()[:TAG_LENGTH]
+def content_tag(digests: list[pulumi.Output[str]]) -> pulumi.Output[str]:
+    """A tag that is the same for the same images, and for no others."""
+    return pulumi.Output.all(*digests).apply(
+        lambda found: hashlib.sha256("\n".join(found).encode()).hexdigest()[:TAG_LENGTH]
     )
 
 
-def by_digest(repository: str, reference: str) -> str:
-    """`repository@digest` of an index's `repository:tag@digest`, which a preview may know without its digest."""
-    return f"{repository}@{reference.partition('@')[2] or UNBUILT}"
+def known(image: str, digest: str | None) -> str:
+    """A digest, or in a preview zeros in its place.
+
+    Raises pulumi.RunError in an update: the provider drops a digest that it may not read, and pods would be sent to
+    pull one that does not exist.
+    """
+    if digest:
+        return digest
+    if pulumi.runtime.is_dry_run():
+        return UNBUILT
+    raise pulumi.RunError(
+        f"The registry did not say which digest {image} has. Log in to it on this machine, then run the same command "
+        "again; nothing was rolled."
+    )

@@ -49,7 +49,7 @@ class WorkloadIdentity(pulumi.ComponentResource):
         )
         for policy_arn in sorted(args.policies):
             iam.RolePolicyAttachment(
-                f"{name}-{policy_arn.rpartition('/')[2]}", role=role.name, policy_arn=policy_arn, opts=child
+                f"{name}-{policy_arn.partition(':iam::')[2]}", role=role.name, policy_arn=policy_arn, opts=child
             )
         self.role_arn = role.arn
         self.register_outputs({"roleArn": self.role_arn})

@@ -42,7 +42,8 @@ class Local:
         """Start what the stack needs, bring the stack up, and say what stands where."""
         began = time.monotonic()
         self.progress.say("Bringing up the fleet on this machine. The first time builds the engine, the Kubernetes API")
-        self.progress.say("server and KEDA from source (about 20 minutes on two cores); after that it takes seconds.")
+        self.progress.say("server and KEDA from source, and both images (usually 30 to 40 minutes on two cores); after")
+        self.progress.say("that it takes seconds. Interrupt it at any time: the same command goes on where it was.")
         builds = builds_images(committed(self.paths.checkout, STACK))
         engine = open_engine(self.paths, self.progress, builds_images=builds)
         ground = self._start(builds=builds)
@@ -141,7 +142,7 @@ class Local:
             print(f"\n  stand-ins, not Pulumi's releases: {', '.join(stack.engine.stands_in)}")
         if ground.builder and ground.builder.stands_in:
             print("  the images stand on Debian packages, since Wolfi could not be pulled")
-        kubectl = f"{Path(sys.executable).parent / 'kubectl'} --kubeconfig {ground.cluster.kubeconfig}"
+        kubectl = f"{_shown(Path(sys.executable).parent / 'kubectl')} --kubeconfig {_shown(ground.cluster.kubeconfig)}"
         print(
             f"\n  Up in {seconds:.0f} s. Next:\n"
             f"    {kubectl} -n alphaswarm get deployments,scaledobjects\n"
@@ -172,7 +173,7 @@ class Ground:
             "fleet:cluster": {
                 "kubeconfig": str(self.cluster.kubeconfig),
                 "context": self.cluster.context,
-                "awaitReady": self.cluster.runs_pods,
+                "awaitReady": False,  # no node can pull from a registry on this machine's loopback yet
             },
             "fleet:registry": {"address": self.services.registry.endpoint},
             "fleet:broker": {} if self.cluster.runs_pods else {"scalerAddress": f"{redis.host}:{redis.port}"},
@@ -187,6 +188,12 @@ def _built_by(builder: Builder) -> dict[str, object]:
         "contexts": dict(builder.contexts),
         "buildArgs": dict(builder.build_args),
     }
+
+
+def _shown(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def main() -> int:

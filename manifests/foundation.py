@@ -19,6 +19,8 @@ from queues import QUEUES, Image, Priority, Resources
 from settings import InClusterBroker, Settings, most_pods
 
 KEDA_NAMESPACE = "keda"
+NODE_LOCAL_DNS = "169.254.20.10/32"  # a node's DNS cache is no pod, so no selector finds it
+INSTANCE_METADATA_IPV6 = "fd00:ec2::254/128"
 INSTANCE_METADATA = "169.254.0.0/16"  # the node's own credentials are none of a task's business
 DESCRIPTIONS = {
     Priority.LATENCY: "Somebody waits for the answer within a second.",
@@ -89,10 +91,18 @@ def _workers() -> Manifest:
 
 def _egress(settings: Settings) -> list[Manifest]:
     dns = {
-        "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+        "to": [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},
+            {"ipBlock": {"cidr": NODE_LOCAL_DNS}},
+        ],
         "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
     }
-    anywhere = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": [INSTANCE_METADATA]}}]}
+    anywhere = {
+        "to": [
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": [INSTANCE_METADATA]}},
+            {"ipBlock": {"cidr": "::/0", "except": [INSTANCE_METADATA_IPV6]}},
+        ]
+    }
     broker: Manifest = {"ports": [_tcp(host_and_port(settings)[1])]}
     if isinstance(settings.broker, InClusterBroker):
         broker["to"] = [{"podSelector": {"matchLabels": {INSTANCE: REDIS}}}]
@@ -134,7 +144,7 @@ def resource_quota(settings: Settings) -> Manifest:
         "requests.memory": f"{math.ceil(times * sum(pods * mebibytes(low.memory) for pods, low, _ in needs) / 1024)}Gi",
         "limits.cpu": f"{math.ceil(times * sum(pods * milli_cpu(high.cpu) for pods, _, high in needs) / 1000)}",
         "limits.memory": f"{math.ceil(times * sum(pods * mebibytes(high.memory) for pods, _, high in needs) / 1024)}Gi",
-        **({f"requests.{settings.gpu.resource}": str(settings.gpu.count)} if settings.gpu else {}),
+        **({f"requests.{settings.gpu.resource}": str(math.ceil(times * settings.gpu.count))} if settings.gpu else {}),
     }
     return {
         "apiVersion": "v1",

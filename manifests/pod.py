@@ -12,7 +12,7 @@ from manifests import ImageReferences, Manifest
 from manifests.broker import broker_environment
 from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class
 from manifests.workload import Workload
-from queues import Image, Priority, Resources, ScaleDown
+from queues import Image, Priority, Resources
 from settings import Settings
 
 PROBE = ("python", "-m", "alphaswarm_runtime", "probe")
@@ -30,7 +30,7 @@ NEVER_EVICT = {
 
 def worker_pod(settings: Settings, workload: Workload, images: ImageReferences, labels: Labels) -> Manifest:
     """The pod template of a Celery worker."""
-    annotations = dict(NEVER_EVICT) if workload.scale_down is ScaleDown.DISABLED else {}
+    annotations = dict(NEVER_EVICT) if workload.uninterruptible else {}
     container = _container(
         settings,
         workload.image,

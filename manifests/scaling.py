@@ -127,8 +127,9 @@ def pod_disruption_budget(settings: Settings, workload: Workload) -> Manifest:
         "kind": "PodDisruptionBudget",
         "metadata": namespaced(settings, workload.name),
         "spec": {
-            "maxUnavailable": 0 if workload.scale_down is ScaleDown.DISABLED else 1,
-            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "maxUnavailable": 0 if workload.uninterruptible else 1,
+            # Workers are unready while Redis is down; the runs of an uninterruptible one go on.
+            "unhealthyPodEvictionPolicy": "IfHealthyBudget" if workload.uninterruptible else "AlwaysAllow",
             "selector": selector(workload.name),
         },
     }

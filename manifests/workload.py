@@ -59,6 +59,11 @@ class Workload:
         return max((queue.scale_down for queue in self.queues), key=lambda rule: rule is ScaleDown.DISABLED)
 
     @property
+    def uninterruptible(self) -> bool:
+        """Whether nothing may end its pods while they run: only where they reach zero, or no node could ever drain."""
+        return self.scale_down is ScaleDown.DISABLED and len(self.queues) == 1 and self.min_replicas == 0
+
+    @property
     def priority(self) -> Priority:
         """The highest of its queues' priorities."""
         return max((queue.priority for queue in self.queues), key=lambda priority: priority.value)

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -200,3 +201,8 @@ def test_all_broken_laws_are_named_at_once() -> None:
         row("No", replicas=(5, 2), concurrency=0, grace=timedelta(seconds=1))
     for law in ("DNS label", "0 <= min <= max", "concurrency", "must exceed the task limit"):
         assert law in str(refusal.value)
+
+
+def test_a_pod_whose_runs_must_not_be_interrupted_takes_one_at_a_time() -> None:
+    with pytest.raises(CatalogueError, match="takes one at a time, got concurrency 2"):
+        replace(QUEUES.queue("terraform"), concurrency=2)

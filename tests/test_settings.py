@@ -63,7 +63,7 @@ COMMON: Mapping[str, Any] = {
 }  # fmt: skip
 REGISTRY = {
     "kmsKey": "create", "scanOnPush": False, "untaggedDays": 3, "cacheDays": 4, "keepImages": 50,
-    "readers": ["444455556666"], "address": "127.0.0.1:5000",
+    "readers": ["444455556666"], "protect": False, "address": "127.0.0.1:5000",
 }  # fmt: skip
 EXTERNAL = {
     "kind": "external", "host": "redis.example.com", "port": 6380, "tls": False, "user": "fleet",
@@ -457,7 +457,7 @@ def tunings(draw: st.DrawFn) -> dict[str, dict[str, int]]:
         found[name] = {
             "minReplicas": least,
             "maxReplicas": least + draw(st.integers(0, 4)),
-            "concurrency": draw(st.integers(1, 32)),
+            "concurrency": 1 if name in ("terraform", "training") else draw(st.integers(1, 32)),
             "pollingInterval": draw(st.integers(1, 60)),
             "cooldownPeriod": draw(st.integers(1, 900)),
             "taskLimit": limit,

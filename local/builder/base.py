@@ -29,7 +29,6 @@ from local.progress import Progress
 
 SUITE = "trixie"  # the release whose Python is 3.13
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-PUBLIC_MIRROR = "http://deb.debian.org/debian"
 PACKAGES = (
     "base-files", "base-passwd", "dash", "coreutils", "libc-bin", "libgcc-s1", "libstdc++6", "libgomp1", "python3",
     "ca-certificates", "tini", "tzdata", "sed", "grep", "findutils", "tar",
@@ -122,12 +121,15 @@ def native_architecture() -> str:
 
 
 def mirror(targets: str) -> str:
-    """The mirror that this machine's apt takes Debian itself from, else the public one."""
+    """The mirror that this machine's apt takes Debian itself from."""
     for line in targets.splitlines():
         address, label, component = line.split("\t")
         if (label, component) == ("Debian", "main"):
             return address
-    return PUBLIC_MIRROR
+    raise LocalError(
+        "The stand-in base is made of Debian's packages, and apt on this machine names no mirror of Debian. "
+        "Add one to its sources, or use a machine that can pull Wolfi."
+    )
 
 
 _TARGET = "$(REPO_URI)\t$(LABEL)\t$(COMPONENT)"

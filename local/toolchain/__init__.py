@@ -49,7 +49,7 @@ def keda_config() -> Path:
     keda = next(engine for engine in ENGINES if engine.name == "keda")
     folder = build.folder(keda) / "config"
     if not folder.is_dir():
-        raise LocalError("KEDA is not built yet. Run: python -m local.toolchain keda-operator")
+        raise LocalError("KEDA is not built yet. Run: .venv/bin/python -m local.toolchain keda-operator")
     return folder
 
 

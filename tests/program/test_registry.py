@@ -93,6 +93,14 @@ def test_only_the_named_accounts_may_pull_and_none_may_push() -> None:
     assert program("local").count("aws:ecr/repositoryPolicy:RepositoryPolicy") == 0
 
 
+def test_repositories_that_others_read_from_are_kept_unless_the_stack_says_otherwise() -> None:
+    protected = {one.name for one in program("dev").registrations if one.protect}
+    assert protected == {*IMAGES, "alphaswarm"}, "destroying dev would take the images that prod runs"
+    open_one = dev(protect=False)
+    assert not [one.name for one in open_one.registrations if one.protect]
+    assert {one.inputs["forceDelete"] for one in open_one.every(REPOSITORY)} == {True}
+
+
 def test_a_protected_stack_keeps_repositories_key_and_namespace_and_an_open_one_lets_go() -> None:
     shielded = run(configuration("dev", protect=True), secrets_of("dev"))
     protected = {(one.type, one.name) for one in shielded.registrations if one.protect}
@@ -102,8 +110,8 @@ def test_a_protected_stack_keeps_repositories_key_and_namespace_and_an_open_one_
         ("kubernetes:core/v1:Namespace", "alphaswarm-namespace"),
     }
     assert {one.inputs["forceDelete"] for one in shielded.every(REPOSITORY)} == {False}
-    assert not [one.name for one in program("dev").registrations if one.protect]
-    assert {one.inputs["forceDelete"] for one in program("dev").every(REPOSITORY)} == {True}
+    assert not [one.name for one in program("local").registrations if one.protect]
+    assert {one.inputs["forceDelete"] for one in program("local").every(REPOSITORY)} == {True}
 
 
 def test_production_protects_what_holds_state() -> None:

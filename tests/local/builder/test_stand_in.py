@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from local.builder import tree
-from local.builder.base import PUBLIC_MIRROR, _apt_options, _uv_pin, mirror
+from local.builder.base import _apt_options, _uv_pin, mirror
 from local.errors import LocalError
 
 UNPACKED = {
@@ -56,8 +56,9 @@ def test_debian_comes_from_where_this_machines_apt_takes_it() -> None:
     assert mirror(targets) == "http://near.example/debian/"
 
 
-def test_a_machine_without_apt_sources_takes_debian_from_the_public_mirror() -> None:
-    assert mirror("") == PUBLIC_MIRROR
+def test_a_machine_whose_apt_names_no_mirror_is_told_so() -> None:
+    with pytest.raises(LocalError, match="names no mirror of Debian"):
+        mirror("")
 
 
 def test_apt_reaches_its_mirror_as_this_machine_does() -> None:

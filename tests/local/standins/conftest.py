@@ -217,7 +217,7 @@ class Project:
 def project(tmp_path: Path) -> Project:
     found = find("pulumi")
     if found is None:
-        pytest.skip("there is no Pulumi CLI here: `make tools` builds it")
+        pytest.skip("there is no Pulumi CLI here: `make test-engine` builds it")
     pulumi = str(found)
     (tmp_path / "Pulumi.yaml").write_text("name: thing\nruntime: python\n")
     (tmp_path / "state").mkdir()
@@ -248,7 +248,7 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     names = ("etcd", "kube-apiserver", "kube-controller-manager")
     found = {name.replace("-", "_"): find(name) for name in names}
     if None in found.values():
-        pytest.skip("there is no API server here: `make tools` builds it")
+        pytest.skip("there is no API server here: `make test-engine` builds it")
     nowhere = Path("/nonexistent")
     unused = ("kubectl", "keda_operator", "keda_adapter", "keda_webhooks", "keda_config")
     tools = ControlPlaneTools(
