@@ -16,6 +16,7 @@ import yaml
 from local.engine import Engine
 from local.errors import LocalError
 from local.paths import private_folder
+from local.services.private import write_private
 
 PASSWORD_KEY = "fleet:brokerPassword"  # noqa: S105 the key's name
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a preview makes no call, and one that did would fail at once
@@ -62,20 +63,17 @@ class LocalStack:
 
     def configure(self, here: Mapping[str, Any], password: str | None) -> None:
         """Write the copy: the committed keys, over them `here` (section by section), and the password encrypted."""
-        if password is not None and PASSWORD_KEY not in (_read(self.salt_file).get("config") or {}):
+        if password is not None and PASSWORD_KEY not in _config(self.salt_file):
             self.engine.ask(
                 "config", "set", "--secret", PASSWORD_KEY, "--stack", self.name, cwd=self.folder, given=password
             )
-        config = dict(_read(self.committed_file).get("config") or {})
+        config = dict(_config(self.committed_file))
         for key, value in here.items():
             given = config.get(key)
             config[key] = {**given, **value} if isinstance(given, dict) and isinstance(value, dict) else value
         own = _read(self.salt_file)
         merged = {**own, "config": {**config, **(own.get("config") or {})}}
-        partial = self.config_file.with_suffix(".partial")
-        partial.write_text(yaml.safe_dump(merged, sort_keys=True))
-        partial.chmod(0o600)
-        partial.replace(self.config_file)
+        write_private(self.config_file, yaml.safe_dump(merged, sort_keys=True))
 
     def run(self, command: str, *arguments: str, env: Mapping[str, str] | None = None) -> int:
         """Run `pulumi <command>` on this stack; its exit status."""
@@ -111,10 +109,6 @@ class LocalStack:
     def _exported(self) -> str:
         return self.engine.ask("stack", "export", "--stack", self.name, cwd=self.folder)
 
-    def remove(self) -> None:
-        """Forget the stack, which must hold no resources."""
-        self.engine.ask("stack", "rm", self.name, "--yes", "--preserve-config", cwd=self.folder)
-
     def _project(self) -> None:
         project = self.folder / "Pulumi.yaml"
         project.write_text("name: alphaswarm-fleet\nruntime: python\n")
@@ -122,7 +116,7 @@ class LocalStack:
 
 def offline(settings_file: Path) -> dict[str, Any]:
     """What a preview without an account and a cluster puts over a stack's file."""
-    config = _read(settings_file).get("config") or {}
+    config = _config(settings_file)
     return {"fleet:aws": {"endpoint": NOWHERE}} if "fleet:aws" in config else {}
 
 
@@ -137,15 +131,20 @@ def committed(checkout: Path, name: str) -> Path:
 
 def builds_images(settings_file: Path) -> bool:
     """Whether the stack builds its images, which takes a plugin of its own."""
-    images = (_read(settings_file).get("config") or {}).get("fleet:images")
+    images = _config(settings_file).get("fleet:images")
     return isinstance(images, dict) and images.get("source") == "build"
 
 
 def promotes_from(settings_file: Path) -> str | None:
     """The name of the stack whose digests this one deploys."""
-    images = (_read(settings_file).get("config") or {}).get("fleet:images")
+    images = _config(settings_file).get("fleet:images")
     source = images.get("stack") if isinstance(images, dict) else None
     return str(source).rpartition("/")[2] if source else None
+
+
+def _config(file: Path) -> dict[str, Any]:
+    config: dict[str, Any] = _read(file).get("config") or {}
+    return config
 
 
 def _read(file: Path) -> dict[str, Any]:
