@@ -39,12 +39,12 @@ class TrustedRegistry:
 
 @dataclass(frozen=True)
 class BuildKit:
-    """The daemon; `program` is buildkitd, `runc` what it runs build steps with."""
+    """The daemon; `program` is buildkitd, `runc` what it runs build steps with. Without a registry it does not push."""
 
     program: Path
     runc: Path
     paths: Paths
-    registry: TrustedRegistry
+    registry: TrustedRegistry | None
 
     @property
     def socket(self) -> Path:
@@ -78,7 +78,7 @@ class BuildKit:
         from local.ports import Ports
 
         config = self._write_config()
-        reads = [config, *([self.registry.ca_file] if self.registry.ca_file else [])]
+        reads = [config, *([self._ca_file] if self._ca_file else [])]
         return Server(
             self._daemon,
             Ports(self.paths.run / "ports.json"),
@@ -89,6 +89,10 @@ class BuildKit:
             reads=tuple(reads),
             within=30.0,
         )
+
+    @property
+    def _ca_file(self) -> Path | None:
+        return self.registry.ca_file if self.registry else None
 
     def _command(self, config: Path) -> Sequence[str | Path]:
         return [self.program, "--config", config]
@@ -108,7 +112,7 @@ class BuildKit:
                 '  networkMode = "host"',
                 "  gc = true",
                 f"  maxUsedSpace = {json.dumps(CACHE_KEPT)}",
-                self.registry.configuration(str(self.registry.ca_file) if self.registry.ca_file else None),
+                self.registry.configuration(str(self._ca_file) if self._ca_file else None) if self.registry else "",
             )
         )
         return write_private(self.paths.state / "config" / "buildkitd.toml", text)
@@ -131,7 +135,7 @@ class BuildKit:
         if len(os.fsencode(self.socket)) > SOCKET_PATH_MAX:
             raise LocalError(
                 f"BuildKit's socket would be {self.socket}, and a socket's path may have {SOCKET_PATH_MAX} bytes. "
-                "Move the checkout to a shorter path."
+                f"Move {self.paths.checkout} to a shorter path."
             )
         if shutil.which(self.runc) is None:
             raise LocalError(

@@ -1,4 +1,4 @@
-"""From a registry to a builder that can push to it, and back from a later command to the one that was started."""
+"""From a registry, or none, to a builder that can push to it, and from a later command to the one that was started."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ TOOLS = ("buildkitd", "buildctl", "runc", "mmdebstrap")
 _UNUSED = Path("not-needed-to-stop")
 
 
-def builder_to_start(paths: Paths, registry: Registry, progress: Progress) -> BuilderService:
+def builder_to_start(paths: Paths, registry: Registry | None, progress: Progress) -> BuilderService:
     """The builder with its programs at hand, built or installed first if need be."""
     found = ensure(TOOLS, progress)
     return _service(paths, registry, Programs(*(found[name] for name in TOOLS)))
@@ -24,5 +24,6 @@ def started_builder(paths: Paths, registry: Registry) -> BuilderService:
     return _service(paths, registry, Programs(*[_UNUSED] * len(TOOLS)))
 
 
-def _service(paths: Paths, registry: Registry, programs: Programs) -> BuilderService:
-    return BuilderService(programs, paths, TrustedRegistry(registry.endpoint, registry.ca_file))
+def _service(paths: Paths, registry: Registry | None, programs: Programs) -> BuilderService:
+    trusted = TrustedRegistry(registry.endpoint, registry.ca_file) if registry else None
+    return BuilderService(programs, paths, trusted)

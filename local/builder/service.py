@@ -2,14 +2,15 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.builder.base import MACHINES, StandInBase, native_architecture
 from local.builder.buildkitd import BuildKit, TrustedRegistry
 from local.builder.instance import declare
+from local.builder.torch_index import TorchIndex
 from local.builder.wolfi import Wolfi
-from local.paths import Paths
+from local.paths import Paths, this_checkout
 from local.progress import Progress
 from local.services.private import write_private
 from local.services.server import PartStatus
@@ -36,6 +37,7 @@ class Builder:
     """A running builder. `contexts` are the named contexts that every build must pass; none on Wolfi.
 
     `platforms` are those it can build; the first is the machine's own. `env` goes to the engine and its plugins.
+    `leave_out` is the Dockerfile's LEAVE_OUT, empty where every package can be had.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Builder:
     contexts: Mapping[str, str]
     platforms: tuple[str, ...]
     env: Mapping[str, str]
+    leave_out: str = ""
 
     @property
     def stands_in(self) -> bool:
@@ -51,19 +54,24 @@ class Builder:
 
     @property
     def build_args(self) -> Mapping[str, str]:
-        """The build arguments of every build: fixed times, and a base label that does not claim Wolfi falsely."""
+        """Of every build: fixed times, what is left out, and a base label that does not claim Wolfi falsely."""
+        always = {**FIXED_TIMES, "LEAVE_OUT": self.leave_out} if self.leave_out else FIXED_TIMES
         if not self.stands_in:
-            return FIXED_TIMES
-        return {**FIXED_TIMES, "BASE": f"{STAND_IN_NAME}@{self.contexts['base'].rpartition('@')[2]}"}
+            return always
+        return {**always, "BASE": f"{STAND_IN_NAME}@{self.contexts['base'].rpartition('@')[2]}"}
 
 
 @dataclass(frozen=True)
 class BuilderService:
-    """Starts the builder for images pushed to `registry`. `images` is the folder of the root Dockerfile."""
+    """Starts the builder for images pushed to `registry`; None for a builder that pushes nothing.
+
+    What it keeps lies under `paths`; the Dockerfile that names the base, and uv's pin, under `source`.
+    """
 
     programs: Programs
     paths: Paths
-    registry: TrustedRegistry
+    registry: TrustedRegistry | None
+    source: Path = field(default_factory=lambda: this_checkout().checkout)
 
     def start(self, progress: Progress) -> Builder:
         """Start BuildKit unless it runs, find a base that can be had, and declare the builder to the provider."""
@@ -77,7 +85,8 @@ class BuilderService:
                 f"  !!  images are built for {platforms[0]} only: the base of the other architecture must run "
                 "here, and this machine has no emulator for it. Debian's qemu-user-static and binfmt-support bring one."
             )
-        return Builder(NAME, self._daemon.address, contexts, platforms, self._env())
+        leave_out = self._torch_index.left_out(progress)
+        return Builder(NAME, self._daemon.address, contexts, platforms, self._env(), leave_out)
 
     def stop(self) -> None:
         """End BuildKit; its cache stays."""
@@ -100,8 +109,14 @@ class BuilderService:
         return Wolfi(
             self.programs.buildctl,
             self._daemon.address,
-            self.paths.checkout / "images" / "Dockerfile",
+            self.source / "images" / "Dockerfile",
             self.paths.state / "state" / "wolfi.json",
+        )
+
+    @property
+    def _torch_index(self) -> TorchIndex:
+        return TorchIndex(
+            self.source / "images" / "reference_app" / "uv.lock", self.paths.state / "state" / "torch_index.json"
         )
 
     def _stand_in(self, progress: Progress) -> Mapping[str, str]:
@@ -109,12 +124,12 @@ class BuilderService:
             "  !!  Wolfi cannot be pulled here: the images are built on a STAND-IN BASE of Debian packages.\n"
             "      They are good for this machine's fleet and for tests, and must never be pushed elsewhere."
         )
-        base = StandInBase(self.programs.mmdebstrap, self.paths.checkout / "requirements-dev.txt")
+        base = StandInBase(self.programs.mmdebstrap, self.source / "requirements-dev.txt")
         return base.ensure(progress)
 
     def _env(self) -> Mapping[str, str]:
         env = {"BUILDX_CONFIG": str(self._buildx)}
-        if self.registry.ca_file is None:
+        if self.registry is None or self.registry.ca_file is None:
             return env
         trusted = write_private(
             self.paths.state / "config" / "trust" / "registry.crt", self.registry.ca_file.read_bytes()

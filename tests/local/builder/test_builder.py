@@ -146,3 +146,11 @@ def test_an_image_on_the_stand_in_never_claims_to_be_on_wolfi() -> None:
 def test_times_of_an_image_are_fixed_on_every_base() -> None:
     for contexts in ({}, {"base": "oci-layout:///x@sha256:1"}):
         assert Builder("b", "unix:///b", contexts, (), {}).build_args["SOURCE_DATE_EPOCH"] == "0"
+
+
+def test_a_builder_that_pushes_nothing_needs_no_registry(tmp_path: Path) -> None:
+    parsed = tomllib.loads(
+        BuildKit(tmp_path / "b", Path("/bin/true"), Paths(tmp_path), None)._write_config().read_text()
+    )
+    assert "registry" not in parsed
+    assert BuilderService(programs(tmp_path), Paths(tmp_path), None)._env().keys() == {"BUILDX_CONFIG"}
