@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from packaging.markers import Marker
 
-from queues import BASE_EXTRAS, IMAGES, QUEUES, Image
+from queues import BASE_EXTRAS, EXECUTOR, IMAGES, QUEUES, Image
 from tests.images import dockerfiles
 from tests.images.dockerfiles import Dockerfile, Instruction
 
@@ -28,6 +31,12 @@ def dependencies(parsed: Dockerfile, image: Image) -> list[Instruction]:
     """The steps that install this image's dependencies, in whichever way."""
     stages = [stage for name, stage in parsed.stages.items() if name.startswith(f"{image.target}-dependencies")]
     return [run for stage in stages for run in stage.of("RUN") if "install-dependencies" in run.rest]
+
+
+def locked() -> list[dict[str, Any]]:
+    """The packages of the reference application's lock."""
+    packages: list[dict[str, Any]] = tomllib.loads((FOLDER / "reference_app" / "uv.lock").read_text())["package"]
+    return packages
 
 
 def test_the_root_dockerfile_has_one_target_for_each_image() -> None:
@@ -169,21 +178,81 @@ def test_the_reference_application_has_every_extra_of_the_catalogue() -> None:
 
 
 def test_every_locked_package_comes_as_a_wheel_for_both_architectures() -> None:
-    lock = tomllib.loads((FOLDER / "reference_app" / "uv.lock").read_text())
     heavy = re.compile(r"nvidia-|triton$|alphaswarm$")  # CUDA comes for x86_64 alone
-    for package in lock["package"]:
-        if heavy.match(package["name"]):
-            continue
-        names = [wheel["url"].rpartition("/")[2] for wheel in package.get("wheels", ())]
+    names: dict[str, list[str]] = {}
+    for package in locked():
+        if not heavy.match(package["name"]):
+            wheels = [wheel["url"].rpartition("/")[2] for wheel in package.get("wheels", ())]
+            names.setdefault(package["name"], []).extend(wheels)
+    for package_name, wheels in names.items():
         for machine in ("x86_64", "aarch64"):
-            assert any(machine in name or name.endswith("-any.whl") for name in names), (
-                f"{package['name']} has no wheel for {machine}: its images need EXECUTOR_DEPENDENCIES=compiled"
+            assert any(machine in name or name.endswith("-any.whl") for name in wheels), (
+                f"{package_name} has no wheel for {machine}: its images need EXECUTOR_DEPENDENCIES=compiled"
             )
 
 
-def test_the_lock_names_no_index_but_the_public_one() -> None:
+@pytest.mark.parametrize(
+    ("extra", "machine", "version"),
+    [
+        ("ml-torch", "x86_64", "2.8.0+cpu"),
+        ("ml-torch", "aarch64", "2.8.0"),
+        ("ml-torch-cuda", "x86_64", "2.8.0"),
+        ("ml-torch-cuda", "aarch64", "2.8.0"),
+    ],
+)
+def test_each_torch_extra_installs_one_torch_on_each_machine(extra: str, machine: str, version: str) -> None:
+    (application,) = (package for package in locked() if package["name"] == "alphaswarm")
+    environment = {"platform_machine": machine, "extra": f"extra-10-alphaswarm-{extra}"}
+    chosen = [
+        one
+        for one in application["optional-dependencies"][extra]
+        if one["name"] == "torch" and ("marker" not in one or Marker(one["marker"]).evaluate(environment))
+    ]
+    assert [one["version"] for one in chosen] == [version], f"{extra} on {machine}"
+    (torch,) = (package for package in locked() if package["name"] == "torch" and package["version"] == version)
+    assert any(f"-cp313-cp313-manylinux_2_28_{machine}.whl" in wheel["url"] for wheel in torch["wheels"])
+    assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", wheel["hash"]) for wheel in torch["wheels"])
+
+
+def test_torch_for_cpus_brings_no_library_of_nvidia() -> None:
+    (torch,) = (package for package in locked() if package["name"] == "torch" and package["version"].endswith("+cpu"))
+    heavy = {one["name"] for one in torch["dependencies"] if re.match("nvidia|triton", one["name"])}
+    assert not heavy, "the executor would grow by 2.8 GB"
+
+
+def test_the_lock_names_no_index_but_public_ones_and_pytorchs_for_torch_alone() -> None:
     text = (FOLDER / "reference_app" / "uv.lock").read_text()
-    assert set(re.findall(r"https?://([^/\"]+)", text)) == {"pypi.org", "files.pythonhosted.org"}
+    hosts = set(re.findall(r"https?://([^/\"]+)", text))
+    assert hosts == {"pypi.org", "files.pythonhosted.org", "download.pytorch.org"}
+    elsewhere = {package["name"] for package in locked() if "pytorch" in package["source"].get("registry", "")}
+    assert elsewhere == {"torch"}
+
+
+def expanded(text: str, values: Mapping[str, str]) -> str:
+    """The text as a build expands it, which is as a shell does."""
+    done = subprocess.run(["sh", "-c", f'printf %s "{text}"'], env=values, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "architecture", "label"),
+    [("", "amd64", ""), ("amd64/torch", "amd64", "torch"), ("amd64/torch", "arm64", ""), ("arm64/x", "amd64", "")],
+)
+@each
+def test_an_image_says_what_it_was_built_without(
+    file: Path, image: Image, given: str, architecture: str, label: str
+) -> None:
+    parsed = dockerfiles.read(file)
+    labels = parsed.values(image.target, "LABEL")
+    takers = {name for name, stage in parsed.stages.items() if "LEAVE_OUT" in stage.pairs("ARG")}
+    if image is not EXECUTOR:
+        assert not takers & parsed.needed(image.target)
+        assert "io.alphaswarm.left-out" not in labels
+        return
+    assert takers == {image.target, *(f"{image.target}-dependencies-{way}" for way in ("wheels", "compiled"))}
+    arguments = parsed.stages[image.target].pairs("ARG")
+    left_out = expanded(arguments["LEFT_OUT"], {"LEAVE_OUT": given, "TARGETARCH": architecture})
+    assert expanded(labels["io.alphaswarm.left-out"], {"LEFT_OUT": left_out}) == label
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)

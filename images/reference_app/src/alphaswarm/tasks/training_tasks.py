@@ -63,7 +63,7 @@ def _torch() -> Any:  # noqa: ANN401 an extra
         import torch
     except ModuleNotFoundError as error:
         raise RuntimeError(
-            "this image has no torch: its lock has none for this architecture. Lock it from PyTorch's own index, "
-            "or add the extra ml-torch-cuda; images/README.md says how"
+            "this image has no torch: PyTorch's own index could not be reached when it was built, and its label "
+            "io.alphaswarm.left-out says so. Build it where https://download.pytorch.org/whl/cpu can be reached"
         ) from error
     return torch

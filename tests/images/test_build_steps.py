@@ -1,0 +1,135 @@
+"""The steps of the Dockerfiles, run as they are, with an installer that only notes what it is asked for."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(__file__).parents[2] / "images" / "build"
+EXTRAS = ("otel", "ml", "ml-torch")
+HAS_ALL = "[project]\nname = 'x'\n[project.optional-dependencies]\notel = []\nML = ['a']\nml_torch = []\n"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that can be run; `folder` is the application's."""
+
+    folder: Path
+    tools: Path
+
+    def write(self, pyproject: str | None, lock: str | None = "version = 1\n") -> "Step":
+        """Give the application these files."""
+        for name, content in (("pyproject.toml", pyproject), ("uv.lock", lock)):
+            if content is not None:
+                (self.folder / name).write_text(content)
+        return self
+
+    def run(self, *command: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a step; it ends at uv, which fails."""
+        path = {"PATH": f"{self.tools}:/usr/bin:/bin"}
+        return subprocess.run(
+            [BUILD / str(command[0]), *command[1:]], env=path | env, capture_output=True, text=True, check=False
+        )
+
+    def install(self, *extras: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Install the executor's dependencies, for amd64 unless told otherwise."""
+        options = ("alphaswarm-executor", "--no-build", "--", *(extras or EXTRAS))
+        return self.run("install-dependencies", self.folder, *options, **{"TARGETARCH": "amd64", **env})
+
+    @property
+    def asked(self) -> str:
+        """What uv was asked for; empty when it was not run."""
+        note = self.tools / "asked"
+        return note.read_text() if note.exists() else ""
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Step:
+    folder, tools = tmp_path / "application", tmp_path / "bin"
+    folder.mkdir()
+    tools.mkdir()
+    (tools / "python3.13").symlink_to(sys.executable)
+    (tools / "uv").write_text(f'#!/bin/sh\necho "$@" > {tools}/asked\necho "uv was run" >&2\nexit 3\n')
+    (tools / "uv").chmod(0o755)
+    return Step(folder, tools)
+
+
+def test_an_application_with_every_extra_is_installed_from_its_lock(step: Step) -> None:
+    done = step.write(HAS_ALL).install()
+    assert done.returncode == 3, done.stderr
+    assert step.asked == (
+        "sync --locked --no-dev --no-install-project --python-platform x86_64-manylinux_2_39 --no-build "
+        "--extra otel --extra ml --extra ml-torch\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "said"),
+    [
+        (HAS_ALL.replace("ml_torch = []\n", ""), "has no extra 'ml-torch', which alphaswarm-executor needs; add it"),
+        ("[project]\nname = 'x'\n", "lacks 3 extras, 'otel', 'ml', 'ml-torch', which alphaswarm-executor needs"),
+        ("[tool.poetry]\n", "no [project] table"),
+        ("[project\n", "is not TOML"),
+    ],
+)
+def test_an_application_that_lacks_extras_is_refused_before_anything_is_installed(
+    step: Step, pyproject: str, said: str
+) -> None:
+    done = step.write(pyproject).install()
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert done.stderr.startswith("fleet:images.application: ")
+    assert done.stderr.count("\n") == 1, "one message, and no traceback"
+    assert not step.asked
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "lock", "said"),
+    [
+        (None, None, ["no uv.lock", "no pyproject.toml"]),
+        (HAS_ALL, None, ["no uv.lock"]),
+        (None, "version = 1\n", ["no pyproject.toml"]),
+    ],
+)
+def test_both_steps_say_alike_that_an_application_declares_nothing(
+    step: Step, pyproject: str | None, lock: str | None, said: list[str]
+) -> None:
+    step.write(pyproject, lock)
+    dependencies = step.install()
+    code = step.run("install-code", step.folder, step.folder, "/dev/null")
+    assert dependencies.stderr == code.stderr, "they run at once, and either may be the one that is shown"
+    assert all(words in code.stderr for words in said)
+    assert dependencies.returncode == code.returncode == 1
+    assert not step.asked
+
+
+def test_extras_that_only_a_build_backend_knows_are_left_to_uv(step: Step) -> None:
+    assert step.write("[project]\nname = 'x'\ndynamic = ['optional-dependencies']\n").install().returncode == 3
+
+
+def test_the_extra_for_gpus_takes_the_place_of_the_one_for_cpus(step: Step) -> None:
+    step.write(f"{HAS_ALL}ml-torch-cuda = []\n").install(*EXTRAS, "ml-torch-cuda")
+    assert step.asked.rstrip().endswith("--no-build --extra otel --extra ml --extra ml-torch-cuda")
+
+
+@pytest.mark.parametrize(("architecture", "left_out"), [("amd64", True), ("arm64", False)])
+def test_a_package_is_left_out_on_its_architecture_alone(step: Step, architecture: str, left_out: bool) -> None:
+    done = step.write(HAS_ALL).install(TARGETARCH=architecture, LEAVE_OUT="amd64/torch")
+    assert ("--no-install-package torch" in step.asked) is left_out
+    assert ("goes without" in done.stderr) is left_out, "nobody would know"
+
+
+@pytest.mark.parametrize("given", ["torch", "amd64/", "/torch", "riscv64/torch"])
+def test_what_to_leave_out_is_written_with_its_architecture(step: Step, given: str) -> None:
+    done = step.write(HAS_ALL).install(LEAVE_OUT=given)
+    assert done.returncode == 1
+    assert "architecture/package" in done.stderr
+    assert not step.asked
+
+
+def test_another_architecture_is_refused(step: Step) -> None:
+    done = step.write(HAS_ALL).install(TARGETARCH="riscv64")
+    assert done.returncode == 1
+    assert "not for riscv64" in done.stderr
