@@ -8,7 +8,7 @@ Units: durations are whole seconds, replicas are pods, storage sizes are Kuberne
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -20,6 +20,7 @@ import yaml
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
+from application import FOLDER_OR_COMMIT, folder_faults, is_remote, reference_fault
 from problems import Problem, Reader, Section, listed, meant, shown
 from queues import IMAGES, QUEUES, AlwaysOn, Catalogue, CatalogueError, Image, Queue
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 PREFIX: Final = "fleet"
 BROKER_PASSWORD: Final = "brokerPassword"  # noqa: S105 the key's name, not a password
 NETRC: Final = "netrc"
-SECRET_KEYS: Final = frozenset({BROKER_PASSWORD, NETRC})
+GIT_TOKEN: Final = "gitToken"  # noqa: S105 the key's name
+SECRET_KEYS: Final = frozenset({BROKER_PASSWORD, NETRC, GIT_TOKEN})
 
 DNS_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
@@ -39,6 +41,8 @@ DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*
 ROLE_NAME_MAX: Final = 64  # IAM's limit
 IN_CLUSTER_REDIS_PORT: Final = 6379
 REFERENCE_APPLICATION: Final = "images/reference_app"
+APPLICATION: Final = f"{PREFIX}:images.application"
+APPLICATION_STAGE: Final = "application"  # the Dockerfile's stage that holds the application's source
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
 Whole = Annotated[int, Field(strict=True)]  # `true` is no 1
@@ -118,7 +122,10 @@ class BuildImages(Section):
 
     source: Literal["build"] = Field(description="`build`")
     application: str = Field(
-        REFERENCE_APPLICATION, min_length=1, description="path or git reference of the Celery application"
+        REFERENCE_APPLICATION,
+        min_length=1,
+        description="the Celery application: a folder, seen from the project's own, or a git reference with its commit",
+        json_schema_extra={"pattern": FOLDER_OR_COMMIT},
     )
     platforms: tuple[Platform, ...] = Field(
         ("linux/amd64", "linux/arm64"), min_length=1, description="platforms that both images are built for"
@@ -130,7 +137,8 @@ class BuildImages(Section):
         default_factory=dict, description="build stages replaced by other contexts (BuildKit's named contexts)"
     )
     build_args: Mapping[str, str] = Field(
-        default_factory=dict, description="build arguments, for instance REVISION, VERSION or MORE_EXTRAS; no secrets"
+        default_factory=dict,
+        description="build arguments, for instance SOURCE, REVISION and VERSION (labels) or MORE_EXTRAS; no secrets",
     )
 
 
@@ -340,6 +348,7 @@ class Secrets:
 
     broker_password: "pulumi.Output[str] | None" = None
     netrc: "pulumi.Output[str] | None" = None
+    git_token: "pulumi.Output[str] | None" = None
 
 
 def role_name(namespace: str, environment: str, image: Image) -> str:
@@ -459,6 +468,24 @@ def _image_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
         )
 
 
+def _application_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
+    images = sections.get("images")
+    if not isinstance(images, BuildImages):
+        return
+    if fault := reference_fault(images.application):
+        yield Problem(APPLICATION, f"given {shown(images.application)}; {fault}")
+    if APPLICATION_STAGE in images.contexts:
+        yield Problem(f"{PREFIX}:images.contexts.{APPLICATION_STAGE}", f"set {APPLICATION} instead, which is checked")
+
+
+def folder_problems(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[Problem]:
+    """What the application's folder lacks: the only rule that looks at the disk, so no rule of a file's text."""
+    images = sections.get("images")
+    if isinstance(images, BuildImages) and not is_remote(images.application):
+        for fault in folder_faults(Path(images.application), images.build_args.get("MORE_EXTRAS", "")):
+            yield Problem(APPLICATION, f"given {shown(images.application)}; {fault}")
+
+
 def _broker_problems(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[Problem]:
     broker, environment = sections.get("broker"), sections.get("environment")
     password = f"{PREFIX}:{BROKER_PASSWORD}"
@@ -483,13 +510,22 @@ def _broker_problems(sections: Mapping[str, Any], secrets: frozenset[str]) -> It
 
 NOT_PLAIN: Final = "is a secret and stands here as plain text; set it with --secret, and treat the old value as known"
 READER: Final = Reader(Settings, PREFIX, SECRET_KEYS)
-RULES = (_scaling_problems, _quota_problems, _aws_problems, _role_problems, _image_problems, _broker_problems)
+Rule = Callable[[Mapping[str, Any], frozenset[str]], Iterator[Problem]]
+RULES: Final[tuple[Rule, ...]] = (
+    _scaling_problems,
+    _quota_problems,
+    _aws_problems,
+    _role_problems,
+    _image_problems,
+    _application_problems,
+    _broker_problems,
+)
 
 
 # --- reading ---
 
 
-def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> Settings:
+def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset(), rules: tuple[Rule, ...] = RULES) -> Settings:
     """Check a stack's configuration: `raw` by key without its prefix, and the names of the secrets that are set.
 
     Raises SettingsError naming every problem.
@@ -509,7 +545,7 @@ def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset()) -> Sett
         problems += READER.problems(error, plain)
         sections = _readable(plain, {str(detail["loc"][0]) for detail in error.errors()})
     known = {problem.key for problem in problems}
-    problems += [found for rule in RULES for found in rule(sections, secrets) if found.key not in known]
+    problems += [found for rule in rules for found in rule(sections, secrets) if found.key not in known]
     if problems or settings is None:
         lines = "\n".join(f"  {problem}" for problem in sorted(set(problems), key=str))
         count = f"{len(set(problems))} problem" + ("s" if len(set(problems)) > 1 else "")
@@ -542,7 +578,10 @@ def from_stack_file(file: Path, secrets_elsewhere: frozenset[str] = frozenset())
 
 
 def load() -> tuple[Settings, Secrets]:
-    """The running stack's configuration. Raises pulumi.RunError, which the engine shows without a traceback."""
+    """The running stack's configuration, and whether the application it builds is there.
+
+    Raises pulumi.RunError, which the engine shows without a traceback.
+    """
     import pulumi
     from pulumi.runtime import config as engine
 
@@ -551,10 +590,11 @@ def load() -> tuple[Settings, Secrets]:
     own = {key.partition(":")[2]: value for key, value in every.items() if key.startswith(f"{PREFIX}:")}
     secrets = frozenset(name for name in own if engine.is_config_secret(f"{PREFIX}:{name}"))
     try:
-        settings = parse({name: _decoded(text) for name, text in own.items() if name not in secrets}, secrets)
+        plain = {name: _decoded(text) for name, text in own.items() if name not in secrets}
+        settings = parse(plain, secrets, (*RULES, folder_problems))
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    return settings, Secrets(config.get_secret(BROKER_PASSWORD), config.get_secret(NETRC))
+    return settings, Secrets(*(config.get_secret(key) for key in (BROKER_PASSWORD, NETRC, GIT_TOKEN)))
 
 
 def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a test may hand over data

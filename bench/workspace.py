@@ -25,7 +25,10 @@ from local.stack import LocalStack, offline
 PROGRAMS = Path(__file__).with_name("programs")
 STACK, SOURCE = "prod", "staging"
 NOWHERE = {"KUBECONFIG": os.devnull, "AWS_EC2_METADATA_DISABLED": "true"}
-FILES = ("__main__.py", "queues.py", "settings.py", "problems.py", "preflight.py", "Pulumi.yaml", "requirements.in")
+FILES = (
+    "__main__.py", "queues.py", "settings.py", "application.py", "problems.py", "preflight.py", "Pulumi.yaml",
+    "requirements.in",
+)  # fmt: skip
 FOLDERS = ("components", "manifests")
 QUIET = ("--non-interactive", "--suppress-progress")
 NO_PATH = "no-commands"

@@ -37,7 +37,7 @@ class Fleet(pulumi.ComponentResource):
         super().__init__("alphaswarm:fleet:Fleet", name, None, opts)
         settings, child = args.settings, pulumi.ResourceOptions(parent=self)
         registry = self._registry(name, settings)
-        references = FleetImages(name, FleetImagesArgs(settings.images, registry, args.secrets.netrc), child).references
+        references = FleetImages(name, FleetImagesArgs(settings.images, registry, args.secrets), child).references
         foundation = Foundation(name, FoundationArgs(settings), child)
         standing: list[pulumi.Resource] = [foundation]
         broker = Broker(

@@ -1,21 +1,23 @@
 """What both images' pods pull: built here, promoted from another stack, or given."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import pulumi
 
+from components.folder_hash import folder_hash
 from components.registry import ImageRegistry
 from components.unbuilt import UNBUILT
 from queues import EXECUTOR, IMAGES, WORKER
-from settings import NETRC, REFERENCE_APPLICATION, BuildImages, GivenImages, PromoteImages
+from settings import APPLICATION_STAGE, NETRC, REFERENCE_APPLICATION, BuildImages, GivenImages, PromoteImages, Secrets
 from settings import Images as ImageSource
 
 DOCKERFILE = "images/Dockerfile"
 BUILD_CONTEXT = "images"
 FIXED_TIMES: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source gives the same digests, whenever it is built
-APPLICATION_STAGE = "application"  # the Dockerfile's stage that holds the application's source
+GIT_AUTH: Final = "GIT_AUTH_TOKEN"  # the build secret that BuildKit itself asks for when it fetches a git reference
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class FleetImagesArgs:
 
     source: ImageSource
     registry: ImageRegistry | None
-    netrc: pulumi.Output[str] | None = None  # credentials of private package indexes, a secret output
+    secrets: Secrets = field(default_factory=Secrets)
 
 
 class FleetImages(pulumi.ComponentResource):
@@ -37,7 +39,7 @@ class FleetImages(pulumi.ComponentResource):
         super().__init__("alphaswarm:fleet:FleetImages", name, None, opts)
         match args.source:
             case BuildImages() if args.registry is not None:
-                self.references = self._built(args.source, args.registry, args.netrc)
+                self.references = self._built(args.source, args.registry, args.secrets)
             case PromoteImages():
                 self.references = self._promoted(name, args.source)
             case GivenImages():
@@ -50,11 +52,13 @@ class FleetImages(pulumi.ComponentResource):
         self.register_outputs({"references": dict(self.references)})
 
     def _built(
-        self, source: BuildImages, registry: ImageRegistry, netrc: pulumi.Output[str] | None
+        self, source: BuildImages, registry: ImageRegistry, secrets: Secrets
     ) -> Mapping[str, pulumi.Output[str]]:
         # Only a stack that builds pays for the import of the builder's classes.
         from components.multi_arch_image import MultiArchImage, MultiArchImageArgs
 
+        contexts = {**application_context(source), **source.contexts}
+        build_args = {**FIXED_TIMES, **source.build_args, **contents(contexts)}
         return {
             image.name: MultiArchImage(
                 image.name,
@@ -65,9 +69,9 @@ class FleetImages(pulumi.ComponentResource):
                     dockerfile=DOCKERFILE,
                     platforms=source.platforms,
                     builder=source.builder,
-                    build_args={**FIXED_TIMES, **source.build_args},
-                    contexts={**application_context(source), **source.contexts},
-                    secrets={} if netrc is None else {NETRC: netrc},
+                    build_args=build_args,
+                    contexts=contexts,
+                    secrets=build_secrets(secrets),
                     after=(registry.repositories[image.name],),
                 ),
                 pulumi.ResourceOptions(parent=self),
@@ -86,6 +90,24 @@ class FleetImages(pulumi.ComponentResource):
 def application_context(source: BuildImages) -> Mapping[str, str]:
     """The application's source as a build context; the reference application lies in the main one already."""
     return {} if source.application == REFERENCE_APPLICATION else {APPLICATION_STAGE: source.application}
+
+
+def contents(contexts: Mapping[str, str]) -> Mapping[str, str]:
+    """A build argument for each context that is a folder. No Dockerfile reads it, but it changes with the folder.
+
+    Raises pulumi.RunError when a folder cannot be read.
+    """
+    folders = {stage: Path(location) for stage, location in contexts.items()}
+    try:
+        return {f"CONTEXT_{stage}": folder_hash(folder) for stage, folder in folders.items() if folder.is_dir()}
+    except OSError as error:
+        raise pulumi.RunError(f"{error.filename}, a source of the images, cannot be read: {error.strerror}.") from None
+
+
+def build_secrets(secrets: Secrets) -> Mapping[str, pulumi.Output[str]]:
+    """What a build may read and neither a layer nor plain state holds, by the name the build asks for."""
+    every = {NETRC: secrets.netrc, GIT_AUTH: secrets.git_token}
+    return {name: value for name, value in every.items() if value is not None}
 
 
 def _promoter(image: str, stack: str) -> Any:  # noqa: ANN401 a function for `apply`, whose type pulumi leaves open

@@ -6,6 +6,7 @@ Read from the same JSON Schema that editors get, so that page, editor and progra
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from application import FOLDER_OR_COMMIT
 from settings import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, HOST, LABEL_VALUE, PREFIX, SECRET_KEYS
 from surfaces.markdown import table
 from surfaces.schema import SECRETS, Schema, required_sections, section_schemas
@@ -30,6 +31,7 @@ PATTERNS: Final[Mapping[str, str]] = {
     LABEL_VALUE: "label value: letters, digits, inner `-`, `_`, `.`, at most 63",
     ACCOUNT: "12 digits in quotes",
     DIGEST_REFERENCE: "`repository@sha256:` and 64 hexadecimal digits",
+    FOLDER_OR_COMMIT: "folder, or `https://host/repository.git#<commit>` with or without `:folder`",
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from queues import QUEUES
-from settings import BROKER_PASSWORD, NETRC, PREFIX, SECRET_KEYS, Settings
+from settings import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, Settings
 
 Schema = dict[str, Any]
 
@@ -17,6 +17,7 @@ DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 SECRETS: Final[Mapping[str, str]] = {
     BROKER_PASSWORD: "password of Redis, for stacks without fleet:broker.existingSecret",
     NETRC: "a netrc file with the credentials of private package indexes, for the images' build",
+    GIT_TOKEN: "a token that may read the repository of fleet:images.application",
 }
 ENGINE_KEYS: Final[Mapping[str, str]] = {
     "secretsprovider": "who encrypts the secrets of this file",

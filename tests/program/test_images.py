@@ -1,11 +1,16 @@
 """Images: built for two platforms and pushed by digest, promoted, or given; always deployed by digest."""
 
 import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 from pulumi import RunError
 
 from tests.program.harness import (
+    ROOT,
     STACKS,
     UNKNOWN,
     Program,
@@ -19,12 +24,14 @@ from tests.program.harness import (
     run,
     secrets_of,
 )
-from tests.program.monitor import index_digest
+from tests.program.monitor import Secret, index_digest, leaves
 
 IMAGE, INDEX = "docker-build:index:Image", "docker-build:index:Index"
 BY_DIGEST = re.compile(r"[^@]+/alphaswarm-(worker|executor)@sha256:[0-9a-f]{64}")
+EVERY_IMAGE = {f"alphaswarm-{image}-{arch}" for image in ("worker", "executor") for arch in ("amd64", "arm64")}
 ZEROS = "sha256:" + "0" * 64
 REPOSITORY = "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
+APPLICATION, COMMIT = "https://git.example.com/research/tasks.git", "a1" * 20
 BUILDING = [(stack, preview) for stack in ("local", "dev") for preview in (True, False)]
 
 
@@ -46,11 +53,7 @@ def test_every_pod_pulls_by_digest(stack: str, layout: str) -> None:
 def test_each_image_is_built_once_a_platform_and_joined(stack: str, preview: bool) -> None:
     found = program(stack, preview=preview)
     platforms = {one.name: one.inputs["platforms"] for one in found.every(IMAGE)}
-    assert platforms == {
-        f"alphaswarm-{image}-{arch}": [f"linux/{arch}"]
-        for image in ("worker", "executor")
-        for arch in ("amd64", "arm64")
-    }
+    assert platforms == {name: [f"linux/{name.rpartition('-')[2]}"] for name in EVERY_IMAGE}
     assert {one.name for one in found.every(INDEX)} == {"alphaswarm-worker", "alphaswarm-executor"}
 
 
@@ -135,7 +138,7 @@ def test_a_preview_after_a_change_of_source_passes_with_zeros_for_what_is_unbuil
 def test_the_applications_source_and_replaced_stages_reach_the_build() -> None:
     images = {
         "source": "build",
-        "application": "https://git.example.com/research/tasks.git#v3",
+        "application": f"{APPLICATION}#{COMMIT}",
         "platforms": ["linux/arm64"],
         "builder": "fleet",
         "contexts": {"base": "docker-image://registry.example.com/base:1"},
@@ -144,10 +147,60 @@ def test_the_applications_source_and_replaced_stages_reach_the_build() -> None:
     assert {one.name for one in found.every(IMAGE)} == {"alphaswarm-worker-arm64", "alphaswarm-executor-arm64"}
     for one in found.every(IMAGE):
         assert one.inputs["context"]["named"] == {
-            "application": {"location": "https://git.example.com/research/tasks.git#v3"},
+            "application": {"location": f"{APPLICATION}#{COMMIT}"},
             "base": {"location": "docker-image://registry.example.com/base:1"},
         }
         assert one.inputs["builder"] == {"name": "fleet"}
+
+
+def test_another_commit_of_the_application_is_another_image() -> None:
+    first, again, second = (image_inputs(f"{APPLICATION}#{commit}") for commit in (COMMIT, COMMIT, "b2" * 20))
+    assert first == again
+    assert {name for name in first if first[name] != second[name]} == EVERY_IMAGE, "it would show no difference"
+
+
+def test_another_content_of_the_applications_folder_is_another_image(tmp_path: Path) -> None:
+    app = shutil.copytree(ROOT / "images/reference_app", tmp_path / "app")
+    first, again = image_inputs(str(app)), image_inputs(str(app))
+    assert first == again, "an unchanged source would be built anew"
+    with (app / "src/alphaswarm/market.py").open("a") as file:
+        file.write("# changed\n")
+    second = image_inputs(str(app))
+    assert {name for name in first if first[name] != second[name]} == EVERY_IMAGE, (
+        "the provider sees an application through our own .dockerignore, which leaves all of it out"
+    )
+
+
+def test_a_folder_that_cannot_be_read_is_said_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(folder / "secret"))
+
+    monkeypatch.setattr("components.fleet_images.folder_hash", refuse)
+    plain = configuration("dev", images={"source": "build", "contexts": {"runtime": str(tmp_path)}})
+    failure = fail(plain, secrets_of("dev"))
+    assert isinstance(failure.error, RunError)
+    assert str(failure.error) == f"{tmp_path}/secret, a source of the images, cannot be read: Permission denied."
+
+
+@pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
+def test_a_build_secret_stays_a_secret_and_a_new_one_builds_nothing(preview: bool) -> None:
+    plain = configuration("dev")
+    for one in run(plain, {}, preview=preview).every(IMAGE):
+        assert one.inputs["secrets"] == Secret({})
+    found = run(plain, {"netrc": "machine a", "gitToken": "t0ken"}, preview=preview)
+    for one in found.every(IMAGE):
+        assert one.inputs["secrets"] == Secret({"netrc": "machine a", "GIT_AUTH_TOKEN": "t0ken"})
+        assert set(one.inputs["ignoreSecretsInDiffCalculation"]) == {"netrc", "GIT_AUTH_TOKEN"}
+        plain_text = [leaf for leaf in leaves(one.inputs) if not isinstance(leaf, Secret)]
+        assert not {"machine a", "t0ken"} & set(plain_text), "a secret stands in plain state"
+
+
+def image_inputs(application: str) -> dict[str, Mapping[str, Any]]:
+    """What the images of stack `dev` are built from, by name."""
+    found = run(configuration("dev", images={"source": "build", "application": application}), secrets_of("dev"))
+    return {one.name: one.inputs for one in found.every(IMAGE)}
 
 
 @pytest.mark.parametrize("stack", ["staging", "prod"])

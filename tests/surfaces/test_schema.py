@@ -18,6 +18,12 @@ PLAIN: Mapping[str, Any] = {
     "broker": {"kind": "external", "host": "redis.example.com", "existingSecret": "redis"},
     "labels": {"project": "p", "costCenter": "c", "owner": "o", "dataClassification": "public"},
 }
+BUILD: Mapping[str, Any] = {
+    "aws": {"region": "eu-central-1", "accountId": "111122223333"},
+    "registry": {},
+    "images": {"source": "build"},
+}
+GIT = "https://git.example.com/tasks.git"
 DIGEST = "registry.example.com/alphaswarm-worker@sha256:" + "0" * 64
 
 ACCEPTED: Mapping[str, Any] = {
@@ -25,6 +31,8 @@ ACCEPTED: Mapping[str, Any] = {
     "a queue's tuning": {"scaling": {"backtest": {"maxReplicas": 4}}},
     "no registry, said aloud": {"registry": None},
     "digests": {"images": {"source": "digests", "worker": DIGEST, "executor": DIGEST}},
+    "an application's folder": {**BUILD, "images": {"source": "build", "application": "../app"}},
+    "an application's commit": {**BUILD, "images": {"source": "build", "application": f"{GIT}#{'0a' * 20}:tasks"}},
     "an egress": {"egress": [{"cidr": "10.0.0.0/8", "ports": [5432]}]},
     "protection": {"protect": True},
     "protection, as `pulumi config set` writes it": {"protect": "true"},
@@ -40,6 +48,7 @@ REFUSED: Mapping[str, Any] = {
     "no such kind of broker": {"broker": {"kind": "kafka"}},
     "a key of the other kind of broker": {"broker": {**PLAIN["broker"], "scalerAddress": "h:1"}},
     "a tag instead of a digest": {"images": {"source": "digests", "worker": "a:1", "executor": "b:1"}},
+    "an application's branch": {**BUILD, "images": {"source": "build", "application": f"{GIT}#main"}},
     "a namespace that is no DNS label": {"namespace": "Alpha_Swarm"},
     "a missing label": {"labels": {"project": "p"}},
     "a secret in plain text": {"brokerPassword": "hunter2"},
