@@ -227,6 +227,20 @@ def test_images_are_built_by_the_stack_whose_file_says_so_and_by_no_other() -> N
             assert step["if"] == "inputs.builds", f"{step['name']} runs where nothing is built"
 
 
+def test_a_preview_and_a_deployment_give_the_images_the_same_revision() -> None:
+    (labelling,) = [step for _, step in every_step() if "set-revision" in step.get("run", "")]
+    assert labelling["if"] == "inputs.builds == 'true'"
+    (building,) = [stack for stack in IN_DEPLOY_ORDER if job("deploy", stack).body["with"]["builds"]]
+    for workflow, name in (("preview", "preview"), ("drift", "drift"), ("deploy-stack", "update")):
+        found = job(workflow, name)
+        given = "inputs" if workflow == "deploy-stack" else "matrix"
+        builds = "inputs.builds" if given == "inputs" else f"matrix.stack == '{building}'"
+        with_ = _stack_step(found)["with"]
+        assert (with_["stack"], with_["builds"]) == (f"${{{{ {given}.stack }}}}", f"${{{{ {builds} }}}}"), workflow
+        (checkout,) = [step for step in found.steps if step.get("uses", "").startswith("actions/checkout@")]
+        assert checkout["with"]["fetch-depth"] == 0, f"{workflow}: without history the revision cannot be told"
+
+
 def test_no_expression_is_pasted_into_a_shell() -> None:
     for place, step in every_step():
         assert "${{" not in step.get("run", ""), f"{place}, {step['name']}: a title or a name there would be run"
