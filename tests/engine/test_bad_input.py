@@ -52,6 +52,14 @@ BAD: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         {"scaling": {"factors": {"image": "alphaswarm-worker"}}},
         ("fleet:scaling.factors.image: no stack may move a queue",),
     ),
+    "no application": (
+        {"images": {"source": "build", "application": "../no-such-application"}},
+        ("fleet:images.application: given '../no-such-application'; there is no such folder",),
+    ),
+    "an application's branch": (
+        {"images": {"source": "build", "application": "https://git.example.com/tasks.git#main"}},
+        ("fleet:images.application: given 'https://git.example.com/tasks.git#main'; 'main' is no full commit",),
+    ),
 }
 
 
