@@ -25,6 +25,8 @@ BUILDKIT = "0.31.0"
 ETCD = "3.6.8"
 ACTIONLINT = "1.7.12"
 REGISTRY = "3.1.2"
+SYFT = "1.50.0"
+ORAS = "1.3.3"
 
 _MAJOR, _MINOR, _ = KUBERNETES.split(".")
 _KUBERNETES_LINK = tuple(
@@ -41,10 +43,11 @@ class Group(StrEnum):
     CLUSTER = "cluster"
     IMAGES = "images"
     CHECKS = "checks"
+    SBOM = "sbom"
     NODE = "node"
 
 
-# Nothing that `make up` starts needs a kubelet, and the checks run without any server.
+# Nothing that `make up` starts needs a kubelet or a bill of materials, and the checks run without any server.
 DEFAULT_GROUPS = frozenset({Group.ENGINE, Group.SERVICES, Group.CLUSTER, Group.IMAGES})
 
 
@@ -182,9 +185,25 @@ _ACTIONLINT = _engine(
     disk=300,
     link=(f"-X github.com/rhysd/actionlint.version={ACTIONLINT}",),
 )
+_SYFT = _engine(
+    "syft",
+    SYFT,
+    {"syft": "github.com/anchore/syft/cmd/syft"},
+    usual="3 min",
+    disk=3000,
+    link=(f"-X main.version={SYFT}",),
+)
+_ORAS = _engine(
+    "oras",
+    ORAS,
+    {"oras": "oras.land/oras/cmd/oras"},
+    usual="15 s",
+    disk=200,
+    link=(f"-X oras.land/oras/internal/version.Version={ORAS}",),
+)
 
 # The order is the order of building: what a person waits for first comes first.
-ENGINES = (_PULUMI, _KUBERNETES, _KEDA, _DOCKER_BUILD, _BUILDKIT, _ETCD, _REGISTRY, _ACTIONLINT, _NODE)
+ENGINES = (_PULUMI, _KUBERNETES, _KEDA, _DOCKER_BUILD, _BUILDKIT, _ETCD, _REGISTRY, _ACTIONLINT, _ORAS, _SYFT, _NODE)
 
 
 def _same_minor(version: str) -> Accept:
@@ -221,6 +240,8 @@ TOOLS = (
     Tool("runc", "1.1", Group.IMAGES, Accept(lowest=(1, 1)), debian=Debian("runc")),
     Tool("mmdebstrap", "1.3", Group.IMAGES, Accept(lowest=(1, 2)), debian=Debian("mmdebstrap")),
     Tool("actionlint", ACTIONLINT, Group.CHECKS, Accept(("-version",), (1, 7)), _ACTIONLINT),
+    Tool("syft", SYFT, Group.SBOM, Accept(lowest=(1, 42), below=(2,)), _SYFT),
+    Tool("oras", ORAS, Group.SBOM, Accept(("version",), (1, 2), (2,)), _ORAS),
     Tool("kubelet", KUBERNETES, Group.NODE, _same_minor(KUBERNETES), _NODE),
     Tool("kube-scheduler", KUBERNETES, Group.NODE, _same_minor(KUBERNETES), _NODE),
     Tool("kube-proxy", KUBERNETES, Group.NODE, _same_minor(KUBERNETES), _NODE),
