@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check surfaces lock bench venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check surfaces lock bench sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ test-images: $(READY) ## build all images with a real BuildKit and look inside (
 
 surfaces: $(READY) ## write what is generated from queues.py and the models
 	$(BIN)/python -m surfaces
+
+sbom: $(READY) ## list what is in the images of stack local, and their licences (builds syft the first time, 3 min)
+	$(BIN)/python -m sbom --attach
 
 bench: $(READY) ## what the program costs, against one that registers the same resources bare
 	$(BIN)/python -m bench
