@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +26,15 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         for process in fleet.started:
             process.kill()
         server.stop()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Say where every message and every worker was when the test failed; they are gone when its output is read."""
+    report = yield
+    fleet = getattr(item, "funcargs", {}).get("fleet")
+    if call.when == "call" and report.failed and isinstance(fleet, Fleet):
+        report.sections.append(("the fleet as the test left it", fleet.report()))
+    return report

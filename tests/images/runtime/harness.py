@@ -1,4 +1,9 @@
-"""A real Redis server and real worker processes, on free loopback ports and in a folder of their own."""
+"""A real Redis server and real worker processes, on free loopback ports and in a folder of their own.
+
+A sender of Celery's waits for its result by a subscription, and the tests cut every connection: whether the result or
+the news of it was lost could not be told apart. So `Sent` asks the result store itself, over a new connection each
+time, and `Fleet.report` says where every message and every worker is when a test fails.
+"""
 
 import contextlib
 import os
@@ -19,7 +24,9 @@ APPLICATIONS = Path(__file__).parent / "applications"
 T = TypeVar("T")
 Redis: TypeAlias = Any  # redis.Redis
 App: TypeAlias = Any  # celery.Celery
-Result: TypeAlias = Any  # celery.result.AsyncResult
+
+PATIENCE = 60.0  # seconds for what must happen; how soon it does is another question
+TAIL = 60  # lines of each log in a report
 
 BASE = {
     "CELERY_APP": "sample",
@@ -39,7 +46,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(true: Callable[[], T], what: str, within: float = 30.0) -> T:
+def until(true: Callable[[], T], what: str, within: float = PATIENCE) -> T:
     """Wait for something to become true, and return it."""
     deadline = time.monotonic() + within
     while not (value := true()):
@@ -63,6 +70,10 @@ class Server:
     @property
     def journal_url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/5"
+
+    @property
+    def results_url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/1"
 
     def client(self, url: str | None = None) -> Redis:
         import redis
@@ -97,6 +108,18 @@ class Server:
         with contextlib.closing(self.client()) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+
+    def messages(self) -> dict[str, object]:
+        """What stands in the broker, by key."""
+        with contextlib.closing(self.client()) as client:
+            read = {
+                "list": lambda key: client.lrange(key, 0, -1),
+                "hash": client.hgetall,
+                "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+                "set": client.smembers,
+                "string": client.get,
+            }
+            return {key: read[client.type(key)](key) for key in sorted(client.keys())}
 
     def journal(self) -> list[str]:
         with contextlib.closing(self.client(self.journal_url)) as client:
@@ -159,6 +182,46 @@ class Process:
             os.killpg(self.popen.pid, signal.SIGKILL)
         self.popen.wait(10)
 
+    def report(self) -> str:
+        tail = "\n".join(self.output.splitlines()[-TAIL:])
+        state = f"exit status {self.popen.poll()}, {self.probe('live')[1]}, {self.probe('ready')[1]}"
+        return f"{self.log.name}: {state}\n{tail}"
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A task that was sent, and what became of it."""
+
+    id: str
+    server: Server
+
+    def meta(self) -> dict[str, Any]:
+        """What the result store says now; empty while it says nothing, or does not answer."""
+        from celery import Celery
+        from redis.exceptions import ConnectionError as Refused
+
+        try:
+            with contextlib.closing(self.server.client(self.server.results_url)) as client:
+                raw = client.get(f"celery-task-meta-{self.id}")
+        except (Refused, OSError):
+            return {}
+        return dict(Celery("reader", backend=self.server.results_url).backend.decode_result(raw)) if raw else {}
+
+    @property
+    def status(self) -> str:
+        return str(self.meta().get("status", "PENDING"))
+
+    def ready(self) -> bool:
+        return self.status in ("SUCCESS", "FAILURE", "REVOKED")
+
+    def get(self, within: float = PATIENCE) -> object:
+        """The task's result, or its error raised."""
+        until(self.ready, f"task {self.id} has a result", within)
+        result = self.meta()["result"]
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
 
 @dataclass
 class Fleet:
@@ -177,18 +240,18 @@ class Fleet:
             **kept,
             **BASE,
             "CELERY_BROKER_URL": self.server.url,
-            "CELERY_RESULT_BACKEND": f"redis://127.0.0.1:{self.server.port}/1",
+            "CELERY_RESULT_BACKEND": self.server.results_url,
             "SAMPLE_JOURNAL": self.server.journal_url,
             "ALPHASWARM_STATE_DIR": str(self.folder / f"state-{number}"),
             **more,
         }
 
-    def start(self, *arguments: str, **more: str) -> Process:
+    def start(self, *arguments: str, prefix: tuple[str, ...] = (), **more: str) -> Process:
         environ = self.environ(**more)
         log = self.folder / f"log-{len(self.started)}.txt"
         with log.open("wb") as sink:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "alphaswarm_runtime", *arguments],
+                [*prefix, sys.executable, "-m", "alphaswarm_runtime", *arguments],
                 env=environ, stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
                 cwd=self.folder, start_new_session=True,
             )  # fmt: skip
@@ -205,12 +268,25 @@ class Fleet:
             env=self.environ(**more), capture_output=True, text=True, check=False, timeout=60, cwd=self.folder,
         )  # fmt: skip
 
-    def send(self, task: str, *args: object, queue: str = "default", **options: object) -> Result:
-        return self.app().send_task(f"sample.{task}", args=args, queue=queue, **options)
+    def send(self, task: str, *args: object, queue: str = "default", **options: object) -> Sent:
+        return self.sender()(task, *args, queue=queue, **options)
 
-    def app(self) -> App:
+    def sender(self) -> Callable[..., Sent]:
+        """Sends tasks over one connection; the first takes longer than the others."""
         from celery import Celery
 
-        app = Celery("sender", broker=self.server.url, backend=f"redis://127.0.0.1:{self.server.port}/1")
+        app: App = Celery("sender", broker=self.server.url)
         app.conf.broker_transport_options = {"max_retries": 3}
-        return app
+
+        def send(task: str, *args: object, queue: str = "default", **options: object) -> Sent:
+            return Sent(app.send_task(f"sample.{task}", args=args, queue=queue, **options).id, self.server)
+
+        return send
+
+    def report(self) -> str:
+        """Where everything is: for a reader who has nothing but the output of a failed test."""
+        try:
+            broker = "\n".join(f"{key}: {value}" for key, value in self.server.messages().items())
+        except Exception as error:  # noqa: BLE001  the report must come, whatever the test did to the server
+            broker = f"does not answer: {error}"
+        return "\n\n".join((f"broker\n{broker}", *(process.report() for process in self.started)))

@@ -100,7 +100,8 @@ def test_show_tells_what_the_fleet_decides_and_keeps_the_rest(tmp_path: Path) ->
     shown = settings(tmp_path, ALPHASWARM_QUEUES="terraform")
     assert shown["settings"]["task_acks_late"] is True
     assert shown["settings"]["worker_cancel_long_running_tasks_on_connection_loss"] is False
-    assert shown["keys"] == ["unacked:terraform", "unacked_index:terraform", "unacked_mutex:terraform"]
+    keys = ("unacked", "unacked_index", "unacked_mutex", "owners")
+    assert shown["keys"] == [f"{key}:terraform" for key in keys]
     assert [line for line in shown["overridden"] if line.startswith("task_acks_late: False")]
 
 

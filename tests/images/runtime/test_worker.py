@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -43,13 +44,13 @@ def overlap(file: Path) -> float:
 
 def test_an_application_that_knows_nothing_of_the_fleet_runs_its_tasks(fleet: Fleet) -> None:
     fleet.worker()
-    assert fleet.send("note", "hello").get(timeout=10) == "hello"
+    assert fleet.send("note", "hello").get() == "hello"
 
 
 def test_waiting_and_running_tasks_can_be_counted_exactly_by_the_scalers_two_keys(fleet: Fleet) -> None:
     fleet.worker(concurrency="2")
     for number in range(5):
-        fleet.send("nap", str(number), 3)
+        fleet.send("nap", str(number), 300)
     with fleet.server.client() as client:
         until(lambda: client.hlen("unacked:default") == 2, "two tasks run")
         time.sleep(0.5)
@@ -61,8 +62,8 @@ def test_waiting_and_running_tasks_can_be_counted_exactly_by_the_scalers_two_key
 
 def test_several_queues_in_one_process_share_the_images_own_keys(fleet: Fleet) -> None:
     fleet.start("worker", "--queues", "default,paper", "--concurrency", "2").wait_ready()
-    fleet.send("nap", "a", 2)
-    fleet.send("nap", "b", 2, queue="paper")
+    fleet.send("nap", "a", 8)
+    fleet.send("nap", "b", 8, queue="paper")
     with fleet.server.client() as client:
         until(lambda: client.hlen("unacked:worker") == 2, "both tasks are counted under the image's key")
     until(lambda: sum(ends(fleet).values()) == 2, "both tasks end")
@@ -71,7 +72,7 @@ def test_several_queues_in_one_process_share_the_images_own_keys(fleet: Fleet) -
 def test_sigterm_finishes_what_runs_and_leaves_what_waits(fleet: Fleet) -> None:
     worker = fleet.worker(concurrency="2")
     for number in range(4):
-        fleet.send("nap", str(number), 2)
+        fleet.send("nap", str(number), 6)
     until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
     worker.terminate()
     assert worker.wait() == 0, worker.output
@@ -83,7 +84,7 @@ def test_sigterm_finishes_what_runs_and_leaves_what_waits(fleet: Fleet) -> None:
 
 def test_sigterm_keeps_the_process_alive_to_its_probe_and_not_ready_while_it_waits(fleet: Fleet) -> None:
     worker = fleet.worker()
-    fleet.send("nap", "a", 3)
+    fleet.send("nap", "a", 8)
     until(lambda: starts(fleet), "the task runs")
     worker.terminate()
     until(lambda: "shutting down" in worker.probe("ready")[1], "the worker says that it takes no more work")
@@ -103,7 +104,7 @@ def test_sigterm_returns_a_long_task_after_the_soft_shutdown_and_it_is_run_again
     with fleet.server.client() as client:
         assert (client.llen("ingestion"), client.hlen("unacked:ingestion")) == (1, 0), "the task went nowhere"
     fleet.worker("ingestion", **tuned)
-    assert sent.get(timeout=15) == "long"
+    assert sent.get() == "long"
     print(f"returned after {took:.1f} s, started {starts(fleet)['long']} times, ended {ends(fleet)['long']} time")
     assert (starts(fleet)["long"], ends(fleet)["long"]) == (2, 1)
 
@@ -113,7 +114,7 @@ def test_a_soft_shutdown_ends_as_soon_as_nothing_runs(fleet: Fleet) -> None:
     fleet.send("nap", "short", 1, queue="ingestion")
     until(lambda: starts(fleet), "the task runs")
     worker.terminate()
-    assert worker.wait(within=15) == 0, "the pod sits out its soft shutdown with nothing to do"
+    assert worker.wait(within=45) == 0, "the pod sits out its soft shutdown with nothing to do"
     assert ends(fleet)["short"] == 1
 
 
@@ -134,7 +135,7 @@ def test_sigkill_of_the_whole_worker_loses_no_task(fleet: Fleet) -> None:
     worker.kill()
     fleet.worker(concurrency="2", **SHORT)
     for result in sent:
-        result.get(timeout=40)
+        result.get()
     print(f"sent 4, started {sum(starts(fleet).values())}, ended {len(ends(fleet))}, lost 0")
     assert sorted(ends(fleet)) == ["0", "1", "2", "3"]
 
@@ -142,14 +143,14 @@ def test_sigkill_of_the_whole_worker_loses_no_task(fleet: Fleet) -> None:
 def test_a_dropped_connection_never_runs_a_task_twice_at_once(fleet: Fleet, tmp_path: Path) -> None:
     workers = [fleet.worker(concurrency="2") for _ in range(2)]
     files = [tmp_path / f"marks-{number}" for number in range(3)]
-    sent = [fleet.send("tick", str(file), 4) for file in files]
+    sent = [fleet.send("tick", str(file), 6) for file in files]
     until(lambda: all(file.exists() for file in files), "the tasks run")
     drops = 3
     for _ in range(drops):
         time.sleep(1.0)
         fleet.server.drop_connections()
     for result in sent:
-        result.get(timeout=60)
+        result.get()
     runs = [len(marks(file)) for file in files]
     both = [overlap(file) for file in files]
     print(f"{drops} drops, {len(workers)} workers: runs per task {runs}, seconds two ran at once {both}")
@@ -165,7 +166,7 @@ def test_a_task_that_will_not_die_is_dead_before_another_worker_gets_it(fleet: F
     until(file.exists, "the task runs")
     time.sleep(1.0)
     fleet.server.drop_connections()
-    sent.get(timeout=40)
+    sent.get()
     print(f"1 drop, SIGTERM ignored: runs {len(marks(file))}, seconds two ran at once {overlap(file)}")
     assert len(marks(file)) == 2
     assert overlap(file) == 0
@@ -175,12 +176,12 @@ def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fl
     for _ in range(2):
         fleet.worker("terraform")
     file = tmp_path / "marks"
-    sent = fleet.send("tick", str(file), 4, queue="terraform")
+    sent = fleet.send("tick", str(file), 8, queue="terraform")
     until(file.exists, "the task runs")
     for _ in range(2):
         time.sleep(1.0)
         fleet.server.drop_connections()
-    sent.get(timeout=30)
+    sent.get()
     with fleet.server.client() as client:
         until(lambda: client.hlen("unacked:terraform") == 0, "the run is acknowledged over the new connection")
         time.sleep(1.5)
@@ -192,11 +193,13 @@ def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fl
 def test_a_worker_that_kept_its_run_takes_no_second_task_beside_it(fleet: Fleet, tmp_path: Path) -> None:
     worker = fleet.worker("terraform")
     first, second = tmp_path / "first", tmp_path / "second"
-    fleet.send("tick", str(first), 4, queue="terraform")
+    fleet.send("tick", str(first), 15, queue="terraform")
     until(first.exists, "the task runs")
     fleet.send("tick", str(second), 1, queue="terraform")
     fleet.server.drop_connections()
+    until(lambda: worker.output.count("mingle: all alone") == 2, "the worker is connected again")
     time.sleep(2.5)
+    assert "done" not in first.read_text(), "the run ended before anything could be seen"
     with fleet.server.client() as client:
         waiting, running = client.llen("terraform"), client.hlen("unacked:terraform")
     assert worker.green("ready")
@@ -213,18 +216,17 @@ def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Flee
     assert not is_running(pid)
 
 
-def test_tasks_survive_an_outage_of_the_broker(fleet: Fleet) -> None:
-    worker = fleet.worker(**SHORT)
-    sent = [fleet.send("nap", str(number), 2) for number in range(2)]
-    until(lambda: starts(fleet), "a task runs")
+def test_tasks_survive_an_outage_of_the_broker_and_need_no_visibility_timeout(fleet: Fleet) -> None:
+    worker = fleet.worker(concurrency="2")
+    sent = [fleet.send("nap", str(number), 5) for number in range(3)]
+    until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
     fleet.server.stop()
     until(lambda: not worker.green("ready"), "the worker says that it is not ready")
     time.sleep(4)
     assert worker.green("live"), "the outage would end a worker that waits for the broker"
     fleet.server.start()
-    for result in sent:
-        result.get(timeout=40)
-    assert worker.green("ready")
+    assert [result.get() for result in sent] == ["0", "1", "2"], "what ran when the broker went waits for half an hour"
+    until(lambda: worker.green("ready"), "the worker is ready again")
     assert worker.popen.poll() is None
 
 
@@ -235,9 +237,9 @@ def test_no_sender_and_no_task_may_exceed_the_queues_hard_limit(fleet: Fleet) ->
     told = fleet.send("tick", os.devnull, 30, time_limit=1000, soft_time_limit=900)
     deaf = fleet.send("deaf", 30, time_limit=1000)
     with pytest.raises(SoftTimeLimitExceeded):
-        told.get(timeout=15)
+        told.get()
     with pytest.raises(TimeLimitExceeded):
-        deaf.get(timeout=15)
+        deaf.get()
     with fleet.server.client() as client:
         until(lambda: client.hlen("unacked:default") == 0, "a task that exceeded its limit is not run again")
 
@@ -248,4 +250,25 @@ def test_sigterm_before_the_worker_is_ready_ends_it_at_once(fleet: Fleet) -> Non
     )
     until(lambda: "does not answer" in starting.output, "the worker waits for its broker")
     starting.popen.send_signal(signal.SIGTERM)
-    assert starting.wait(within=5) == 0
+    assert starting.wait(within=30) == 0, "it sits out its wait for the broker, which is 60 s"
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="needs root and setpriv to be somebody else"
+)
+def test_a_user_without_a_name_in_the_images_group_can_run_it(fleet: Fleet) -> None:
+    shared = fleet.folder / "shared"
+    shared.mkdir()
+    os.chown(shared, 0, 65532)
+    shared.chmod(0o770)
+    # It may read what root may, because the interpreter may lie in root's home; it may write nothing but the folder.
+    reading = "-all,+dac_read_search"
+    nobody = ("setpriv", "--reuid=123456", "--regid=65532", "--clear-groups", f"--inh-caps={reading}")
+    worker = fleet.start(
+        "worker", "--queues", "default", "--concurrency", "1",
+        prefix=(*nobody, f"--ambient-caps={reading}"), ALPHASWARM_STATE_DIR=str(shared / "state"), HOME="/nowhere",
+    ).wait_ready()  # fmt: skip
+    assert (shared / "state").stat().st_uid == 123456
+    assert fleet.send("note", "somebody").get() == "somebody"
+    worker.terminate()
+    assert worker.wait() == 0

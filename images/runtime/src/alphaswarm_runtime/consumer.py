@@ -1,5 +1,6 @@
-"""The worker's consumer: Celery's, with the four things the fleet asks of it on top.
+"""The worker's consumer: Celery's, with the five things the fleet asks of it on top.
 
+- It takes messages in one step, so that none is ever in nobody's hands (taking.py).
 - It refuses to start a message for ever (deliveries.py).
 - When the connection drops, it ends the running tasks *before* their messages go back to the queue. Celery does it
   after, so that another worker may run the task for a moment at the same time. A queue that must not be interrupted
@@ -12,6 +13,7 @@
 
 import functools
 import logging
+import secrets
 import time
 from collections.abc import Callable
 
@@ -21,7 +23,7 @@ from celery.utils.objects import Bunch
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
-from alphaswarm_runtime import processes
+from alphaswarm_runtime import processes, taking
 from alphaswarm_runtime.fleet import Fleet
 from alphaswarm_runtime.runs import Run
 from alphaswarm_runtime.untyped import Connection, Hub, Message, Request
@@ -40,6 +42,9 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self.fleet: Fleet = self.app.fleet
         self.fleet.runs.watch(self.pool)
         self._unforgiven: list[Run] = []
+        self._kept: dict[str, Run] = {}  # by delivery tag: runs whose connection is gone, not settled yet
+        name = f"{self.hostname}:{secrets.token_hex(8)}"
+        self._owner = taking.Owner(self.fleet.profile.owners_key, name, self._kept.keys())
         self._draining = False
         signals.task_revoked.connect(self._on_revoked, weak=False)
 
@@ -99,8 +104,15 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             raise WorkerShutdown(0)
         state.maybe_shutdown()
 
+    def connection_for_read(self, heartbeat: float | None = None) -> Connection:
+        """The connection that messages come by."""
+        connection = self.app.connection_for_read(heartbeat=heartbeat)
+        taking.install(connection, self._owner)
+        return self.ensure_connected(connection)
+
     def connect(self) -> Connection:
         """Connect, and take back the starts that the lost connection cost."""
+        self._watch_the_dying()
         connection = super().connect()
         self._unforgiven = self.fleet.runs.forgive(self._unforgiven)
         return connection
@@ -119,17 +131,30 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             self._unforgiven += ending
         super().on_connection_error_after_connected(exc)
 
+    def _watch_the_dying(self) -> None:
+        """Let the pool watch a process once more whose end it saw, but which the kernel had not yet given up.
+
+        It waits for such a process on a timer, without a file to watch, and ends the worker ("file descriptor is
+        None") when the connection happens to be made anew before.
+        """
+        for process in self.fleet.pool_processes(self.pool):
+            if getattr(process, "_sentinel_poll", process) is None:
+                del process._sentinel_poll  # noqa: SLF001
+
     def _keep(self, run: Run) -> None:
         logger.warning("connection lost: task %s goes on, its message is held back", run.request.id)
         run.parted = True
         message = run.message
+        self._kept[message.delivery_tag] = run
         # What the channel does not know as delivered, it does not return when it is closed.
         message.channel.qos._delivered.pop(message.delivery_tag, None)  # noqa: SLF001
         run.request._on_ack = functools.partial(self._settle, run)  # noqa: SLF001
         run.request.on_reject = functools.partial(self._settle_unless_requeued, run)
 
     def _settle_unless_requeued(self, run: Run, _logger: object, _errors: object, requeue: bool = False) -> None:
-        if not requeue:  # otherwise it comes back after the visibility timeout
+        if requeue:
+            del self._kept[run.message.delivery_tag]  # it goes back with the next connection, or as overdue
+        else:
             self._settle(run)
 
     def _settle(self, run: Run, *_unused: object) -> None:
@@ -138,6 +163,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         except self.fleet.redis.errors as error:
             logger.warning("task %s ended, the broker does not hear it yet: %s", run.request.id, error)
             self.hub.call_later(TRY_AGAIN, self._settle, run)
+        else:
+            self._kept.pop(run.message.delivery_tag, None)
 
     # -- event loop ----------------------------------------------------------------------------------------------
 
@@ -151,7 +178,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def _beat(self) -> None:
         files = self.fleet.files
         files.live()
-        processes.reap_strangers(set(self.fleet.pool_pids(self.pool)))
+        processes.reap_strangers({process.pid for process in self.fleet.pool_processes(self.pool)})
         try:
             self._measure()
         except self.fleet.redis.errors as error:

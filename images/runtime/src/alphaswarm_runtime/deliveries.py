@@ -21,7 +21,7 @@ from typing import Any
 
 from alphaswarm_runtime.broker import Redis
 from alphaswarm_runtime.profile import Profile
-from alphaswarm_runtime.untyped import Message
+from alphaswarm_runtime.untyped import Message, Pipeline
 
 logger = logging.getLogger("alphaswarm_runtime.deliveries")
 
@@ -68,8 +68,7 @@ class Deliveries:
                 raw.setdefault("headers", {})["dead"] = {"at": time.time(), "on": where, "queue": queue, "why": reason}
                 pipe = client.pipeline(transaction=True)
                 pipe.lpush(f"dead:{queue}", json.dumps(raw))
-                pipe.hdel(self._profile.unacked_key, tag)
-                pipe.zrem(self._profile.unacked_index_key, tag)
+                self._forget(pipe, tag)
                 pipe.delete(_counter(queue, tag))
                 pipe.execute()
         headers = message.headers or {}
@@ -80,9 +79,13 @@ class Deliveries:
         """Acknowledge a message whose own channel is gone."""
         with self._redis.client() as client:
             pipe = client.pipeline(transaction=True)
-            pipe.hdel(self._profile.unacked_key, message.delivery_tag)
-            pipe.zrem(self._profile.unacked_index_key, message.delivery_tag)
+            self._forget(pipe, message.delivery_tag)
             pipe.execute()
+
+    def _forget(self, pipe: Pipeline, tag: str) -> None:
+        pipe.hdel(self._profile.unacked_key, tag)
+        pipe.zrem(self._profile.unacked_index_key, tag)
+        pipe.hdel(self._profile.owners_key, tag)
 
     def _add(self, queue: str, tag: str, amount: int) -> None:
         with self._redis.client() as client:

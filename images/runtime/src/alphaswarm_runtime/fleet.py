@@ -1,7 +1,6 @@
 """What the parts of one worker process share, hung on the application as `app.fleet`."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from alphaswarm_runtime.broker import Redis
@@ -11,7 +10,7 @@ from alphaswarm_runtime.metrics import Meter
 from alphaswarm_runtime.profile import Profile
 from alphaswarm_runtime.runs import Runs
 from alphaswarm_runtime.states import StateFiles
-from alphaswarm_runtime.untyped import App, Pool
+from alphaswarm_runtime.untyped import App, Pool, PoolProcess
 
 # In heartbeats: how long each file is good for. A broker that hangs may hold the event loop for some of them, and a
 # restart would end the tasks that still run; readiness costs nothing, so it is stricter.
@@ -38,10 +37,9 @@ class Fleet:
             self.stopping_since = time.monotonic()
 
     @staticmethod
-    def pool_pids(pool: Pool) -> Iterator[int]:
+    def pool_processes(pool: Pool) -> tuple[PoolProcess, ...]:
         """The pool's own processes."""
-        processes = getattr(getattr(pool, "_pool", None), "_pool", None) or ()
-        return (process.pid for process in processes)
+        return tuple(getattr(getattr(pool, "_pool", None), "_pool", None) or ())
 
 
 def state_files(environment: Environment) -> StateFiles:

@@ -50,6 +50,11 @@ class Profile:
         return f"unacked_mutex:{self.scope}"
 
     @property
+    def owners_key(self) -> str:
+        """Which process has each of them (taking.py)."""
+        return f"owners:{self.scope}"
+
+    @property
     def hard_limit(self) -> int:
         """The longest any task of this process may run."""
         return max(row.hard_limit for row in self.rows.values())

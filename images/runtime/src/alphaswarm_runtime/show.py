@@ -22,7 +22,7 @@ def text(prepared: Prepared) -> str:
         "image": profile.image,
         "queues": {name: asdict(row) for name, row in profile.rows.items()},
         "concurrency": profile.concurrency,
-        "keys": [profile.unacked_key, profile.unacked_index_key, profile.unacked_mutex_key],
+        "keys": [profile.unacked_key, profile.unacked_index_key, profile.unacked_mutex_key, profile.owners_key],
         "grace": profile.grace,
         "visibility_timeout": profile.visibility_timeout,
         "max_deliveries": environment.max_deliveries,
