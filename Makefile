@@ -55,8 +55,7 @@ test-engine: $(READY) ## real engine, API server and KEDA (about 8 min; builds t
 	$(BIN)/python -m local.toolchain --group default
 	$(BIN)/python -m pytest -m "(engine or cluster) and not images"
 
-test-images: $(READY) ## build all images with a real BuildKit and look inside (about 20 min the first time)
-	$(BIN)/python -m local.toolchain --group default
+test-images: $(READY) ## build all images with a real BuildKit, look inside and run them (see images/README.md)
 	$(BIN)/python -m pytest -m images
 
 surfaces: $(READY) ## write what is generated from queues.py and the models

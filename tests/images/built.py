@@ -1,93 +1,112 @@
-"""Builds images with a real BuildKit and opens what came out, file by file."""
+"""Builds images with a real BuildKit, and reads what came out, file by file.
 
-import gzip
-import io
+Layers are exported as plain tars: packing them would take minutes, and what is asked of an image does not depend on it.
+Each is read once, for the places of its files.
+"""
+
 import json
+import mmap
+import re
 import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from local.builder import Builder
+from tests.images.workshop import Workshop
 
-BUILD_SECONDS = 1800
+BUILD_SECONDS = 3600
+LABELS = {  # build arguments that a stack passes; they end in labels, and change no layer
+    "SOURCE": "https://git.example.com/research/fleet",
+    "REVISION": "0123456789abcdef0123456789abcdef01234567",
+    "VERSION": "1.2.3",
+}
+PLAIN = "type=oci,tar=false,oci-mediatypes=true,compression=uncompressed,force-compression=true"
 
 
 @dataclass(frozen=True)
-class BuildClient:
-    """Asks the builder for builds. `buildctl` is the command."""
+class Order:
+    """One build: a target of the Dockerfile in `folder`, for platforms."""
 
-    builder: Builder
-    buildctl: Path
+    folder: Path
+    target: str
+    platforms: tuple[str, ...]
+    build_args: Mapping[str, str] = field(default_factory=lambda: LABELS)
+    application: Path | None = None
+    netrc: Path | None = None
 
-    def build(self, folder: Path, target: str, platform: str, out: Path) -> "BuiltImage":
-        """Build the target of the folder's Dockerfile into the OCI layout `out`."""
-        layouts: dict[str, tuple[str, str]] = {}
-        for stage, location in self.builder.contexts.items():
-            place, _, digest = location.removeprefix("oci-layout://").partition("@")
-            layouts[stage] = (place, digest)
-        options = {
-            "target": target,
-            "platform": platform,
-            **{f"build-arg:{name}": value for name, value in self.builder.build_args.items()},
-            **{f"context:{stage}": f"oci-layout://{stage}@{digest}" for stage, (_, digest) in layouts.items()},
-        }
-        self._run(
-            folder,
-            options,
-            {stage: Path(place) for stage, (place, _) in layouts.items()},
-            [f"--output=type=oci,tar=false,oci-mediatypes=true,dest={out}"],
-        )
-        return BuiltImage(out)
 
-    def run_in(self, image: "BuiltImage", script: str, scratch: Path) -> str:
-        """Run a shell script in the image, as its own user and without a network; returns what it printed."""
-        scratch.mkdir()
-        (scratch / "script.sh").write_text(script)
-        (scratch / "Dockerfile").write_text(
-            "FROM built\nRUN --network=none --mount=type=bind,target=/script --mount=type=tmpfs,target=/tmp "
-            "sh -eu /script/script.sh\n"
-        )
-        return self._run(
-            scratch, {"context:built": f"oci-layout://built@{image.digest}"}, {"built": image.folder}, ["--no-cache"]
-        )
+def build(workshop: Workshop, order: Order, out: Path) -> dict[str, "BuiltImage"]:
+    """Build into the OCI layout `out`; returns the images by platform. Fails with the end of the log."""
+    command = _command(workshop, order, out)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS)
+    assert done.returncode == 0, f"{order.target} was not built:\n{done.stderr[-6000:]}"
+    (index,) = json.loads((out / "index.json").read_text())["manifests"]
+    manifests = json.loads(_blob(out, index["digest"]).read_text())["manifests"]
+    found = {f"{one['platform']['os']}/{one['platform']['architecture']}": one["digest"] for one in manifests}
+    assert found.keys() == set(order.platforms), f"{order.target} was built for {sorted(found)}"
+    return {platform: BuiltImage(out, digest) for platform, digest in found.items()}
 
-    def _run(self, folder: Path, options: Mapping[str, str], layouts: Mapping[str, Path], more: Sequence[str]) -> str:
-        command = [
-            str(self.buildctl), "--addr", self.builder.address, "build", "--progress=plain",
-            "--frontend=dockerfile.v0", f"--local=context={folder}", f"--local=dockerfile={folder}",
-            *(f"--opt={name}={value}" for name, value in options.items()),
-            *(f"--oci-layout={name}={place}" for name, place in layouts.items()), *more,
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS)
-        assert done.returncode == 0, done.stderr[-4000:]
-        return done.stderr
+
+def _command(workshop: Workshop, order: Order, out: Path) -> Sequence[str]:
+    builder = workshop.builder
+    options = {
+        "target": order.target,
+        "platform": ",".join(order.platforms),
+        "multi-platform": "true",  # an index, also for one
+        **{f"build-arg:{name}": value for name, value in {**order.build_args, **builder.build_args}.items()},
+    }
+    more = []
+    for stage, location in builder.contexts.items():
+        layout, _, digest = location.removeprefix("oci-layout://").partition("@")
+        options[f"context:{stage}"] = f"oci-layout://{stage}@{digest}"
+        more.append(f"--oci-layout={stage}={layout}")
+    if order.application:
+        options["context:application"] = "local:application"
+        more.append(f"--local=application={order.application}")
+    if order.netrc:
+        more.append(f"--secret=id=netrc,src={order.netrc}")
+    return [
+        str(workshop.buildctl), "--addr", builder.address, "build", "--progress=plain", "--frontend=dockerfile.v0",
+        f"--local=context={order.folder}", f"--local=dockerfile={order.folder}",
+        *(f"--opt={name}={value}" for name, value in options.items()), *more, f"--output={PLAIN},dest={out}",
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of an image, and the layer it lies in."""
+
+    info: tarfile.TarInfo
+    layer: Path
+
+    def head(self, size: int = -1) -> bytes:
+        """Its first bytes; all of them when nothing is said."""
+        with self.layer.open("rb") as tar:
+            tar.seek(self.info.offset_data)
+            return tar.read(self.info.size if size < 0 else min(size, self.info.size))
 
 
 @dataclass(frozen=True)
 class BuiltImage:
     """One architecture's image in an OCI layout."""
 
-    folder: Path
-
-    @cached_property
-    def digest(self) -> str:
-        """The digest of its manifest."""
-        (only,) = json.loads((self.folder / "index.json").read_text())["manifests"]
-        return str(only["digest"])
+    layout: Path
+    digest: str
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """Its manifest."""
-        return self._json(self.digest)
+        found: dict[str, Any] = json.loads(_blob(self.layout, self.digest).read_text())
+        return found
 
     @cached_property
     def image(self) -> dict[str, Any]:
         """Its configuration, with platform and history."""
-        return self._json(self.manifest["config"]["digest"])
+        found: dict[str, Any] = json.loads(_blob(self.layout, self.manifest["config"]["digest"]).read_text())
+        return found
 
     @property
     def config(self) -> dict[str, Any]:
@@ -100,22 +119,42 @@ class BuiltImage:
         """Its environment."""
         return dict(entry.partition("=")[::2] for entry in self.config["Env"])
 
+    @property
+    def layers(self) -> list[Path]:
+        """Its layers, plain tars, the base's first."""
+        return [_blob(self.layout, layer["digest"]) for layer in self.manifest["layers"]]
+
+    @property
+    def blobs(self) -> list[Path]:
+        """Everything that a push of it would upload."""
+        return [_blob(self.layout, self.digest), _blob(self.layout, self.manifest["config"]["digest"]), *self.layers]
+
     @cached_property
-    def files(self) -> dict[str, tarfile.TarInfo]:
-        """Every file by its path, of the last layer that has it."""
-        return {info.name: info for info, _ in self.contents()}
+    def entries(self) -> list[Entry]:
+        """Every file of every layer, also one that a later layer replaces."""
+        return [entry for layer in self.layers for entry in _entries(layer)]
 
-    def contents(self) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
-        """Every entry of every layer, with the layer to read it from."""
-        for layer in self.manifest["layers"]:
-            with tarfile.open(fileobj=io.BytesIO(gzip.decompress(self._blob(layer["digest"])))) as tar:
-                for info in tar:
-                    info.name = info.name.removeprefix("./").rstrip("/")
-                    yield info, tar
+    @cached_property
+    def files(self) -> dict[str, Entry]:
+        """Every file that a container sees, by its path without the first slash."""
+        return {entry.info.name: entry for entry in self.entries}
 
-    def _blob(self, digest: str) -> bytes:
-        return (self.folder / "blobs" / "sha256" / digest.removeprefix("sha256:")).read_bytes()
+    def blobs_with(self, pattern: bytes) -> list[str]:
+        """The names of the blobs in which the bytes stand."""
+        return [blob.name for blob in self.blobs if _contains(blob, pattern)]
 
-    def _json(self, digest: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self._blob(digest))
-        return found
+
+def _entries(layer: Path) -> Iterator[Entry]:
+    with tarfile.open(layer, "r:") as tar:
+        for info in tar:
+            info.name = info.name.removeprefix("./").rstrip("/")
+            yield Entry(info, layer)
+
+
+def _contains(file: Path, pattern: bytes) -> bool:
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        return re.search(pattern, text) is not None
+
+
+def _blob(layout: Path, digest: str) -> Path:
+    return layout / "blobs" / "sha256" / digest.removeprefix("sha256:")

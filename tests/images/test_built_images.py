@@ -1,164 +1,164 @@
-"""The images as BuildKit made them: what is in them, what is not, and that they run as they will in a pod.
-
-The builder is the checkout's own, so that after `make up` most of it comes from its cache.
-"""
+"""The images as BuildKit made them, file by file: what is in them, what is not, and whose it is."""
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from local.builder.opening import builder_to_start
-from local.paths import this_checkout
-from local.ports import Ports
-from local.progress import Progress
-from local.services.registry import Registry, RegistryTls
-from local.toolchain import ensure
-from queues import IMAGES, QUEUES, Image
-from tests.images.built import BuildClient, BuiltImage
+from local.builder.service import STAND_IN_NAME
+from local.builder.wolfi import base_of
+from queues import QUEUES
+from tests.images.built import LABELS, Order, build
+from tests.images.cases import FOLDER, Made
+from tests.images.difference import difference
+from tests.images.workshop import Workshop
 
 pytestmark = pytest.mark.images
 
-FOLDER = Path(__file__).parents[2] / "images"
 MACHINES = {"linux/amd64": 62, "linux/arm64": 183}  # ELF's numbers
-CASES = [
-    pytest.param((image, platform), id=f"{image.target}-{platform.rpartition('/')[2]}")
-    for image in IMAGES
-    for platform in image.platforms
-]
-IMPORTS = {
-    "worker": "dagster dagster_k8s dask.distributed ray.data pyiceberg s3fs neo4j typer prometheus_client "
-    "opentelemetry.instrumentation.celery opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
-    "executor": "sklearn.ensemble xgboost lightgbm catboost statsmodels.api prophet sktime.forecasting.naive "
-    "pyod.models.iforest pypfopt cvxpy scs ray.data",
-}
+PATH = "/venv/bin:/runtime/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+EVERYBODYS = {"tmp", "var/tmp", "var/lock", "run/lock", "dev/shm", "dev/mqueue"}
+BUILD_TOOL = re.compile(
+    r"(usr/)?(local/)?s?bin/"
+    r"(gcc|cc|g\+\+|c\+\+|gfortran|ld|as|make|uv|uvx|pip[\d.]*|apk|apt|apt-get|dpkg|git|cargo|rustc|go)$"
+)
+LEFT_OVER = re.compile(
+    r"(^|/)(\.git|uv\.lock|\.?netrc|\.cache|\.lock|uv_cache\.json)$"
+    r"|^(cache|src|root/.*|tmp/.*|run/secrets)($|/)|/(site-packages|runtime)/(pip|uv)($|/)"
+    r"|/site-packages/\w+/tests?/|\.whl$"
+)
+KEY = re.compile(
+    rb"-----BEGIN (RSA |EC |OPENSSH |ENCRYPTED )?PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{60}"
+    rb"|\b(AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}\b|\bpypi-AgEIcHlwaS5vcmc[\w-]{50}"
+    rb"|https?://[^/\s:@'\"<>{}]+:[^/\s:@'\"<>{}]{8,}@"
+)
+SAYS_SECRET = re.compile("PASSWORD|TOKEN|SECRET|CREDENTIAL|_KEY|NETRC", re.IGNORECASE)
 
 
-@pytest.fixture(scope="session")
-def client() -> Iterator[BuildClient]:
-    paths, progress = this_checkout(), Progress()
-    tools = ensure(["docker-registry", "buildctl"], progress)
-    registry = Registry(tools["docker-registry"], paths, Ports(paths.run / "ports.json"), RegistryTls())
-    ran = registry.status().running
-    registry.start(progress)
-    service = builder_to_start(paths, registry, progress)
-    built = service.status().running
-    yield BuildClient(service.start(progress), tools["buildctl"])
-    if not built:
-        service.stop()
-    if not ran:
-        registry.stop()
-
-
-@pytest.fixture(scope="session", params=CASES)
-def case(
-    request: pytest.FixtureRequest, client: BuildClient, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Image, str, BuiltImage]]:
-    image, platform = request.param
-    if platform not in client.builder.platforms:
-        pytest.skip(f"this machine cannot build for {platform}")
-    out = tmp_path_factory.mktemp(image.target)
-    yield image, platform, client.build(FOLDER, image.target, platform, out / "image")
-    shutil.rmtree(out)
-
-
-def test_an_image_starts_the_runtime_as_its_user(case: tuple[Image, str, BuiltImage]) -> None:
-    image, platform, built = case
-    assert f"linux/{built.image['architecture']}" == platform
-    assert built.config["User"] == f"{image.uid}:{image.uid}"
+def test_an_image_starts_the_runtime_as_its_user(made: Made) -> None:
+    built, uid = made.built, made.image.uid
+    assert f"{built.image['os']}/{built.image['architecture']}" == made.platform
+    assert built.config["User"] == f"{uid}:{uid}"
     assert built.config["Entrypoint"] == ["tini", "--", "python", "-m", "alphaswarm_runtime"]
+    assert built.config["Cmd"] == ["worker"]
+    assert built.config["WorkingDir"] == "/app"
+    assert built.config["ExposedPorts"] == {"9100/tcp": {}}
     assert built.config["Healthcheck"] == {"Test": ["NONE"]}
-    assert built.env["ALPHASWARM_IMAGE"] == image.target
-    assert built.config["Labels"]["io.alphaswarm.queues"].split(",") == [queue.name for queue in QUEUES.of(image)]
+    assert "Volumes" not in built.config, "a volume of the image's own hides what a pod mounts, or is never removed"
 
 
-def test_only_the_images_own_directories_belong_to_its_user(case: tuple[Image, str, BuiltImage]) -> None:
-    image, _, built = case
-    owned = {f"/{name}" for name, info in built.files.items() if info.uid == image.uid}
-    assert owned - {"/home/nonroot"} == set(image.directories)
+def test_the_environment_of_an_image_is_the_runtimes_and_the_bases(made: Made) -> None:
+    bases = {"SSL_CERT_FILE"}
+    assert {name: value for name, value in made.built.env.items() if name not in bases} == {
+        "PATH": PATH,
+        "HOME": "/tmp",  # noqa: S108 the one place that is writable on a read-only root
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "CELERY_APP": "alphaswarm.tasks.celery_app",
+        "ALPHASWARM_IMAGE": made.image.target,
+    }
 
 
-def test_nobody_can_change_or_become_anything_in_an_image(case: tuple[Image, str, BuiltImage]) -> None:
-    _, _, built = case
-    regular = [info for info in built.files.values() if info.isreg()]
-    assert not [info.name for info in regular if info.mode & 0o6000], "setuid or setgid"
-    assert not [info.name for info in regular if info.mode & 0o022], "writable by group or world"
+def test_an_image_says_where_it_comes_from_and_what_it_drains(made: Made, workshop: Workshop) -> None:
+    base = workshop.builder.build_args.get("BASE") or base_of(FOLDER / "Dockerfile")
+    name, _, digest = base.partition("@")
+    wanted = {
+        **{f"org.opencontainers.image.{label.lower()}": value for label, value in LABELS.items()},
+        "org.opencontainers.image.title": made.image.name,
+        "org.opencontainers.image.base.name": name,
+        "org.opencontainers.image.base.digest": digest,
+        "io.alphaswarm.queues": ",".join(queue.name for queue in QUEUES.of(made.image)),
+        "io.alphaswarm.concurrency": str(made.image.concurrency),
+    }
+    labels = made.built.config["Labels"]
+    assert {key: labels.get(key) for key in wanted} == wanted
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", digest)
+    assert (labels.get("io.alphaswarm.base") == "stand-in") is (name == STAND_IN_NAME), "a base that claims another's"
 
 
-def test_nothing_of_the_building_stays_in_an_image(case: tuple[Image, str, BuiltImage]) -> None:
-    _, _, built = case
-    tools = re.compile(
-        r"(usr/)?(local/)?s?bin/(gcc|cc|g\+\+|gfortran|ld|make|uv|uvx|pip3?|apk|apt|apt-get|dpkg|git|cargo)$"
-    )
-    left = re.compile(r"(^|/)(\.git|uv\.lock|\.netrc|pip|\.cache)$|^venv/\.lock$|^cache($|/)|/site-packages/\w+/tests/")
-    assert not [name for name, info in built.files.items() if info.isreg() and tools.match(name)]
-    assert not [name for name in built.files if left.search(name)]
+def test_an_image_owns_its_directories_and_nothing_else(made: Made) -> None:
+    owned = {
+        f"/{name}": (entry.info.uid, entry.info.gid, oct(entry.info.mode))
+        for name, entry in made.built.files.items()
+        if made.image.uid in (entry.info.uid, entry.info.gid)
+    }
+    owned.pop("/home/nonroot", None)  # the base's
+    assert owned == {path: (made.image.uid, made.image.uid, oct(0o775)) for path in made.image.directories}
 
 
-def test_no_secret_is_in_an_image(case: tuple[Image, str, BuiltImage]) -> None:
-    _, _, built = case
-    secret = re.compile(rb"-----BEGIN (RSA |EC |OPENSSH )?PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}|AKIA[0-9A-Z]{16}\b")
-    found = []
-    for info, tar in built.contents():
-        if info.isreg() and info.size < 1_000_000 and not info.name.startswith("venv/"):
-            file = tar.extractfile(info)
-            if file and secret.search(file.read()):
-                found.append(info.name)
-    assert not found
-    assert not [name for name in built.env if re.search("PASSWORD|TOKEN|SECRET|KEY", name)]
+def test_nobody_can_change_or_become_anything_in_an_image(made: Made) -> None:
+    files = [entry.info for entry in made.built.files.values()]
+    assert not [info.name for info in files if info.isreg() and info.mode & 0o6000], "setuid or setgid"
+    theirs = {path.removeprefix("/") for path in made.image.directories} | EVERYBODYS
+    writable = {info.name for info in files if not info.issym() and info.mode & 0o022}
+    assert not writable - theirs, "writable by group or world"
+    assert not [info.name for info in files if not (info.isreg() or info.isdir() or info.issym() or info.islnk())]
+    assert not [info.name for info in files if "SCHILY.xattr.security.capability" in info.pax_headers]
 
 
-def test_every_library_is_of_the_images_architecture(case: tuple[Image, str, BuiltImage]) -> None:
-    _, platform, built = case
-    wrong = []
-    for info, tar in built.contents():
-        if info.isreg() and re.search(r"\.so(\.\d+)*$", info.name) and (file := tar.extractfile(info)):
-            head = file.read(20)
-            if head[:4] == b"\x7fELF" and int.from_bytes(head[18:20], "little") != MACHINES[platform]:
-                wrong.append(info.name)
-    assert not wrong
+def test_nothing_of_the_building_stays_in_an_image(made: Made) -> None:
+    entries = {entry.info.name: entry.info for entry in made.built.entries}
+    assert not [name for name, info in entries.items() if not info.isdir() and BUILD_TOOL.match(name)]
+    assert not [name for name in entries if LEFT_OVER.search(name)]
+    assert not [name for name in entries if "/.wh." in f"/{name}"], "a layer hides what another one still carries"
 
 
-def test_an_image_loads_what_its_extras_promise(
-    case: tuple[Image, str, BuiltImage], client: BuildClient, tmp_path: Path
-) -> None:
-    image, platform, built = case
-    if platform != client.builder.platforms[0]:
-        pytest.skip("runs on the other architecture")
-    names = IMPORTS[image.target].split()
-    script = f"""
-id -u | grep -qx {image.uid}
-python -c "import importlib; [importlib.import_module(name) for name in {names!r}]"
-python -m alphaswarm_runtime show > /dev/null
-"""
-    client.run_in(built, script, tmp_path / "check")
+def test_no_secret_is_in_an_image(made: Made) -> None:
+    built = made.built
+    assert not [name for name in built.env if SAYS_SECRET.search(name)]
+    said = [step.get("created_by", "") for step in built.image["history"]]
+    assert not [step for step in said if re.search(r"(?i)password|token=|://[^/]*@", step)]
+    own = [entry for entry in built.entries if entry.info.isreg() and entry.info.name.startswith(("app/", "runtime/"))]
+    assert len(own) > 20, "the application or the runtime is not where it is looked for"
+    config = [entry for entry in built.entries if entry.info.isreg() and entry.info.name.startswith(("etc/", "home/"))]
+    assert not [entry.info.name for entry in (*own, *config) if KEY.search(entry.head())]
 
 
-def test_a_read_only_root_takes_nothing_from_an_image(
-    case: tuple[Image, str, BuiltImage], client: BuildClient, tmp_path: Path
-) -> None:
-    image, platform, built = case
-    if platform != client.builder.platforms[0]:
-        pytest.skip("runs on the other architecture")
-    script = """
-find / -xdev -writable ! -type l ! -path '/proc/*' ! -path '/sys/*' ! -path '/dev/*' ! -path '/script*' 2>/dev/null \
-    | sort | sed 's/^/writable: /'
-"""
-    printed = client.run_in(built, script, tmp_path / "check")
-    writable = set(re.findall(r"writable: (\S+)", printed))
-    everybodys = {"/home/nonroot", "/tmp", "/var/tmp", "/var/lock"}  # noqa: S108 the image's own, and nothing lies there
-    assert writable <= {*image.directories, *everybodys}
+def test_every_library_is_of_the_images_architecture(made: Made) -> None:
+    machines = {
+        name: _machine(entry.head(20))
+        for name, entry in made.built.files.items()
+        if entry.info.isreg() and (re.search(r"\.so(\.\d+)*$", name) or "/bin/" in name)
+    }
+    libraries = {name: machine for name, machine in machines.items() if machine is not None}
+    assert len(libraries) > 50
+    assert not [name for name, machine in libraries.items() if machine != MACHINES[made.platform]]
 
 
-@pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.target)
+def _machine(head: bytes) -> int | None:
+    return int.from_bytes(head[18:20], "little") if head[:4] == b"\x7fELF" else None
+
+
+def test_the_layers_of_an_image_are_those_of_one_moment(made: Made) -> None:
+    assert made.built.image["created"].startswith("1970-01-01"), "the same source would give another digest each time"
+    ours = [entry.info for entry in made.built.entries if entry.info.name.startswith(("app", "runtime", "venv"))]
+    times = {info.mtime for info in ours}
+    assert times == {315_532_800}, "files carry the time of their build"
+
+
+def test_bytecode_is_there_and_trusted(made: Made) -> None:
+    for folder in ("app/alphaswarm/", "runtime/alphaswarm_runtime/", "venv/lib/python3.13/site-packages/celery/"):
+        sources = {name for name in made.built.files if name.startswith(folder) and name.endswith(".py")}
+        compiled = {_compiled(name) for name in sources}
+        assert sources
+        assert compiled <= made.built.files.keys(), "each start would compile it again, for want of a place to keep it"
+        flags = {made.built.files[name].head(8)[4:] for name in compiled}
+        assert flags == {b"\1\0\0\0"}, "bytecode that is checked against times goes stale when those are fixed"
+
+
+def _compiled(source: str) -> str:
+    folder, _, name = source.rpartition("/")
+    return f"{folder}/__pycache__/{name.removesuffix('.py')}.cpython-313.pyc"
+
+
 def test_a_standalone_folder_builds_the_same_image_in_another_place(
-    image: Image, client: BuildClient, tmp_path: Path
+    native: Made, workshop: Workshop, tmp_path: Path
 ) -> None:
     moved = tmp_path / "repository"
-    shutil.copytree(FOLDER / image.standalone_folder, moved)  # follows the links, as `cp -RL` does
-    platform = client.builder.platforms[0]
-    here = client.build(FOLDER, image.target, platform, tmp_path / "here")
-    there = client.build(moved, image.target, platform, tmp_path / "there")
-    assert there.digest == here.digest
+    shutil.copytree(FOLDER / native.image.standalone_folder, moved)  # follows the links, as `cp -RL` does
+    out = workshop.scratch / f"{native.image.target}-alone"
+    there = build(workshop, Order(moved, native.image.target, (native.platform,)), out)[native.platform]
+    assert difference(there, native.built) == [], "the two Dockerfiles make different images"
+    assert there.digest == native.built.digest
+    shutil.rmtree(out)

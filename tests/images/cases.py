@@ -1,0 +1,67 @@
+"""Which images are looked at on which platform, and how those that a run asks for are built all at once."""
+
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local.progress import Progress
+from queues import IMAGES, Image
+from tests.images.built import BuiltImage, Order, build
+from tests.images.workshop import Workshop
+
+FOLDER = Path(__file__).parents[2] / "images"
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image on a platform."""
+
+    image: Image
+    platform: str
+
+    def __str__(self) -> str:
+        return f"{self.image.target}-{self.platform.rpartition('/')[2]}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the catalogue says of an image, and what came out for one platform."""
+
+    image: Image
+    platform: str
+    built: BuiltImage
+
+
+CASES = tuple(Case(image, platform) for image in IMAGES for platform in image.platforms)
+
+
+@dataclass
+class Builds:
+    """Builds the root Dockerfile's targets; the first that is asked for brings its other platforms along."""
+
+    workshop: Workshop
+    asked: Iterable[Case]
+    _done: dict[str, Mapping[str, BuiltImage]] = field(default_factory=dict)
+
+    def get(self, case: Case) -> Made:
+        """The case, built if need be; says so on what is standard error at that moment."""
+        target = case.image.target
+        if target not in self._done:
+            self._done[target] = self._build(case)
+        return Made(case.image, case.platform, self._done[target][case.platform])
+
+    def _build(self, case: Case) -> Mapping[str, BuiltImage]:
+        platforms = tuple(one.platform for one in self.asked if one.image == case.image and self.can(one))
+        out = self.workshop.scratch / case.image.target
+        shutil.rmtree(out, ignore_errors=True)
+        what = f"{case.image.name} for {' and '.join(platforms)}"
+        with Progress().step(what, usual="20 s, but 6 min with nothing in BuildKit's cache"):
+            found = build(self.workshop, Order(FOLDER, case.image.target, platforms), out)
+        for platform, built in found.items():
+            Progress().say(f"      {platform} {built.digest}")  # to be compared with another machine's
+        return found
+
+    def can(self, case: Case) -> bool:
+        """Whether this machine can build for the platform."""
+        return case.platform in self.workshop.builder.platforms

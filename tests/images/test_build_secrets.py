@@ -1,0 +1,88 @@
+"""A build secret opens a private package index, and is nowhere in what was built with it.
+
+A small application stands in for the platform's own, as the context of that name; the Dockerfile is the real one. Its
+only dependency lies in an index that asks for a password, so an image that has the package was built with the secret.
+"""
+
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from queues import WORKER
+from tests.images.built import Order, build
+from tests.images.cases import FOLDER
+from tests.images.private_index import PACKAGE, PrivateIndex, private_index
+from tests.images.workshop import Workshop
+
+pytestmark = pytest.mark.images
+
+PROJECT = """
+[project]
+name = "alphaswarm"
+version = "1.0"
+requires-python = ">=3.11"
+dependencies = ["fleet-private"]
+
+[project.optional-dependencies]
+{extras}
+
+[build-system]
+requires = ["hatchling==1.27.0"]
+build-backend = "hatchling.build"
+
+[tool.hatch.build.targets.wheel]
+packages = ["src/alphaswarm"]
+
+[[tool.uv.index]]
+name = "private"
+url = "{url}"
+explicit = true
+
+[tool.uv.sources]
+fleet-private = {{ index = "private" }}
+"""
+
+
+def test_a_secret_opens_a_private_index_and_is_in_no_layer_configuration_or_history(
+    workshop: Workshop, tmp_path: Path
+) -> None:
+    with private_index("reader", secrets.token_hex(16)) as index:
+        netrc = tmp_path / "netrc"
+        netrc.write_text(index.netrc)
+        application = make_application(tmp_path / "application", index, netrc)
+        order = Order(FOLDER, WORKER.target, (workshop.builder.platforms[0],), application=application, netrc=netrc)
+        built = build(workshop, order, workshop.scratch / "private")[order.platforms[0]]
+        assert f"venv/lib/python3.13/site-packages/{PACKAGE}/__init__.py" in built.files
+        for told in (index.password, index.header.removeprefix("Basic ")):
+            assert not built.blobs_with(told.encode()), "whoever pulls the image can read the secret"
+        assert built.blobs_with(PACKAGE.encode()), "a name that is there is not found either: the search is broken"
+
+
+def test_without_the_secret_the_build_stops_at_the_index(workshop: Workshop, tmp_path: Path) -> None:
+    with private_index("reader", secrets.token_hex(16)) as index:
+        netrc = tmp_path / "netrc"
+        netrc.write_text(index.netrc)
+        application = make_application(tmp_path / "application", index, netrc)
+        order = Order(FOLDER, WORKER.target, (workshop.builder.platforms[0],), application=application)
+        with pytest.raises(AssertionError, match="401 Unauthorized"):
+            build(workshop, order, workshop.scratch / "refused")
+
+
+def make_application(folder: Path, index: PrivateIndex, netrc: Path) -> Path:
+    """An application that the Dockerfile takes, locked."""
+    package = folder / "src" / "alphaswarm"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    extras = "\n".join(f"{extra} = []" for extra in WORKER.extras)
+    (folder / "pyproject.toml").write_text(PROJECT.format(extras=extras, url=index.url))
+    uv = Path(sys.executable).parent / "uv"
+    env = {"NETRC": str(netrc), "UV_PYTHON_DOWNLOADS": "never", "UV_CACHE_DIR": str(folder.parent / "cache")}
+    locked = subprocess.run(
+        [uv, "lock", "--quiet", "--no-config", "--python", sys.executable, "--directory", folder],
+        env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert locked.returncode == 0, locked.stderr
+    return folder

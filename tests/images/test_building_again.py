@@ -1,0 +1,34 @@
+"""An image is a function of its source: built anew from nothing, with a build secret this time, it is the same bytes.
+
+The second build has a BuildKit of its own, which has never seen a layer, a wheel or a cache mount. It gets the secret
+that the first one did not have; equal digests say that the secret changed nothing that is pushed.
+"""
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from local.progress import Progress
+from queues import WORKER
+from tests.images.built import Order, build
+from tests.images.cases import FOLDER, Made
+from tests.images.conftest import Aloud
+from tests.images.difference import difference
+from tests.images.workshop import temporary_workshop
+
+pytestmark = pytest.mark.images
+
+
+@pytest.mark.parametrize("native", [WORKER], ids=lambda image: image.target, indirect=True)
+def test_two_cold_builds_of_the_same_source_give_the_same_digest(native: Made, aloud: Aloud, tmp_path: Path) -> None:
+    value = secrets.token_hex(16)
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine packages.invalid login reader password {value}\n")
+    with aloud(), temporary_workshop(Progress()) as workshop:
+        order = Order(FOLDER, native.image.target, (native.platform,), netrc=netrc)
+        with Progress().step(f"{native.image.name} once more, from nothing", usual="3 min"):
+            again = build(workshop, order, workshop.scratch / "again")[native.platform]
+        assert difference(again, native.built) == []
+        assert again.digest == native.built.digest, "each machine would push layers that others have already"
+        assert not again.blobs_with(value.encode())

@@ -1,0 +1,129 @@
+"""What `pulumi up` pushes: one index with an image for each platform, by the real engine, provider, BuildKit, registry.
+
+The component is the fleet's own, and what it builds is a Dockerfile of a few bytes: how the real images come about is
+looked at elsewhere. Other tests hold the component's inputs; this one holds what the registry has in the end.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from local.builder.opening import builder_to_start
+from local.builder.service import NAME
+from local.engine import Engine, open_engine
+from local.paths import Paths, this_checkout
+from local.ports import Ports
+from local.progress import Progress
+from local.services.registry import Registry, RegistryTls
+from local.toolchain import ensure
+from tests.images.conftest import Aloud
+from tests.images.workshop import missing, temporary_folder
+
+pytestmark = pytest.mark.images
+
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+PLATFORMS = {"linux/amd64", "linux/arm64"}
+DOCKERFILE = "FROM scratch AS worker\nARG TARGETARCH\nCOPY ${TARGETARCH} /architecture\n"
+PROGRAM = f"""
+import sys
+
+sys.path.insert(0, {str(this_checkout().checkout)!r})
+
+import pulumi
+
+from components.multi_arch_image import MultiArchImage, MultiArchImageArgs
+
+image = MultiArchImage(
+    "alphaswarm-worker",
+    MultiArchImageArgs(
+        repository_url=pulumi.Config().require("repository"),
+        target="worker",
+        context="source",
+        dockerfile="source/Dockerfile",
+        platforms={tuple(sorted(PLATFORMS))!r},
+        builder={NAME!r},
+    ),
+)
+pulumi.export("reference", image.reference)
+"""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """An engine with a stack that pushes one image to a registry."""
+
+    engine: Engine
+    registry: Registry
+    folder: Path
+
+    def pulumi(self, *arguments: str) -> str:
+        return self.engine.ask(*arguments, cwd=self.folder)
+
+    def get(self, repository: str, digest: str, kind: str) -> dict[str, Any]:
+        """A manifest, as somebody who pulls gets it; a blob when no kind of manifest is named."""
+        what = "manifests" if kind else "blobs"
+        verify = str(self.registry.ca_file)
+        address = f"{self.registry.url}/v2/{repository}/{what}/{digest}"
+        answer = requests.get(address, headers={"Accept": kind}, verify=verify, timeout=30)
+        answer.raise_for_status()
+        found: dict[str, Any] = json.loads(answer.content)
+        return found
+
+
+@pytest.fixture
+def ground(aloud: Aloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
+    if lacking := missing():
+        pytest.skip(lacking)
+    with aloud(), temporary_folder() as folder:
+        progress, paths = Progress(), Paths(folder)
+        (folder / "requirements.in").symlink_to(this_checkout().checkout / "requirements.in")
+        engine = open_engine(paths, progress, builds_images=True)
+        program = ensure(["docker-registry"], progress)["docker-registry"]
+        registry = Registry(program, paths, Ports(paths.run / "ports.json"), RegistryTls())
+        service = builder_to_start(paths, registry, progress)
+        try:
+            registry.start(progress)
+            for name, value in service.start(progress).env.items():
+                monkeypatch.setenv(name, value)
+            project = make_project(folder / "project", f"{registry.endpoint}/alphaswarm-worker")
+            yield Ground(engine, registry, project)
+        finally:
+            service.stop()
+            registry.stop()
+
+
+def make_project(folder: Path, repository: str) -> Path:
+    source = folder / "source"
+    source.mkdir(parents=True)
+    (source / "Dockerfile").write_text(DOCKERFILE)
+    for platform in PLATFORMS:
+        (source / platform.rpartition("/")[2]).write_text(platform)
+    (folder / "Pulumi.yaml").write_text("name: pushed\nruntime: python\n")
+    (folder / "Pulumi.test.yaml").write_text(f"config:\n  pushed:repository: {repository}\n")
+    (folder / "__main__.py").write_text(PROGRAM)
+    return folder
+
+
+def test_up_pushes_one_index_with_an_image_for_each_platform(ground: Ground) -> None:
+    ground.pulumi("stack", "init", "test")
+    ground.pulumi("up", "--yes", "--skip-preview", "--stack", "test")
+    reference = ground.pulumi("stack", "output", "reference", "--stack", "test").strip()
+    name, _, digest = reference.partition("@")
+    repository = name.partition("/")[2]
+    index = ground.get(repository, digest, INDEX)
+    assert index["mediaType"] == INDEX
+    found = {}
+    for one in index["manifests"]:
+        manifest = ground.get(repository, one["digest"], MANIFEST)
+        config = ground.get(repository, manifest["config"]["digest"], "")
+        found[f"{config['os']}/{config['architecture']}"] = one["platform"]
+        assert [layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]] == ["zstd"]
+    assert found.keys() == PLATFORMS
+    assert {f"{one['os']}/{one['architecture']}" for one in found.values()} == PLATFORMS
+    ground.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "--stack", "test")
