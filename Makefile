@@ -55,7 +55,7 @@ test-engine: $(READY) ## real engine, API server and KEDA (about 8 min; builds t
 	$(BIN)/python -m local.toolchain --group default
 	$(BIN)/python -m pytest -m "(engine or cluster) and not images"
 
-test-images: $(READY) ## build all images with a real BuildKit, look inside and run them (see images/README.md)
+test-images: $(READY) ## build all images with a real BuildKit, look inside and run them (about 8 min the first time, then 4)
 	$(BIN)/python -m pytest -m images
 
 surfaces: $(READY) ## write what is generated from queues.py and the models
@@ -66,6 +66,9 @@ sbom: $(READY) ## list what is in the images of stack local, and their licences 
 
 bench: $(READY) ## what the program costs, against one that registers the same resources bare
 	$(BIN)/python -m bench
+
+bench-images: $(READY) ## what the images cost: bytes, builds, start, as ratios (see images/README.md)
+	$(BIN)/python -m bench.images
 
 lock: $(READY) ## pin and hash what requirements*.in name
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.txt requirements.in

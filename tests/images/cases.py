@@ -56,7 +56,7 @@ class Builds:
         out = self.workshop.scratch / case.image.target
         shutil.rmtree(out, ignore_errors=True)
         what = f"{case.image.name} for {' and '.join(platforms)}"
-        with Progress().step(what, usual="20 s, but 6 min with nothing in BuildKit's cache"):
+        with Progress().step(what, usual="1 min, but 1 to 4 min with nothing in BuildKit's cache"):
             found = build(self.workshop, Order(FOLDER, case.image.target, platforms), out)
         for platform, built in found.items():
             Progress().say(f"      {platform} {built.digest}")  # to be compared with another machine's

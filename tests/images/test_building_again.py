@@ -27,7 +27,7 @@ def test_two_cold_builds_of_the_same_source_give_the_same_digest(native: Made, a
     netrc.write_text(f"machine packages.invalid login reader password {value}\n")
     with aloud(), temporary_workshop(Progress()) as workshop:
         order = Order(FOLDER, native.image.target, (native.platform,), netrc=netrc)
-        with Progress().step(f"{native.image.name} once more, from nothing", usual="3 min"):
+        with Progress().step(f"{native.image.name} once more, from nothing", usual="1 min"):
             again = build(workshop, order, workshop.scratch / "again")[native.platform]
         assert difference(again, native.built) == []
         assert again.digest == native.built.digest, "each machine would push layers that others have already"

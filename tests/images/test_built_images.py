@@ -24,7 +24,7 @@ BUILD_TOOL = re.compile(
     r"(gcc|cc|g\+\+|c\+\+|gfortran|ld|as|make|uv|uvx|pip[\d.]*|apk|apt|apt-get|dpkg|git|cargo|rustc|go)$"
 )
 LEFT_OVER = re.compile(
-    r"(^|/)(\.git|uv\.lock|\.?netrc|\.cache|\.lock|uv_cache\.json)$"
+    r"(^|/)(\.git|uv\.lock|\.?netrc|\.cache|uv_cache\.json)$|^(app|runtime|venv)/\.lock$"
     r"|^(cache|src|root/.*|tmp/.*|run/secrets)($|/)|/(site-packages|runtime)/(pip|uv)($|/)"
     r"|/site-packages/\w+/tests?/|\.whl$"
 )
