@@ -1,5 +1,6 @@
 """Draws the ratios as an SVG picture, with nothing but text."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -24,6 +25,13 @@ class Bar:
         return GOOD if self.value <= self.aim else OVER
 
 
+def shown(value: float) -> str:
+    """A ratio with two decimals, or with two digits that are not zero."""
+    if not 0 < value < 0.1:  # from there on two decimals are two digits
+        return f"{value:.2f}"
+    return f"{value:.{1 - math.floor(math.log10(value))}f}"
+
+
 def svg(title: str, bars: Sequence[Bar]) -> str:
     """The picture: a bar a ratio, a tick where its aim is."""
     height = TOP + ROW * len(bars) + 16
@@ -43,7 +51,7 @@ def _row(bar: Bar, top: int, scale: float) -> str:
         f"{escape(bar.label)}</text>\n"
         f"<rect x='{LEFT}' y='{top + 10}' width='{bar.value * scale:.1f}' height='{ROW - 20}' fill='{bar.colour}'/>\n"
         f"<text x='{LEFT + bar.value * scale + 6:.1f}' y='{middle + 5:.0f}' {FONT} font-size='13' fill='#222222'>"
-        f"{bar.value:.2f}</text>\n"
+        f"{shown(bar.value)}</text>\n"
     )
     if bar.aim is not None:
         at = LEFT + bar.aim * scale
