@@ -20,8 +20,8 @@ from queues import EXECUTOR, IMAGES, WORKER
 
 PICTURE = "docs/bench-images.svg"
 CUDA_PLATFORM = "linux/amd64"  # elsewhere PyPI's torch is for CPUs
-GIGABYTES = {"quick": 8, "all": 25, "cuda": 30}
-USUAL = {WORKER.target: "2 min", EXECUTOR.target: "5 min"}
+GIGABYTES = {"quick": 6, "all": 16, "cuda": 30}
+USUAL = {WORKER.target: "40 s", EXECUTOR.target: "90 s", FAT: "10 s", FAT_CUDA: "10 min"}
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Bench:
         for number in range(self.rebuilds):
             before = self.yard.stored()
             self.yard.change_code(number)
-            with self.yard.progress.step(f"changed code, build {number + 1} of {self.rebuilds}", usual="20 s"):
+            with self.yard.progress.step(f"changed code, build {number + 1} of {self.rebuilds}", usual="5 s an image"):
                 seconds.append(sum(self.yard.push(order).seconds for order in self.orders))
             gained.append(self.yard.stored() - before)
         self._tell(rebuilding(cold, seconds), pushing(first, gained))
@@ -69,12 +69,12 @@ class Bench:
             return
         with ready.standing(self.yard, self.orders[0], self.worker.config) as stand:
             what = f"workers until ready: {', '.join(ready.SIDES)}, {self.starts} starts each in turns"
-            with self.yard.progress.step(what, usual="2 min"):
+            with self.yard.progress.step(what, usual="1 min"):
                 laps = stand.laps(self.starts)
         self._tell(readiness(laps["runtime"], laps["bare"]))
 
     def _push(self, order: Order, name: str) -> Pushed:
-        with self.yard.progress.step(f"{name} for {order.platform}", usual=USUAL.get(name, "5 min")):
+        with self.yard.progress.step(f"{name} for {order.platform}", usual=USUAL[name]):
             pushed = self.yard.push(order)
         self.sizes[name, order.architecture] = pushed.size
         return pushed
@@ -123,9 +123,9 @@ def _orders(yard: Yard, *, quick: bool) -> tuple[Order, ...]:
 
 def _announcement(kind: str) -> str:
     takes = {
-        "quick": "The worker alone, for this machine: about 5 minutes on two idle cores",
-        "all": "Both images for each architecture: about 30 minutes on two idle cores",
-        "cuda": "Both images for each architecture, and one with CUDA: about 50 minutes on two idle cores",
+        "quick": "The worker alone, for this machine: about 3 minutes on two idle cores",
+        "all": "Both images for each architecture: about 12 minutes on two idle cores",
+        "cuda": "Both images for each architecture, and one with CUDA: about 25 minutes on two idle cores",
     }[kind]
     loads = {"quick": "0.4", "all": "1.5", "cuda": "5"}[kind]
     return f"{takes}; loads some {loads} GB, and writes up to {GIGABYTES[kind]} GB that are deleted at the end."

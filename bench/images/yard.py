@@ -33,6 +33,8 @@ LARGE = "/var/tmp"  # noqa: S108 unlike /tmp it is on a disk, and gigabytes are 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CHANGED = Path("reference_app") / "src" / "alphaswarm" / "tasks" / "celery_app.py"
 LAST_LINES = 15
+# Seen once in some thirty pushes; whether BuildKit or the registry errs is not known.
+REFUSED = "provided digest did not match uploaded content"
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,9 @@ class Yard:
             *(f"--oci-layout={stage}={layout}" for stage, (layout, _) in contexts.items()), *more,
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0 and REFUSED in done.stderr:
+            self.progress.say("  !!  the registry refused a layer; the same build once more, its time is counted")
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
             raise LocalError(f"{order.image.target} could not be built for {order.platform}:\n{last}")
