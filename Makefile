@@ -35,7 +35,7 @@ status: $(READY) ## how the servers and the stack do
 down: $(READY) ## destroy stack local, and end what `make up` started
 	@$(BIN)/python -m local down
 
-test: check test-fast test-runtime test-engine ## check, test-fast, test-runtime, test-engine
+test: check test-fast test-runtime test-engine test-images ## all of the following five
 
 check: $(READY) ## lint, types, and that generated files are fresh
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -246,7 +246,11 @@ class Fleet:
             **more,
         }
 
-    def start(self, *arguments: str, prefix: tuple[str, ...] = (), **more: str) -> Process:
+    def start(self, *arguments: str, **more: str) -> Process:
+        return self.start_by((), *arguments, **more)
+
+    def start_by(self, prefix: Sequence[str], *arguments: str, **more: str) -> Process:
+        """Start it by another command, which changes who it is."""
         environ = self.environ(**more)
         log = self.folder / f"log-{len(self.started)}.txt"
         with log.open("wb") as sink:

@@ -55,6 +55,13 @@ def test_an_unknown_application_ends_with_78(tmp_path: Path, app: str, cause: st
     assert cause in said(done)
 
 
+def test_a_state_folder_that_cannot_be_written_to_ends_with_78(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = run(tmp_path, "worker", "--queues", "default", ALPHASWARM_STATE_DIR=str(tmp_path / "file" / "state"))
+    assert done.returncode == 78
+    assert "ALPHASWARM_STATE_DIR" in said(done)
+
+
 def test_a_broker_that_never_answers_ends_with_69_after_saying_so(tmp_path: Path) -> None:
     done = run(tmp_path, "worker", "--queues", "default", ALPHASWARM_BROKER_WAIT="3")
     assert done.returncode == 69

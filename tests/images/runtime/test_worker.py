@@ -264,9 +264,9 @@ def test_a_user_without_a_name_in_the_images_group_can_run_it(fleet: Fleet) -> N
     # It may read what root may, because the interpreter may lie in root's home; it may write nothing but the folder.
     reading = "-all,+dac_read_search"
     nobody = ("setpriv", "--reuid=123456", "--regid=65532", "--clear-groups", f"--inh-caps={reading}")
-    worker = fleet.start(
-        "worker", "--queues", "default", "--concurrency", "1",
-        prefix=(*nobody, f"--ambient-caps={reading}"), ALPHASWARM_STATE_DIR=str(shared / "state"), HOME="/nowhere",
+    worker = fleet.start_by(
+        (*nobody, f"--ambient-caps={reading}"), "worker", "--queues", "default", "--concurrency", "1",
+        ALPHASWARM_STATE_DIR=str(shared / "state"), HOME="/nowhere",
     ).wait_ready()  # fmt: skip
     assert (shared / "state").stat().st_uid == 123456
     assert fleet.send("note", "somebody").get() == "somebody"

@@ -7,10 +7,12 @@ red. Each file is written beside its place and renamed into it, so that a reader
     <when it was written> <seconds it is good for> <1 green, 0 red> <why, to the end of the line>
 """
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from alphaswarm_runtime.exits import ConfigurationError
 from alphaswarm_runtime.probe import LIVE, READY
 
 
@@ -23,10 +25,20 @@ class StateFiles:
     ready_for: float
 
     def begin(self) -> None:
-        """Make the folder, and remove what an earlier process left: its word is not ours."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in (LIVE, READY):
-            (self.folder / name).unlink(missing_ok=True)
+        """Make the folder, and remove what an earlier process left: its word is not ours.
+
+        Raises ConfigurationError where this user may not write: without these files no probe is ever green.
+        """
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.unready("a folder that exists may still refuse to be written to")
+            for name in (LIVE, READY):
+                (self.folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"ALPHASWARM_STATE_DIR: given {str(self.folder)!r}, which this user cannot write to "
+                f"({error.strerror}); name a folder that user {os.getuid()} may write to."
+            ) from None
 
     def live(self) -> None:
         """The event loop turned just now."""
