@@ -102,11 +102,13 @@ class Checkout:
         return Said(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """The same in a process group of its own, as a shell does; its words go to a file."""
+        """The same in a process group of its own, as a shell does; its words go to a file.
+
+        A shell without job control starts what runs in its background deaf to interrupts, and so all that it starts.
+        """
+        hearing = ("env", "--default-signal=INT", *self.command(*arguments))
         with self.words.open("wb") as words:
-            return subprocess.Popen(
-                self.command(*arguments), cwd=self.folder, stdout=words, stderr=words, start_new_session=True
-            )
+            return subprocess.Popen(hearing, cwd=self.folder, stdout=words, stderr=words, start_new_session=True)
 
     @property
     def words(self) -> Path:
