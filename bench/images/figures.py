@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from bench.plot import Bar, shown
 from queues import EXECUTOR, IMAGES, WORKER
@@ -91,13 +92,6 @@ def readiness(ours: Sequence[float], bare: Sequence[float]) -> Ratio:
         f"{median(ours):.2f} s of {median(bare):.2f} s   best of each {least}: "
         f"{min(ours):.2f} s of {min(bare):.2f} s   n {len(ours)}",
     )
-
-
-def median(values: Sequence[float]) -> float:
-    """The middle one, or the mean of the middle two."""
-    import statistics
-
-    return float(statistics.median(values))
 
 
 def amount(count: float) -> str:
