@@ -5,18 +5,15 @@ executor is built with everything else: one task of the reference application ne
 for a day, as Wolfi's is.
 """
 
-import json
-import time
 import tomllib
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.builder.wolfi import REMEMBERED_SECONDS
+from local.builder.remembered import Remembered
 from local.errors import LocalError
 from local.progress import Progress
-from local.services.private import write_private
 
 ELSEWHERE = "amd64/torch"  # as the Dockerfile's LEAVE_OUT writes it
 PATIENCE_SECONDS = 10
@@ -42,21 +39,11 @@ class TorchIndex:
         return ELSEWHERE
 
     def _reachable(self, wheel: str, progress: Progress) -> bool:
-        kept = self._kept(wheel)
-        if kept is not None:
-            return kept
-        with progress.step("asking for amd64's torch", usual="1 s"):
-            answer = _answers(wheel)
-        write_private(self.memory, json.dumps({"wheel": wheel, "reachable": answer, "asked": time.time()}))
-        return answer
+        def ask() -> bool:
+            with progress.step("asking for amd64's torch", usual="1 s"):
+                return _answers(wheel)
 
-    def _kept(self, wheel: str) -> bool | None:
-        try:
-            kept = json.loads(self.memory.read_text())
-            fresh = time.time() - kept["asked"] < REMEMBERED_SECONDS and kept["wheel"] == wheel
-            return bool(kept["reachable"]) if fresh else None
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+        return Remembered(self.memory).reachable(wheel, ask)
 
 
 def wheel_elsewhere(lock: Path) -> str:

@@ -5,20 +5,17 @@ pulls the base by its digest and asks the package repository for its index: an i
 """
 
 import hashlib
-import json
 import re
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.builder.remembered import Remembered
 from local.errors import LocalError
 from local.progress import Progress
-from local.services.private import write_private
 
 PATIENCE_SECONDS = 30
-REMEMBERED_SECONDS = 24 * 3600
 _BASE = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 
 
@@ -34,21 +31,12 @@ class Wolfi:
     def reachable(self, progress: Progress) -> bool:
         """Whether the base that the Dockerfile names can be pulled, and its packages be had."""
         base = base_of(self.dockerfile)
-        kept = self._kept(base)
-        if kept is not None:
-            return kept
-        with progress.step("asking for the Wolfi base", usual="5 s"):
-            answer = self._ask(base)
-        write_private(self.memory, json.dumps({"base": _short(base), "reachable": answer, "asked": time.time()}))
-        return answer
 
-    def _kept(self, base: str) -> bool | None:
-        try:
-            kept = json.loads(self.memory.read_text())
-        except (FileNotFoundError, ValueError):
-            return None
-        fresh = time.time() - kept["asked"] < REMEMBERED_SECONDS and kept["base"] == _short(base)
-        return bool(kept["reachable"]) if fresh else None
+        def ask() -> bool:
+            with progress.step("asking for the Wolfi base", usual="5 s"):
+                return self._ask(base)
+
+        return Remembered(self.memory).reachable(_short(base), ask)
 
     def _ask(self, base: str) -> bool:
         with tempfile.TemporaryDirectory() as folder:
