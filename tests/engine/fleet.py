@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from local.stack import LocalStack
 from local.toolchain import find
 from tests.embedded import Kubectl
 
-from .checkout import IMAGES, Checkout, HeardEngine, Said
+from .checkout import IMAGES, PATIENCE, Checkout, HeardEngine, Said
 
 NAMESPACE = "alphaswarm"
 KINDS = (
@@ -127,10 +128,18 @@ class Fleet:
         return found
 
     def objects(self) -> Objects:
-        """The fleet's objects in the cluster by kind and name, without what servers and controllers add."""
-        listed = self.kubectl.get("-n", NAMESPACE, KINDS)["items"]
-        ours = [item for item in listed if _is_ours(item)]
-        return {f"{item['kind']}/{item['metadata']['name']}": _as_set(item) for item in ours}
+        """The fleet's objects in the cluster by kind and name, without what servers and controllers add.
+
+        Where no pod ever becomes ready, an update does not wait for a deleted object to be gone: this does.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while leaving := [_key(item) for item in self._ours() if "deletionTimestamp" in item["metadata"]]:
+            assert time.monotonic() < deadline, f"deleted and still there: {leaving}"
+            time.sleep(0.2)
+        return {_key(item): _as_set(item) for item in self._ours()}
+
+    def _ours(self) -> list[dict[str, Any]]:
+        return [item for item in self.kubectl.get("-n", NAMESPACE, KINDS)["items"] if _is_ours(item)]
 
     def snapshot(self) -> Snapshot:
         return Snapshot(self.objects(), self.repositories(), frozenset(resource["urn"] for resource in self.state()))
@@ -182,6 +191,10 @@ def done(said: Said) -> set[Step]:
 
 def counted(steps: set[Step]) -> Counter[str]:
     return Counter(kind for _, kind, _ in steps)
+
+
+def _key(item: dict[str, Any]) -> str:
+    return f"{item['kind']}/{item['metadata']['name']}"
 
 
 def _is_ours(item: dict[str, Any]) -> bool:
