@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from queues import EXECUTOR, IMAGES
 
+REFERENCE_APPLICATION: Final = "images/reference_app"
 PYTHON: Final = "3.13"  # of the images
 PATCHES: Final = range(100)  # a range such as >=3.13.2 leaves out some of its releases, and fits
 FORM: Final = "https://host/repository.git#<commit> or …#<commit>:folder, the commit with all its 40 digits"

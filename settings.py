@@ -20,7 +20,7 @@ import yaml
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from application import FOLDER_OR_COMMIT, folder_faults, is_remote, reference_fault
+from application import FOLDER_OR_COMMIT, REFERENCE_APPLICATION, folder_faults, is_remote, reference_fault
 from problems import Problem, Reader, Section, listed, meant, shown
 from queues import IMAGES, QUEUES, AlwaysOn, Catalogue, CatalogueError, Image, Queue
 
@@ -40,7 +40,6 @@ ACCOUNT: Final = r"^[0-9]{12}$"
 DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
 ROLE_NAME_MAX: Final = 64  # IAM's limit
 IN_CLUSTER_REDIS_PORT: Final = 6379
-REFERENCE_APPLICATION: Final = "images/reference_app"
 APPLICATION: Final = f"{PREFIX}:images.application"
 APPLICATION_STAGE: Final = "application"  # the Dockerfile's stage that holds the application's source
 

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import pulumi
 
+from application import REFERENCE_APPLICATION
 from components.folder_hash import folder_hash
 from components.registry import ImageRegistry
 from components.unbuilt import UNBUILT
 from queues import EXECUTOR, IMAGES, WORKER
-from settings import APPLICATION_STAGE, NETRC, REFERENCE_APPLICATION, BuildImages, GivenImages, PromoteImages, Secrets
+from settings import APPLICATION_STAGE, NETRC, BuildImages, GivenImages, PromoteImages, Secrets
 from settings import Images as ImageSource
 
 DOCKERFILE = "images/Dockerfile"

@@ -25,7 +25,7 @@ from local.ports import Ports
 from local.progress import Progress
 from local.services.server import PartStatus
 from local.services.standing import Services, services_to_start, started_services
-from local.stack import LocalStack, builds_images, committed, interactive, offline, promotes_from
+from local.stack import LocalStack, application_lock, builds_images, committed, interactive, offline, promotes_from
 from local.turn import our_turn
 
 STACK = "local"
@@ -117,7 +117,8 @@ class Local:
     def _start(self, *, builds: bool) -> "Ground":
         services = services_to_start(self.paths, self.ports, self.progress)
         cluster = cluster_to_start(os.environ.get("LOCAL_CLUSTER"), self.paths, self.ports, self.progress)
-        builder = builder_to_start(self.paths, services.registry, self.progress) if builds else None
+        lock = application_lock(committed(self.paths.checkout, STACK))
+        builder = builder_to_start(self.paths, services.registry, self.progress, lock) if builds else None
         services.start(self.progress)
         cluster.start(self.progress)
         return Ground(services, cluster, builder.start(self.progress) if builder else None)

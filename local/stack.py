@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from application import REFERENCE_APPLICATION, is_remote
 from local.engine import Engine
 from local.errors import LocalError
 from local.paths import private_folder
@@ -62,15 +63,12 @@ class LocalStack:
         return {stack["name"].rpartition("/")[2]: stack for stack in listed}
 
     def configure(self, here: Mapping[str, Any], password: str | None) -> None:
-        """Write the copy: the committed keys, over them `here` (section by section), and the password encrypted."""
+        """Write the copy: the committed keys, over them `here` (mapping by mapping), and the password encrypted."""
         if password is not None and PASSWORD_KEY not in _config(self.salt_file):
             self.engine.ask(
                 "config", "set", "--secret", PASSWORD_KEY, "--stack", self.name, cwd=self.folder, given=password
             )
-        config = dict(_config(self.committed_file))
-        for key, value in here.items():
-            given = config.get(key)
-            config[key] = {**given, **value} if isinstance(given, dict) and isinstance(value, dict) else value
+        config = _over(_config(self.committed_file), here)
         own = _read(self.salt_file)
         merged = {**own, "config": {**config, **(own.get("config") or {})}}
         write_private(self.config_file, yaml.safe_dump(merged, sort_keys=True))
@@ -140,6 +138,22 @@ def promotes_from(settings_file: Path) -> str | None:
     images = _config(settings_file).get("fleet:images")
     source = images.get("stack") if isinstance(images, dict) else None
     return str(source).rpartition("/")[2] if source else None
+
+
+def application_lock(settings_file: Path) -> Path | None:
+    """The uv.lock of the application that the stack builds; None where that lies in a git repository."""
+    images = _config(settings_file).get("fleet:images")
+    given = images.get("application", REFERENCE_APPLICATION) if isinstance(images, dict) else REFERENCE_APPLICATION
+    return None if is_remote(str(given)) else settings_file.parent / str(given) / "uv.lock"
+
+
+def _over(given: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given, where `here` says nothing of its own."""
+    merged = dict(given)
+    for key, value in here.items():
+        old = merged.get(key)
+        merged[key] = _over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
 
 
 def _config(file: Path) -> dict[str, Any]:

@@ -2,21 +2,28 @@
 
 from pathlib import Path
 
+from application import REFERENCE_APPLICATION
 from local.builder.buildkitd import TrustedRegistry
 from local.builder.service import BuilderService, Programs
-from local.paths import Paths
+from local.paths import Paths, this_checkout
 from local.progress import Progress
 from local.services.registry import Registry
 from local.toolchain import ensure
 
 TOOLS = ("buildkitd", "buildctl", "runc", "mmdebstrap")
+REFERENCE_LOCK = this_checkout().checkout / REFERENCE_APPLICATION / "uv.lock"
 _UNUSED = Path("not-needed-to-stop")
 
 
-def builder_to_start(paths: Paths, registry: Registry | None, progress: Progress) -> BuilderService:
-    """The builder with its programs at hand, built or installed first if need be."""
+def builder_to_start(
+    paths: Paths, registry: Registry | None, progress: Progress, lock: Path | None = REFERENCE_LOCK
+) -> BuilderService:
+    """The builder with its programs at hand, built or installed first if need be.
+
+    `lock` is the uv.lock of the application it builds, None where that lies in a git repository.
+    """
     found = ensure(TOOLS, progress)
-    return _service(paths, registry, Programs(*(found[name] for name in TOOLS)))
+    return _service(paths, registry, Programs(*(found[name] for name in TOOLS)), lock)
 
 
 def started_builder(paths: Paths, registry: Registry) -> BuilderService:
@@ -24,6 +31,6 @@ def started_builder(paths: Paths, registry: Registry) -> BuilderService:
     return _service(paths, registry, Programs(*[_UNUSED] * len(TOOLS)))
 
 
-def _service(paths: Paths, registry: Registry | None, programs: Programs) -> BuilderService:
+def _service(paths: Paths, registry: Registry | None, programs: Programs, lock: Path | None = None) -> BuilderService:
     trusted = TrustedRegistry(registry.endpoint, registry.ca_file) if registry else None
-    return BuilderService(programs, paths, trusted)
+    return BuilderService(programs, paths, trusted, lock)

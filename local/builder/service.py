@@ -65,12 +65,14 @@ class Builder:
 class BuilderService:
     """Starts the builder for images pushed to `registry`; None for a builder that pushes nothing.
 
-    What it keeps lies under `paths`; the Dockerfile that names the base, and uv's pin, under `source`.
+    What it keeps lies under `paths`; the Dockerfile that names the base, and uv's pin, under `source`. `lock` is the
+    application's uv.lock, None where it lies in a git repository.
     """
 
     programs: Programs
     paths: Paths
     registry: TrustedRegistry | None
+    lock: Path | None = None
     source: Path = field(default_factory=lambda: this_checkout().checkout)
 
     def start(self, progress: Progress) -> Builder:
@@ -115,9 +117,7 @@ class BuilderService:
 
     @property
     def _torch_index(self) -> TorchIndex:
-        return TorchIndex(
-            self.source / "images" / "reference_app" / "uv.lock", self.paths.state / "state" / "torch_index.json"
-        )
+        return TorchIndex(self.lock, self.paths.state / "state" / "torch_index.json")
 
     def _stand_in(self, progress: Progress) -> Mapping[str, str]:
         progress.say(

@@ -1,8 +1,8 @@
 """Whether amd64's torch can be had: its build for CPUs lies on PyTorch's own index, which not every machine reaches.
 
-The wheel itself is asked for, as the lock names it, since an index may answer where its files do not. Without it the
-executor is built with everything else: one task of the reference application needs torch. The answer is remembered
-for a day, as Wolfi's is.
+The wheel itself is asked for, as the application's lock names it, since an index may answer where its files do not; an
+application that takes no torch from there is not asked about. Without it the executor is built with everything else:
+one task of the reference application needs torch. The answer is remembered for a day, as Wolfi's is.
 """
 
 import tomllib
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.builder.remembered import Remembered
-from local.errors import LocalError
 from local.progress import Progress
 
 ELSEWHERE = "amd64/torch"  # as the Dockerfile's LEAVE_OUT writes it
@@ -21,15 +20,15 @@ PATIENCE_SECONDS = 10
 
 @dataclass(frozen=True)
 class TorchIndex:
-    """The probe. `lock` is the application's uv.lock, and `memory` the file that keeps the answer."""
+    """The probe. `lock` is the application's uv.lock, None where only the build sees it; `memory` keeps the answer."""
 
-    lock: Path
+    lock: Path | None
     memory: Path
 
     def left_out(self, progress: Progress) -> str:
-        """What every build must leave out, as LEAVE_OUT; empty where the wheel can be had. Says so aloud."""
-        wheel = wheel_elsewhere(self.lock)
-        if self._reachable(wheel, progress):
+        """What every build must leave out, as LEAVE_OUT; empty where nothing must be. Says so aloud."""
+        wheel = wheel_elsewhere(self.lock) if self.lock else None
+        if wheel is None or self._reachable(wheel, progress):
             return ""
         progress.say(
             f"  !!  {wheel.partition('/torch-')[0]} does not answer here: the executor for amd64 is built WITHOUT "
@@ -46,19 +45,20 @@ class TorchIndex:
         return Remembered(self.memory).reachable(wheel, ask)
 
 
-def wheel_elsewhere(lock: Path) -> str:
-    """The address of amd64's torch for CPUs. Raises LocalError when the lock has none."""
-    packages = tomllib.loads(lock.read_text())["package"]
-    wheels = [
+def wheel_elsewhere(lock: Path) -> str | None:
+    """The address of amd64's torch for CPUs; None where the lock has none, or is none, which the program says."""
+    try:
+        packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", ())
+    except (OSError, ValueError):
+        return None
+    wheels = (
         str(wheel["url"])
         for package in packages
         if package["name"] == "torch" and package["version"].endswith("+cpu")
         for wheel in package.get("wheels", ())
         if "x86_64" in wheel["url"]
-    ]
-    if not wheels:
-        raise LocalError(f"{lock} has no torch for amd64 from PyTorch's own index; lock the application again.")
-    return wheels[0]
+    )
+    return next(wheels, None)
 
 
 def _answers(address: str) -> bool:

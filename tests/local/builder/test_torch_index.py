@@ -10,7 +10,6 @@ import pytest
 
 from local.builder.service import Builder
 from local.builder.torch_index import ELSEWHERE, TorchIndex, wheel_elsewhere
-from local.errors import LocalError
 from local.progress import Progress
 
 REFERENCE_LOCK = Path(__file__).parents[3] / "images" / "reference_app" / "uv.lock"
@@ -48,7 +47,7 @@ def index() -> Iterator[Index]:
     thread.join()
 
 
-def probe(tmp_path: Path, address: str) -> TorchIndex:
+def probe(tmp_path: Path, address: str, name: str = NAME) -> TorchIndex:
     """A probe whose lock has amd64's torch at the address, beside the ones that are never asked for."""
     lock = tmp_path / "uv.lock"
     lock.write_text(
@@ -56,7 +55,7 @@ def probe(tmp_path: Path, address: str) -> TorchIndex:
             f'[[package]]\nname = "{name}"\nversion = "{version}"\nwheels = [{{ url = "{url}" }}]\n'
             for name, version, url in (
                 ("torch", "2.8.0", "https://packages.invalid/torch-2.8.0-cp313-cp313-manylinux_2_28_x86_64.whl"),
-                ("torch", "2.8.0+cpu", f"{address}/whl/cpu/{NAME}"),
+                ("torch", "2.8.0+cpu", f"{address}/whl/cpu/{name}"),
                 ("six", "1.17.0", "https://packages.invalid/six-1.17.0-py3-none-any.whl"),
             )
         )
@@ -106,8 +105,7 @@ def test_the_index_is_asked_once_a_day_and_for_each_new_wheel(tmp_path: Path, in
     asking.memory.write_text(json.dumps({**kept, "asked": time.time() - 25 * 3600}))
     asking.left_out(Progress())
     assert len(index.asked) == 2
-    asking.lock.write_text(asking.lock.read_text().replace("%2Bcpu-cp313", "%2Bcpu-cp314"))
-    asking.left_out(Progress())
+    probe(tmp_path, at(index), NAME.replace("cp313", "cp314")).left_out(Progress())
     assert len(index.asked) == 3
 
 
@@ -124,11 +122,27 @@ def test_the_reference_application_has_such_a_wheel() -> None:
     assert wheel_elsewhere(REFERENCE_LOCK) == f"https://download.pytorch.org/whl/cpu/{NAME}"
 
 
-def test_a_lock_without_such_a_wheel_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[package]]\nname = "torch"\nversion = "2.8.0"\n',
+        '[[package]]\nname = "celery"\nversion = "5.7.0"\n',
+        "version = 1\n",
+        "no lock",
+        None,
+    ],
+)
+def test_an_application_without_such_a_wheel_is_not_asked_about(tmp_path: Path, text: str | None) -> None:
     lock = tmp_path / "uv.lock"
-    lock.write_text('[[package]]\nname = "torch"\nversion = "2.8.0"\n')
-    with pytest.raises(LocalError, match="no torch for amd64"):
-        wheel_elsewhere(lock)
+    if text is not None:
+        lock.write_text(text)
+    asking = TorchIndex(lock, tmp_path / "torch_index.json")
+    assert asking.left_out(Progress()) == ""
+    assert not asking.memory.exists()
+
+
+def test_an_application_that_only_the_build_sees_is_not_asked_about(tmp_path: Path) -> None:
+    assert TorchIndex(None, tmp_path / "torch_index.json").left_out(Progress()) == ""
 
 
 def test_builds_are_told_what_to_leave_out_and_only_then() -> None:
