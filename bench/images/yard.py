@@ -19,6 +19,7 @@ from typing import Any
 from components.image_repository import CACHE_TAGS
 from components.multi_arch_image import EXPORT
 from local.builder import Builder
+from local.builder.buildctl import Build
 from local.builder.opening import builder_to_start
 from local.errors import LocalError
 from local.paths import Paths, this_checkout
@@ -125,22 +126,9 @@ class Yard:
         file.write_text(f"{source}# change {number}\n")
 
     def _build(self, order: Order, *more: str) -> None:
-        contexts = {
-            stage: location.removeprefix("oci-layout://").rpartition("@")[::2]
-            for stage, location in self.builder.contexts.items()
-        }
-        options = {
-            "target": order.image.target,
-            "platform": order.platform,
-            **{f"build-arg:{name}": value for name, value in order.arguments(self.builder).items()},
-            **{f"context:{stage}": f"oci-layout://{stage}@{digest}" for stage, (_, digest) in contexts.items()},
-        }
-        command = [
-            str(self.buildctl), "--addr", self.builder.address, "build", "--progress=plain",
-            "--frontend=dockerfile.v0", f"--local=context={self.images}", f"--local=dockerfile={self.images}",
-            *(f"--opt={name}={value}" for name, value in options.items()),
-            *(f"--oci-layout={stage}={layout}" for stage, (layout, _) in contexts.items()), *more,
-        ]  # fmt: skip
+        arguments = order.arguments(self.builder)
+        build = Build(self.images, order.image.target, (order.platform,), arguments, self.builder.contexts)
+        command = build.command(self.buildctl, self.builder.address, *more)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 and REFUSED in done.stderr:
             self.progress.say("  !!  the registry refused a layer; the same build once more, its time is counted")

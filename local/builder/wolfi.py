@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.builder.buildctl import Build
 from local.builder.remembered import Remembered
 from local.errors import LocalError
 from local.progress import Progress
@@ -41,10 +42,7 @@ class Wolfi:
     def _ask(self, base: str) -> bool:
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "Dockerfile").write_text(f"FROM {base}\nRUN apk update\n")
-            command: list[str | Path] = [
-                self.buildctl, "--addr", self.address, "build", "--progress=plain", "--frontend=dockerfile.v0",
-                f"--local=context={folder}", f"--local=dockerfile={folder}",
-            ]  # fmt: skip
+            command = Build(Path(folder)).command(self.buildctl, self.address)
             try:
                 done = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE_SECONDS)
             except subprocess.TimeoutExpired:

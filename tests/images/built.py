@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from local.builder.buildctl import Build
 from tests.images.workshop import Workshop
 
 BUILD_SECONDS = 3600
@@ -52,27 +53,17 @@ def build(workshop: Workshop, order: Order, out: Path) -> dict[str, "BuiltImage"
 
 def _command(workshop: Workshop, order: Order, out: Path) -> Sequence[str]:
     builder = workshop.builder
-    options = {
-        "target": order.target,
-        "platform": ",".join(order.platforms),
-        "multi-platform": "true",  # an index, also for one
-        **{f"build-arg:{name}": value for name, value in {**order.build_args, **builder.build_args}.items()},
-    }
-    more = []
-    for stage, location in builder.contexts.items():
-        layout, _, digest = location.removeprefix("oci-layout://").partition("@")
-        options[f"context:{stage}"] = f"oci-layout://{stage}@{digest}"
-        more.append(f"--oci-layout={stage}={layout}")
-    if order.application:
-        options["context:application"] = "local:application"
-        more.append(f"--local=application={order.application}")
-    if order.netrc:
-        more.append(f"--secret=id=netrc,src={order.netrc}")
-    return [
-        str(workshop.buildctl), "--addr", builder.address, "build", "--progress=plain", "--frontend=dockerfile.v0",
-        f"--local=context={order.folder}", f"--local=dockerfile={order.folder}",
-        *(f"--opt={name}={value}" for name, value in options.items()), *more, f"--output={PLAIN},dest={out}",
-    ]  # fmt: skip
+    application = {"application": str(order.application)} if order.application else {}
+    wanted = Build(
+        order.folder,
+        order.target,
+        order.platforms,
+        {**order.build_args, **builder.build_args},
+        {**builder.contexts, **application},
+        indexed=True,
+    )
+    secrets = [f"--secret=id=netrc,src={order.netrc}"] if order.netrc else []
+    return wanted.command(workshop.buildctl, builder.address, *secrets, f"--output={PLAIN},dest={out}")
 
 
 @dataclass(frozen=True)
