@@ -15,7 +15,7 @@ from bench.measure import Command, Lap, Series, body, cpu, interleaved, wall
 from bench.plot import Bar, svg
 from bench.update import standing
 from bench.workspace import Workspace
-from local.errors import LocalError
+from local.endings import as_exit_status
 from local.paths import this_checkout
 from local.progress import Progress
 from queues import QUEUES
@@ -116,18 +116,14 @@ def main() -> int:
     progress, report, began = Progress(), Report(), time.monotonic()
     quick = arguments.quick
     progress.say(f"Ratios of medians, sides in turns; {'1 minute' if quick else 'about 8 minutes'} on two idle cores.")
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-            workspace = Workspace(Path(folder), progress)
-            Bench(workspace, progress, arguments.runs or (2 if quick else 5), report).all(quick=quick)
-            if stands_in := workspace.engine.stands_in:
-                print(f"\n  Stand-ins, not Pulumi's releases: {', '.join(stands_in)}")
-    except LocalError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted; what was measured stands above.", file=sys.stderr)
-        return 130
+    with (
+        as_exit_status(interrupted="Interrupted; what was measured stands above."),
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+    ):
+        workspace = Workspace(Path(folder), progress)
+        Bench(workspace, progress, arguments.runs or (2 if quick else 5), report).all(quick=quick)
+        if stands_in := workspace.engine.stands_in:
+            print(f"\n  Stand-ins, not Pulumi's releases: {', '.join(stands_in)}")
     print(f"\n  Measured in {time.monotonic() - began:.0f} s. cpu: user and system time of all processes.")
     if arguments.plot:
         picture = this_checkout().checkout / PICTURE

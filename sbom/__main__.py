@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.endings import as_exit_status
 from local.errors import LocalError
 from local.paths import this_checkout
 from local.progress import Progress
@@ -92,18 +93,12 @@ def main() -> int:
     arguments = _parser().parse_args()
     began, progress, paths = time.monotonic(), Progress(), this_checkout()
     folder = arguments.out or paths.state / "sbom"
-    try:
+    with as_exit_status(interrupted="Interrupted; what was written stays."):
         asked = (
             Deployed(tuple(arguments.image), arguments.ca_file) if arguments.image else deployed(arguments.stack, paths)
         )
         have = tools(arguments.ca_file or asked.ca_file, progress)
         files = Inventory(have, folder, arguments.attach, progress).take(asked.references)
-    except LocalError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted; what was written stays.", file=sys.stderr)
-        return 130
     print("\n".join(f"  {_shown(file)}" for file in files))
     print(f"  {len(files)} files in {time.monotonic() - began:.0f} s")
     return 0

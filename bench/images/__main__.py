@@ -13,7 +13,7 @@ from bench.images import ready
 from bench.images.figures import CUDA, FAT, FAT_CUDA, Ratio, fat_extras, pushing, readiness, rebuilding, slimness
 from bench.images.yard import Order, Pushed, Yard, opened
 from bench.plot import svg
-from local.errors import LocalError
+from local.endings import as_exit_status
 from local.paths import this_checkout
 from local.progress import Progress
 from queues import EXECUTOR, IMAGES, WORKER
@@ -91,20 +91,16 @@ def main() -> int:
     kind = "quick" if arguments.quick else "cuda" if arguments.cuda else "all"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this run wants its servers gone too
     progress.say(_announcement(kind))
-    try:
-        with opened(progress, GIGABYTES[kind]) as yard:
-            bench = Bench(yard, _orders(yard, quick=arguments.quick), 1 if arguments.quick else 3, 5)
-            bench.builds()
-            if not arguments.quick:
-                bench.fat(cuda=arguments.cuda)
-            bench.ready()
-            notes = _notes(yard)
-    except LocalError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted; what was measured stands above.", file=sys.stderr)
-        return 130
+    with (
+        as_exit_status(interrupted="Interrupted; what was measured stands above."),
+        opened(progress, GIGABYTES[kind]) as yard,
+    ):
+        bench = Bench(yard, _orders(yard, quick=arguments.quick), 1 if arguments.quick else 3, 5)
+        bench.builds()
+        if not arguments.quick:
+            bench.fat(cuda=arguments.cuda)
+        bench.ready()
+        notes = _notes(yard)
     print("".join(f"\n  {note}" for note in (*notes, f"Measured in {(time.monotonic() - began) / 60:.0f} min.")))
     if arguments.plot:
         title = "The images: bytes, build time and start, as ratios"
