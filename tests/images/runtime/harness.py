@@ -6,16 +6,19 @@ time, and `Fleet.report` says where every message and every worker is when a tes
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
+
+import pytest
 
 ROOT = Path(__file__).parents[3]
 SOURCE = ROOT / "images" / "runtime" / "src"
@@ -53,6 +56,25 @@ def until(true: Callable[[], T], what: str, within: float = PATIENCE) -> T:
         assert time.monotonic() < deadline, f"not within {within:.0f} s: {what}"
         time.sleep(0.05)
     return value
+
+
+@contextlib.contextmanager
+def dead_and_unreaped(pid: int) -> Iterator[None]:
+    """Kill a process, and keep its parent from reaping it meanwhile.
+
+    The kernel closes the files of a dying process before its parent's waitpid() finds it dead. That moment is short;
+    it lasts while somebody else traces the process.
+    """
+    seize = 0x4206
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.ptrace(ctypes.c_long(seize), ctypes.c_long(pid), None, None) != 0:
+        pytest.skip(f"this kernel lets nobody trace a process: {os.strerror(ctypes.get_errno())}")
+    os.kill(pid, signal.SIGKILL)
+    try:
+        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "it is dead")
+        yield
+    finally:
+        os.waitpid(pid, 0)
 
 
 @dataclass

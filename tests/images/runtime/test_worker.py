@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from alphaswarm_runtime.processes import is_running
 
-from tests.images.runtime.harness import Fleet, until
+from tests.images.runtime.harness import Fleet, dead_and_unreaped, until
 
 pytestmark = pytest.mark.redis
 
@@ -214,6 +214,17 @@ def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Flee
     fleet.server.drop_connections()
     until(lambda: len(fleet.server.journal()) == 2, "the task runs again")
     assert not is_running(pid)
+
+
+def test_a_process_that_dies_while_the_connection_is_made_anew_does_not_end_the_worker(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    fleet.send("nap", "before", 0).get()
+    with dead_and_unreaped(int(fleet.server.journal()[0].split()[-1])):
+        time.sleep(1.0)  # the worker saw the process end, and found nobody to bury
+        fleet.server.drop_connections()
+        until(lambda: worker.output.count("mingle: all alone") == 2, "the worker is connected again")
+        until(lambda: worker.green("ready"), "the worker goes on, with one dead process among its own")
+    assert fleet.send("note", "after").get() == "after"
 
 
 def test_tasks_survive_an_outage_of_the_broker_and_need_no_visibility_timeout(fleet: Fleet) -> None:
