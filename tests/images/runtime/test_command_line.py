@@ -119,6 +119,15 @@ def test_a_lower_limit_of_the_application_wins(tmp_path: Path) -> None:
     assert settings(tmp_path, CELERY_APP="quick", ALPHASWARM_QUEUES="default")["settings"]["task_time_limit"] == 17
 
 
+@pytest.mark.parametrize(("own", "lives_by"), [("", 60.0), ("app.conf.worker_proc_alive_timeout = 300", 300)])
+def test_an_application_that_says_how_long_its_processes_load_is_believed(
+    tmp_path: Path, own: str, lives_by: float
+) -> None:
+    (tmp_path / "loads.py").write_text(f"from celery import Celery\napp = Celery('loads')\n{own}\n")
+    shown = settings(tmp_path, CELERY_APP="loads", ALPHASWARM_QUEUES="default")
+    assert shown["settings"]["worker_proc_alive_timeout"] == lives_by
+
+
 def test_a_task_that_disagrees_with_its_application_is_named(tmp_path: Path) -> None:
     (tmp_path / "early.py").write_text(
         "from celery import Celery\napp = Celery('early')\napp.conf.task_acks_late = True\n"

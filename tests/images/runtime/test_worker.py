@@ -9,13 +9,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from alphaswarm_runtime.processes import is_running
+from alphaswarm_runtime.processes import family, is_running
 
-from tests.images.runtime.harness import Fleet, dead_and_unreaped, until
+from tests.images.runtime.harness import Fleet, Process, dead_and_unreaped, until
 
 pytestmark = pytest.mark.redis
 
 SHORT = {"ALPHASWARM_HARD_LIMIT": "4", "ALPHASWARM_GRACE": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
+GIVEN_UP = "Timed out waiting for UP message"  # Celery's, of a process that it kills before its first task
 
 
 def starts(fleet: Fleet) -> Counter[str]:
@@ -225,6 +226,38 @@ def test_a_process_that_dies_while_the_connection_is_made_anew_does_not_end_the_
         until(lambda: worker.output.count("mingle: all alone") == 2, "the worker is connected again")
         until(lambda: worker.green("ready"), "the worker goes on, with one dead process among its own")
     assert fleet.send("note", "after").get() == "after"
+
+
+def slow_to_begin(fleet: Fleet, seconds: float) -> Process:
+    """A worker of the sample application, each process of which has something to load before its first task."""
+    (fleet.folder / "slow.py").write_text(
+        "import time\nfrom celery import signals\nfrom sample import app\n"
+        f"signals.worker_process_init.connect(lambda **_more: time.sleep({seconds}), weak=False)\n"
+    )
+    return fleet.worker(CELERY_APP="slow")
+
+
+def test_a_process_that_is_slow_to_begin_is_waited_for_after_a_dropped_connection(fleet: Fleet) -> None:
+    worker = slow_to_begin(fleet, 6)
+    sent = fleet.send("nap", "long", 3)
+    until(lambda: starts(fleet), "the task runs")
+    fleet.server.drop_connections()
+    until(lambda: sent.ready() or GIVEN_UP in worker.output, "the task is run again")
+    assert GIVEN_UP not in worker.output, "no process gets as far as its first task: the queue stands still"
+    assert sent.get() == "long"
+
+
+def test_a_process_that_begins_in_an_outage_of_the_broker_is_waited_for(fleet: Fleet) -> None:
+    worker = slow_to_begin(fleet, 2)
+    fleet.send("nap", "before", 0).get()
+    before = int(fleet.server.journal()[0].split()[-1])
+    os.kill(before, signal.SIGKILL)
+    until(lambda: set(family(worker.pid)) - {worker.pid, before}, "another process begins in its place")
+    fleet.server.stop()
+    time.sleep(5.0)
+    fleet.server.start()
+    assert fleet.send("note", "after").get() == "after"
+    assert GIVEN_UP not in worker.output
 
 
 def test_tasks_survive_an_outage_of_the_broker_and_need_no_visibility_timeout(fleet: Fleet) -> None:

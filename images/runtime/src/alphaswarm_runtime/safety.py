@@ -20,6 +20,10 @@ logger = logging.getLogger("alphaswarm_runtime.safety")
 CONSUMER = "alphaswarm_runtime.consumer:FleetConsumer"
 # A broker that hangs must not hang the event loop for longer than the liveness probe allows.
 PATIENCE = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 10}
+# Celery gives a process that replaces another 4 s to its first sign, and kills it. One that loads a model takes longer,
+# and so does its successor: the first processes are not timed, so the queue stands still from the first replacement on.
+# A broker's outage counts too, for nobody hears the sign meanwhile. One that hangs at birth must still be found.
+BEGINNING = 60.0
 TASK_LAWS = (
     ("acks_late", "task_acks_late", "the scaler counts unacknowledged tasks: this one would run, and end, unseen"),
     ("reject_on_worker_lost", "task_reject_on_worker_lost", "a task whose process died must come back"),
@@ -98,6 +102,8 @@ def _settings(app: App, own: dict[str, Any], profile: Profile) -> Iterator[Overr
         why = "SIGQUIT; on SIGTERM the fleet's own shutdown does the same with the event loop turning"
         needed["worker_soft_shutdown_timeout"] = (max(soft_shutdowns), why)
         needed["worker_enable_soft_shutdown_on_idle"] = (False, "an idle worker has nothing to wait for")
+    if "worker_proc_alive_timeout" not in own:
+        needed["worker_proc_alive_timeout"] = (BEGINNING, "one that loads for longer is killed, and so is the next")
     if "task_default_queue" not in own:
         needed["task_default_queue"] = ("default", "no image drains a queue named 'celery'")
     for url in ("broker_read_url", "broker_write_url"):

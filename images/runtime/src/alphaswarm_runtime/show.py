@@ -11,6 +11,7 @@ from alphaswarm_runtime.prepare import Prepared
 SHOWN = (
     "task_acks_late", "task_reject_on_worker_lost", "worker_prefetch_multiplier", "task_time_limit",
     "task_soft_time_limit", "worker_cancel_long_running_tasks_on_connection_loss", "worker_pool", "task_default_queue",
+    "worker_proc_alive_timeout",
 )  # fmt: skip
 
 
