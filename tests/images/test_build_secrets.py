@@ -7,6 +7,8 @@ only dependency lies in an index that asks for a password, so an image that has 
 import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,29 +48,34 @@ fleet-private = {{ index = "private" }}
 """
 
 
+@pytest.fixture
+def index() -> Iterator[PrivateIndex]:
+    with private_index("reader", secrets.token_hex(16)) as index:
+        yield index
+
+
+@pytest.fixture
+def order(workshop: Workshop, index: PrivateIndex, tmp_path: Path) -> Order:
+    """The worker with an application that needs the index, and with the secret."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text(index.netrc)
+    application = make_application(tmp_path / "application", index, netrc)
+    return Order(FOLDER, WORKER.target, (workshop.builder.platforms[0],), application=application, netrc=netrc)
+
+
 def test_a_secret_opens_a_private_index_and_is_in_no_layer_configuration_or_history(
-    workshop: Workshop, tmp_path: Path
+    workshop: Workshop, index: PrivateIndex, order: Order
 ) -> None:
-    with private_index("reader", secrets.token_hex(16)) as index:
-        netrc = tmp_path / "netrc"
-        netrc.write_text(index.netrc)
-        application = make_application(tmp_path / "application", index, netrc)
-        order = Order(FOLDER, WORKER.target, (workshop.builder.platforms[0],), application=application, netrc=netrc)
-        built = build(workshop, order, workshop.scratch / "private")[order.platforms[0]]
-        assert f"venv/lib/python3.13/site-packages/{PACKAGE}/__init__.py" in built.files
-        for told in (index.password, index.header.removeprefix("Basic ")):
-            assert not built.blobs_with(told.encode()), "whoever pulls the image can read the secret"
-        assert built.blobs_with(PACKAGE.encode()), "a name that is there is not found either: the search is broken"
+    built = build(workshop, order, workshop.scratch / "private")[order.platforms[0]]
+    assert f"venv/lib/python3.13/site-packages/{PACKAGE}/__init__.py" in built.files
+    for told in (index.password, index.header.removeprefix("Basic ")):
+        assert not built.blobs_with(told.encode()), "whoever pulls the image can read the secret"
+    assert built.blobs_with(PACKAGE.encode()), "a name that is there is not found either: the search is broken"
 
 
-def test_without_the_secret_the_build_stops_at_the_index(workshop: Workshop, tmp_path: Path) -> None:
-    with private_index("reader", secrets.token_hex(16)) as index:
-        netrc = tmp_path / "netrc"
-        netrc.write_text(index.netrc)
-        application = make_application(tmp_path / "application", index, netrc)
-        order = Order(FOLDER, WORKER.target, (workshop.builder.platforms[0],), application=application)
-        with pytest.raises(AssertionError, match="401 Unauthorized"):
-            build(workshop, order, workshop.scratch / "refused")
+def test_without_the_secret_the_build_stops_at_the_index(workshop: Workshop, order: Order) -> None:
+    with pytest.raises(AssertionError, match="401 Unauthorized"):
+        build(workshop, replace(order, netrc=None), workshop.scratch / "refused")
 
 
 def make_application(folder: Path, index: PrivateIndex, netrc: Path) -> Path:
