@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local.errors import LocalError
+from local.last_words import last_words
 from local.progress import Progress
 from local.toolchain import ensure
 
@@ -65,10 +66,9 @@ def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
 def _run(command: Sequence[str | Path], reference: str, env: Mapping[str, str], cwd: Path | None) -> bytes:
     done = subprocess.run(command, env=dict(env), cwd=cwd, capture_output=True, check=False)
     if done.returncode:
-        said = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()[-_LINES_SHOWN:]
+        last = last_words((done.stderr or done.stdout).decode(errors="replace"), _LINES_SHOWN, indent="  ")
         raise LocalError(
-            f"{reference}: {Path(command[0]).name} {command[1]} failed:\n"
-            + "\n".join(f"  {line}" for line in said)
-            + "\nIs the image there, is the registry reached from here, and is this machine logged in to it?"
+            f"{reference}: {Path(command[0]).name} {command[1]} failed:\n{last}\n"
+            "Is the image there, is the registry reached from here, and is this machine logged in to it?"
         )
     return done.stdout

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.images.yard import Order, Yard
+from bench.images.yard import LAST_LINES, Order, Yard
 from local.errors import LocalError
+from local.last_words import last_words
 from local.services.redis import Redis
 from local.toolchain import ensure
 from queues import QUEUES, WORKER
@@ -26,7 +27,6 @@ from queues import QUEUES, WORKER
 QUEUE = QUEUES.queue("default")
 WITHIN = 180.0
 LOOK_EVERY = 0.01
-LAST_LINES = 15
 STATE = "/tmp/state"  # noqa: S108 in the image's root
 # Mounts are the process' own and go with it.
 ENTER = """
@@ -91,7 +91,7 @@ class Stand:
         try:
             while not side.ready(self.root, log.read_text(errors="replace")):
                 if process.poll() is not None or time.monotonic() - began > WITHIN:
-                    last = "\n".join(log.read_text(errors="replace").splitlines()[-LAST_LINES:])
+                    last = last_words(log.read_text(errors="replace"), LAST_LINES)
                     raise LocalError(f"`{' '.join(side.argv)}` was not ready within {WITHIN:.0f} s:\n{last}")
                 time.sleep(LOOK_EVERY)
             return time.monotonic() - began

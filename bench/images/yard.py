@@ -22,6 +22,7 @@ from local.builder import Builder
 from local.builder.buildctl import Build
 from local.builder.opening import builder_to_start
 from local.errors import LocalError
+from local.last_words import last_words
 from local.paths import Paths, this_checkout
 from local.ports import Ports
 from local.progress import Progress
@@ -134,7 +135,7 @@ class Yard:
             self.progress.say("  !!  the registry refused a layer; the same build once more, its time is counted")
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            last = "\n".join(done.stderr.strip().splitlines()[-LAST_LINES:])
+            last = last_words(done.stderr, LAST_LINES)
             raise LocalError(f"{order.image.target} could not be built for {order.platform}:\n{last}")
 
     def _get(self, path: str) -> dict[str, Any]:
