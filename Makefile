@@ -45,7 +45,7 @@ check: $(READY) ## lint, types, and that generated files are fresh
 
 test-fast: $(READY) ## mocks, pure functions, properties (about 2 min)
 	$(BIN)/python -m local.toolchain actionlint
-	$(BIN)/python -m pytest -m "not engine and not cluster and not images and not redis"
+	$(BIN)/python -m pytest -n 2 -m "not engine and not cluster and not images and not redis"
 
 test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly wait (about 2 min)
 	$(BIN)/python -m local.toolchain --group services

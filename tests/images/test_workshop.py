@@ -44,9 +44,10 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("ALPHASWARM_CACHE", str(tmp_path))
-    return tmp_path / "image-tests"
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path_factory.mktemp("c")  # a test's own has its long name in it, and BuildKit's paths are short
+    monkeypatch.setenv("ALPHASWARM_CACHE", str(folder))
+    return folder / "image-tests"
 
 
 @contextmanager
