@@ -132,6 +132,47 @@ def test_a_message_whose_task_goes_on_without_its_connection_is_not_given_back(
         assert len(again.got) == 1
 
 
+def test_a_message_whose_answer_never_came_is_found_again_by_the_worker_that_took_it(
+    fleet: Fleet, taker: Callable[[str], Taker]
+) -> None:
+    sent = fleet.send("note", "unheard")
+    one = taker("one")
+    one.ask()
+    with fleet.server.client() as client:
+        until(lambda: places(client) == (0, 1, 1, 1), "the message is taken, its answer not read")
+    one.channel.client.connection.disconnect()  # as kombu does with one that was silent for too long
+    one.drain()
+    assert one.got == [sent.id], "the message sits out its visibility timeout beside an idle worker"
+
+
+def test_a_message_on_its_way_to_a_connection_that_is_closed_goes_back(
+    fleet: Fleet, taker: Callable[[str], Taker]
+) -> None:
+    fleet.send("note", "too late")
+    one = taker("one")
+    one.ask()
+    with fleet.server.client() as client:
+        until(lambda: places(client) == (0, 1, 1, 1), "the message is taken, its answer not read")
+        one.connection.close()
+        assert (one.got, places(client)) == ([], (1, 0, 0, 0))
+
+
+def test_an_idle_worker_sleeps_until_a_message_wakes_it_and_takes_the_oldest_first(
+    fleet: Fleet, taker: Callable[[str], Taker]
+) -> None:
+    ids = [fleet.send("note", str(number)).id for number in range(3)]
+    with fleet.server.client() as client:
+        messages = client.lrange("default", 0, -1)
+        client.delete("default")
+        one = taker("one")
+        one.channel.brpop_timeout = 24 * 3600  # nothing but the bell ends its sleep
+        one.drain()
+        assert client.info("commandstats")["cmdstat_eval"]["calls"] == 1, "it asks again and again for nothing"
+        client.rpush("default", *messages)
+        one.drain()
+    assert one.got == ids
+
+
 def test_an_acknowledged_message_leaves_nothing_behind(fleet: Fleet) -> None:
     fleet.worker()
     assert fleet.send("note", "done").get() == "done"
