@@ -4,6 +4,7 @@ Nothing is asserted: a shared machine is no judge. Exit status: 0 measured, 1 co
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -107,7 +108,7 @@ class Bench:
     def _laps(self, what: str, sides: Mapping[str, Command], runs: int | None = None) -> Mapping[str, Sequence[Lap]]:
         count = runs or self.runs
         with self.progress.step(f"{what}: {', '.join(sides)}, {count} runs each in turns, and one that does not count"):
-            return interleaved(sides, count)
+            return interleaved({name: side.lap for name, side in sides.items()}, count)
 
 
 def main() -> int:
@@ -116,6 +117,7 @@ def main() -> int:
     progress, report, began = Progress(), Report(), time.monotonic()
     quick = arguments.quick
     progress.say(f"Ratios of medians, sides in turns; {'1 minute' if quick else 'about 8 minutes'} on two idle cores.")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this run wants its servers gone too
     with (
         as_exit_status(interrupted="Interrupted; what was measured stands above."),
         tempfile.TemporaryDirectory(prefix="bench-") as folder,

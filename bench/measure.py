@@ -9,14 +9,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from local.errors import LocalError
+from local.last_words import last_words
 
 STOPWATCH = Path(__file__).with_name("stopwatch.py")
 LAST_LINES = 15
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Command:
             text = said.read_text()
             found = json.loads(result.read_text())
         if found["status"] != 0:
-            last = "\n".join(text.strip().splitlines()[-LAST_LINES:])
+            last = last_words(text, LAST_LINES)
             raise LocalError(f"{' '.join(self.argv[:2])} ended with status {found['status']}:\n{last}")
         return Lap(found["wall"], found["cpu"], text)
 
@@ -64,14 +67,14 @@ class Series:
         return f"{self.median:.2f} ({min(self.values):.2f}..{max(self.values):.2f})"
 
 
-def interleaved(sides: Mapping[str, Command], runs: int) -> Mapping[str, Sequence[Lap]]:
+def interleaved(sides: Mapping[str, Callable[[], Result]], runs: int) -> Mapping[str, Sequence[Result]]:
     """`runs` laps of each side, in turns, after one of each that does not count."""
-    for side in sides.values():
-        side.lap()
-    laps: dict[str, list[Lap]] = {name: [] for name in sides}
+    for lap in sides.values():
+        lap()
+    laps: dict[str, list[Result]] = {name: [] for name in sides}
     for _ in range(runs):
-        for name, side in sides.items():
-            laps[name].append(side.lap())
+        for name, lap in sides.items():
+            laps[name].append(lap())
     return laps
 
 

@@ -10,7 +10,8 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from local import summary
 from local.builder import Builder
 from local.builder.opening import builder_to_start, started_builder
 from local.cluster import Cluster, cluster_to_start, forget, started_cluster
+from local.endings import as_exit_status
 from local.engine import known_engine, open_engine
 from local.errors import LocalError
-from local.paths import Paths, this_checkout
+from local.paths import Paths, as_typed, this_checkout
 from local.ports import Ports
 from local.progress import Progress
 from local.services.server import PartStatus
@@ -144,7 +146,9 @@ class Local:
             print(f"\n  stand-ins, not Pulumi's releases: {', '.join(stack.engine.stands_in)}")
         if ground.builder and ground.builder.stands_in:
             print("  the images stand on Debian packages, since Wolfi could not be pulled")
-        kubectl = f"{_shown(Path(sys.executable).parent / 'kubectl')} --kubeconfig {_shown(ground.cluster.kubeconfig)}"
+        kubectl = (
+            f"{as_typed(Path(sys.executable).parent / 'kubectl')} --kubeconfig {as_typed(ground.cluster.kubeconfig)}"
+        )
         print(
             f"\n  Up in {seconds:.0f} s. Next:\n"
             f"    {kubectl} -n alphaswarm get deployments,scaledobjects\n"
@@ -192,12 +196,6 @@ def _built_by(builder: Builder) -> dict[str, object]:
     }
 
 
-def _shown(path: Path) -> str:
-    """A path as one would type it here."""
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
 def main() -> int:
     """Read the command line and do it."""
     arguments = _parser().parse_args()
@@ -208,22 +206,21 @@ def main() -> int:
         "status": local.status,
         "preview": lambda: local.preview(arguments.stack, arguments.pulumi),
     }
-    try:
+    with as_exit_status(interrupted="Interrupted. The same command goes on from here."), _room_for_it():
         if arguments.command == "status":
             return local.status()
         with our_turn(local.paths):
             return commands[arguments.command]()
-    except LocalError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
+
+
+@contextmanager
+def _room_for_it() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        print("\nThe disk is full. Free some space, then run the same command again.", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
-        return 130
+        raise LocalError("The disk is full. Free some space, then run the same command again.") from error
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -49,6 +49,12 @@ def cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "alphaswarm-fleet"
 
 
+def as_typed(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
 def private_folder(path: Path) -> Path:
     """Make the folder if need be, readable by its owner alone: keys and passwords lie under it."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

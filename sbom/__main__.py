@@ -18,7 +18,7 @@ from pathlib import Path
 
 from local.endings import as_exit_status
 from local.errors import LocalError
-from local.paths import this_checkout
+from local.paths import as_typed, this_checkout
 from local.progress import Progress
 from sbom import attach, document
 from sbom.images import FleetImage, PlatformImage, resolve
@@ -99,14 +99,9 @@ def main() -> int:
         )
         have = tools(arguments.ca_file or asked.ca_file, progress)
         files = Inventory(have, folder, arguments.attach, progress).take(asked.references)
-    print("\n".join(f"  {_shown(file)}" for file in files))
+    print("\n".join(f"  {as_typed(file)}" for file in files))
     print(f"  {len(files)} files in {time.monotonic() - began:.0f} s")
     return 0
-
-
-def _shown(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def _parser() -> argparse.ArgumentParser:

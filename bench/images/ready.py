@@ -15,9 +15,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bench.images.yard import LAST_LINES, Order, Yard
+from bench.images.yard import Order, Yard
+from bench.measure import LAST_LINES, interleaved
 from local.errors import LocalError
 from local.last_words import last_words
 from local.services.redis import Redis
@@ -100,13 +102,7 @@ class Stand:
 
     def laps(self, runs: int) -> Mapping[str, Sequence[float]]:
         """`runs` starts of each side, in turns."""
-        for side in SIDES.values():
-            self.time(side)
-        laps: dict[str, list[float]] = {name: [] for name in SIDES}
-        for _ in range(runs):
-            for name, side in SIDES.items():
-                laps[name].append(self.time(side))
-        return laps
+        return interleaved({name: partial(self.time, side) for name, side in SIDES.items()}, runs)
 
 
 @contextmanager

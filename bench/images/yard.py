@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.measure import LAST_LINES
 from components.image_repository import CACHE_TAGS
 from components.multi_arch_image import EXPORT
 from local.builder import Builder
@@ -34,7 +35,6 @@ from queues import EXECUTOR, Image
 LARGE = "/var/tmp"  # noqa: S108 unlike /tmp it is on a disk, and gigabytes are written
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CHANGED = Path("reference_app") / "src" / "alphaswarm" / "tasks" / "celery_app.py"
-LAST_LINES = 15
 # Seen once in some thirty pushes; whether BuildKit or the registry errs is not known.
 REFUSED = "provided digest did not match uploaded content"
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from local import paths
 from local.builder import oci, tree
 from local.errors import LocalError
+from local.last_words import last_words
 from local.progress import Progress
 
 SUITE = "trixie"  # the release whose Python is 3.13
@@ -176,5 +177,5 @@ def _run(command: Sequence[str | Path], failure: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise LocalError(f"{failure}: {command[0]} took longer than {UNPACK_SECONDS} s. Try again.") from error
     if done.returncode:
-        end = "\n".join(f"  {line}" for line in (done.stderr + done.stdout).splitlines()[-8:])
+        end = last_words(done.stderr + done.stdout, 8, indent="  ")
         raise LocalError(f"{failure}; {Path(command[0]).name} ended with status {done.returncode}:\n{end}")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from local import paths
 from local.errors import LocalError
+from local.last_words import last_words
 from local.progress import Progress
 from local.toolchain.catalogue import Debian
 
@@ -68,7 +69,7 @@ def _apt(*arguments: str) -> None:
             command, env={**os.environ, **_QUIET}, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False
         ).returncode
     if code != 0:
-        last = "\n".join(f"  {line}" for line in log.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:])
+        last = last_words(log.read_text(errors="replace"), _LOG_LINES_SHOWN, indent="  ")
         raise LocalError(f"apt-get {' '.join(arguments)} ended with {code}:\n{last}\nAll of it: {log}")
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from local import paths
 from local.errors import LocalError
+from local.last_words import last_words
 from local.progress import Progress
 from local.toolchain.folders import placed
 from local.toolchain.search import on_path
@@ -138,7 +139,7 @@ def _install(installer: Sequence[str], target: Path) -> None:
     command = [*installer, "--quiet", "--require-hashes", "--no-deps", "--target", str(target), "-r", str(REQUIREMENTS)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
-        last = "\n".join(f"  {line}" for line in (answer.stderr or answer.stdout).splitlines()[-8:])
+        last = last_words(answer.stderr or answer.stdout, 8, indent="  ")
         raise LocalError(
             f"Go {pinned_version()} could not be installed from its wheel:\n{last}\nInstall Go on PATH instead."
         )

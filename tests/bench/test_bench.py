@@ -1,12 +1,13 @@
 """The bench compares like with like; what it measures is asserted nowhere."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from bench.measure import Command
+from bench.measure import Command, interleaved
 from bench.plot import Bar, svg
 from bench.workspace import Workspace
 from local.errors import LocalError
@@ -28,6 +29,20 @@ def test_a_larger_catalogue_registers_the_same_again_for_each_queue(tmp_path: Pa
 def test_a_command_that_fails_is_no_lap_but_an_error_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(LocalError, match="status 3:\nno luck"):
         Command(("/bin/sh", "-c", "echo no luck; exit 3"), tmp_path, {}).lap()
+
+
+def test_sides_take_turns_after_a_lap_of_each_that_does_not_count() -> None:
+    ran: list[str] = []
+
+    def side(name: str) -> Callable[[], int]:
+        def lap() -> int:
+            ran.append(name)
+            return len(ran)
+
+        return lap
+
+    assert interleaved({"a": side("a"), "b": side("b")}, 2) == {"a": [3, 5], "b": [4, 6]}
+    assert ran == ["a", "b"] * 3
 
 
 def test_the_picture_is_a_document_whatever_the_labels_say() -> None:
