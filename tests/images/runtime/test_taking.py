@@ -173,6 +173,15 @@ def test_an_idle_worker_sleeps_until_a_message_wakes_it_and_takes_the_oldest_fir
     assert one.got == ids
 
 
+def test_a_worker_leaves_alone_what_another_of_its_host_name_has(fleet: Fleet) -> None:
+    fleet.worker()
+    fleet.send("nap", "first's", 300)
+    until(fleet.server.journal, "the first worker is busy")
+    fleet.worker()
+    assert fleet.send("note", "second's").get() == "second's"
+    assert [line.split()[0] for line in fleet.server.journal()] == ["start", "second's"], "the task runs twice at once"
+
+
 def test_an_acknowledged_message_leaves_nothing_behind(fleet: Fleet) -> None:
     fleet.worker()
     assert fleet.send("note", "done").get() == "done"
