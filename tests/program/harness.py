@@ -68,13 +68,18 @@ def built_images(account: str = "111122223333") -> dict[str, str]:
 
 def cloud_of(plain: Configuration, **changes: Any) -> Cloud:  # noqa: ANN401 any field of Cloud
     """Providers that act in the configuration's account, and other stacks that have built."""
-    aws = plain.get("aws", {})
+    aws, images = _section(plain, "aws"), _section(plain, "images")
     known: dict[str, Any] = {
         "account": aws.get("accountId", "000000000000"),
         "region": aws.get("region", "eu-central-1"),
-        "other_stacks": {plain.get("images", {}).get("stack", ""): {"images": built_images()}},
+        "other_stacks": {str(images.get("stack", "")): {"images": built_images()}},
     }
     return Cloud(**{**known, **changes})
+
+
+def _section(plain: Configuration, name: str) -> Mapping[str, Any]:
+    found = plain.get(name)
+    return found if isinstance(found, Mapping) else {}  # a configuration under test may be any nonsense
 
 
 @dataclass(frozen=True)
