@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, example, given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
@@ -297,7 +297,7 @@ def mutations(draw: st.DrawFn) -> tuple[str, tuple[str | int, ...], object]:
 
 
 @given(mutations())
-@hypothesis_settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@hypothesis_settings(max_examples=400)
 @example(("building", ("gpu", "count"), True))
 @example(("building", ("scaling", "rag", "gracePeriod"), 10**40))
 @example(("building", ("scaling", "rag", "visibilityTimeout"), 10**12))
@@ -325,7 +325,7 @@ def _inside(path: tuple[str | int, ...], value: object) -> set[str]:
 
 
 @given(st.data())
-@hypothesis_settings(max_examples=200, deadline=None)
+@hypothesis_settings(max_examples=200)
 def test_an_unknown_key_is_refused_wherever_it_stands(data: st.DataObject) -> None:
     plain, secrets = FULL[data.draw(st.sampled_from(sorted(FULL)))]
     free = {("scaling",), ("gpu", "nodeSelector"), ("images", "contexts"), ("images", "buildArgs")}
@@ -339,7 +339,7 @@ def test_an_unknown_key_is_refused_wherever_it_stands(data: st.DataObject) -> No
 
 
 @given(st.data())
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 def test_a_misspelt_key_is_answered_with_the_right_one(data: st.DataObject) -> None:
     plain, secrets = FULL[data.draw(st.sampled_from(sorted(FULL)))]
     paths = [path for path in _paths(plain) if isinstance(path[-1], str) and len(path[-1]) > 5]
@@ -432,7 +432,7 @@ def test_every_problem_is_reported_at_once() -> None:
 
 
 @given(mutations())
-@hypothesis_settings(max_examples=5, deadline=None)
+@hypothesis_settings(max_examples=5)
 def test_a_bad_configuration_registers_no_resource(mutation: tuple[str, tuple[str | int, ...], object]) -> None:
     which, path, value = mutation
     plain, secrets = FULL[which]
@@ -469,7 +469,7 @@ def tunings(draw: st.DrawFn) -> dict[str, dict[str, int]]:
 
 
 @given(tunings(), st.sampled_from(["per-queue", "per-image"]), st.sampled_from(["staging", "prod"]))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
     tuning: dict[str, dict[str, int]], layout: str, environment: str
 ) -> None:

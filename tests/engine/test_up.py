@@ -12,10 +12,11 @@ from .fleet import NAMESPACE, Fleet
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
+EACH = len(QUEUES.queues)
 COUNTS = {
-    "Deployment": 11 + 2,  # a queue each, beat, and the stack's own Redis
-    "ScaledObject": 11,
-    "PodDisruptionBudget": 11,
+    "Deployment": EACH + 2,  # beat, and the stack's own Redis
+    "ScaledObject": EACH,
+    "PodDisruptionBudget": EACH,
     "TriggerAuthentication": 1,
     "Namespace": 1,
     "ServiceAccount": 2,

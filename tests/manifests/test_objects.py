@@ -65,12 +65,11 @@ def test_the_quota_holds_the_whole_catalogue_at_its_most_twice() -> None:
     hard = resource_quota(settings("dev", scaling={}))["spec"]["hard"]
     worker, executor = (sum(queue.max_replicas for queue in QUEUES.queues if queue.image.target == target)
                         for target in ("worker", "executor"))  # fmt: skip
-    assert (worker, executor) == (31, 55)
-    assert hard["pods"] == str(2 * (31 + 55 + 2))  # beat and the in-cluster broker
-    assert hard["limits.cpu"] == str(2 * (31 * 4 + 55 * 8) + 3)
-    assert hard["limits.memory"] == f"{2 * (31 * 8 + 55 * 16) + 3}Gi"
-    assert int(hard["requests.cpu"]) >= 2 * (31 * 0.5 + 55)
-    assert hard["requests.memory"] == f"{2 * (31 + 55 * 4) + 1}Gi"
+    assert hard["pods"] == str(2 * (worker + executor + 2))  # beat and the in-cluster broker
+    assert hard["limits.cpu"] == str(2 * (worker * 4 + executor * 8) + 3)
+    assert hard["limits.memory"] == f"{2 * (worker * 8 + executor * 16) + 3}Gi"
+    assert int(hard["requests.cpu"]) >= 2 * (worker * 0.5 + executor)
+    assert hard["requests.memory"] == f"{2 * (worker + executor * 4) + 1}Gi"
 
 
 @pytest.mark.parametrize(("quantity", "milli"), [("500m", 500), ("4", 4000), ("100m", 100), ("1", 1000)])

@@ -51,7 +51,7 @@ def test_each_layout_has_its_deployments_in_the_catalogues_order() -> None:
 
 
 @given(st.integers(1, 40))
-@hypothesis_settings(max_examples=20, deadline=None)
+@hypothesis_settings(max_examples=20)
 def test_an_image_never_asks_for_more_gpus_than_there_are(count: int) -> None:
     executor = of_image(settings(gpu={"count": count}), EXECUTOR)
     assert executor.gpus == 1

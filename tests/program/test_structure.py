@@ -4,15 +4,17 @@ from collections import Counter
 
 import pytest
 
+from queues import QUEUES
 from tests.program.harness import LAYOUTS, PROJECT, STACKS, Program, configuration, program, run, secrets_of
 
 EVERYWHERE = [(stack, layout, preview) for stack in STACKS for layout in LAYOUTS for preview in (True, False)]
 FLEET = "alphaswarm:fleet:"
+EACH = 2 * len(QUEUES.queues)  # a worker and a scaler a queue
 COMPONENTS = {
-    ("local", "per-queue"): 32, ("local", "per-image"): 12,
-    ("dev", "per-queue"): 34, ("dev", "per-image"): 14,
-    ("staging", "per-queue"): 29, ("staging", "per-image"): 9,
-    ("prod", "per-queue"): 29, ("prod", "per-image"): 9,
+    ("local", "per-queue"): 10 + EACH, ("local", "per-image"): 12,
+    ("dev", "per-queue"): 12 + EACH, ("dev", "per-image"): 14,
+    ("staging", "per-queue"): 7 + EACH, ("staging", "per-image"): 9,
+    ("prod", "per-queue"): 7 + EACH, ("prod", "per-image"): 9,
 }  # fmt: skip
 
 
