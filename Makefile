@@ -43,7 +43,7 @@ check: $(READY) ## lint, types, and that generated files are fresh
 	$(BIN)/mypy . .github/scripts/preview.py
 	$(BIN)/python -m surfaces --check
 
-test-fast: $(READY) ## mocks, pure functions, properties (about 2 min)
+test-fast: $(READY) ## mocks, pure functions, properties (about 80 s)
 	$(BIN)/python -m local.toolchain actionlint
 	$(BIN)/python -m pytest -n 2 -m "not engine and not cluster and not images and not redis"
 
@@ -51,9 +51,9 @@ test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly 
 	$(BIN)/python -m local.toolchain --group services
 	$(BIN)/python -m pytest -n 4 --dist loadfile -m "redis and not engine and not cluster"
 
-test-engine: $(READY) ## real engine, API server and KEDA (about 8 min; builds them first if need be)
+test-engine: $(READY) ## real engine, API server and KEDA (about 5 min; builds them first if need be)
 	$(BIN)/python -m local.toolchain --group default
-	$(BIN)/python -m pytest -m "(engine or cluster) and not images"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "(engine or cluster) and not images"
 
 test-images: $(READY) ## build all images with a real BuildKit, look inside and run them (about 8 min the first time, then 4)
 	$(BIN)/python -m pytest -m images
