@@ -36,6 +36,19 @@ def test_destroy_leaves_nothing_in_cluster_account_and_state(fleet: Fleet) -> No
     assert [item["metadata"]["name"] for item in left if "alphaswarm" in item["metadata"]["name"]] == []
 
 
+def test_a_protected_stack_is_destroyed_once_it_is_unprotected_and_before_that_not_in_part(fleet: Fleet) -> None:
+    fleet.configure(protect=True)
+    fleet.up().ok()
+    meant = fleet.snapshot()
+    refused = fleet.pulumi("destroy", "--yes")
+    assert refused.status != 0
+    assert "protected" in refused.text
+    assert_same(fleet.snapshot(), meant)
+    fleet.stack.engine.ask("state", "unprotect", "--all", "--yes", "--stack", fleet.name, cwd=fleet.stack.folder)
+    fleet.pulumi("destroy", "--yes", "--skip-preview").ok()
+    assert fleet.state() == []
+
+
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)], ids=["interrupted", "killed"]
 )
