@@ -50,6 +50,15 @@ def test_a_hard_link_comes_after_the_file_it_names(tmp_path: Path) -> None:
     assert [member.name for member in found] == ["z-file", "a-link"]
 
 
+def test_each_layer_has_its_line_of_history(tmp_path: Path) -> None:
+    layout = oci.Layout(tmp_path)
+    layers = [layout.layer([a_file("a")]), layout.layer([a_file("b")])]
+    manifest = json.loads(blob(tmp_path, str(layout.image("amd64", layers, {})["digest"])))
+    config = json.loads(blob(tmp_path, manifest["config"]["digest"]))
+    assert len(config["history"]) == len(layers), "BuildKit would fill the gap, differently for each order of platforms"
+    assert not any(line.get("empty_layer") for line in config["history"])
+
+
 def test_an_index_joins_both_architectures_under_a_name(tmp_path: Path) -> None:
     layout = oci.Layout(tmp_path)
     layer = layout.layer([a_file("a")])
