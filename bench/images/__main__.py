@@ -49,7 +49,7 @@ class Bench:
         for number in range(self.rebuilds):
             before = self.yard.stored()
             self.yard.change_code(number)
-            with self.yard.progress.step(f"changed code, build {number + 1} of {self.rebuilds}", usual="5 s an image"):
+            with self.yard.progress.step(f"changed code, build {number + 1} of {self.rebuilds}", usual="1 s an image"):
                 seconds.append(sum(self.yard.push(order).seconds for order in self.orders))
             gained.append(self.yard.stored() - before)
         self._tell(rebuilding(cold, seconds), pushing(first, gained))
