@@ -116,7 +116,7 @@ def main() -> int:
     arguments = _parser().parse_args()
     progress, report, began = Progress(), Report(), time.monotonic()
     quick = arguments.quick
-    progress.say(f"Ratios of medians, sides in turns; {'1 minute' if quick else 'about 8 minutes'} on two idle cores.")
+    progress.say(f"Ratios of medians, sides in turns; {'1 minute' if quick else 'about 5 minutes'} on two idle cores.")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this run wants its servers gone too
     with (
         as_exit_status(interrupted="Interrupted; what was measured stands above."),
