@@ -1,5 +1,6 @@
 """The images' bench divides the right things, builds what it says, and leaves nothing; timings are asserted nowhere."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,6 @@ def test_the_fat_image_has_every_extra_of_both_images_once() -> None:
 
 
 def test_an_extra_of_the_worker_alone_is_in_the_fat_image_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
     monkeypatch.setattr(figures, "IMAGES", (replace(WORKER, extras=(*WORKER.extras, "streaming")), EXECUTOR))
     assert figures.fat_extras() == ("streaming",)
 

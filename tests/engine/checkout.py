@@ -21,7 +21,6 @@ from local.paths import Paths
 from local.processes import start_time
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 120.0  # seconds; a loaded machine, never an assertion about speed
 IMAGES = {
     "source": "digests",
     "worker": f"registry.example/alphaswarm-worker@sha256:{'a1' * 32}",

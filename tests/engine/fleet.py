@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,8 +16,9 @@ from local.services.standing import started_services
 from local.stack import LocalStack
 from local.toolchain import find
 from tests.embedded import Kubectl
+from tests.patience import eventually
 
-from .checkout import IMAGES, PATIENCE, Checkout, HeardEngine, Said
+from .checkout import IMAGES, Checkout, HeardEngine, Said
 
 NAMESPACE = "alphaswarm"
 KINDS = (
@@ -132,11 +132,11 @@ class Fleet:
 
         Where no pod ever becomes ready, an update does not wait for a deleted object to be gone: this does.
         """
-        deadline = time.monotonic() + PATIENCE
-        while leaving := [_key(item) for item in self._ours() if "deletionTimestamp" in item["metadata"]]:
-            assert time.monotonic() < deadline, f"deleted and still there: {leaving}"
-            time.sleep(0.2)
+        eventually(self._leaving, [])
         return {_key(item): _as_set(item) for item in self._ours()}
+
+    def _leaving(self) -> list[str]:
+        return [_key(item) for item in self._ours() if "deletionTimestamp" in item["metadata"]]
 
     def _ours(self) -> list[dict[str, Any]]:
         return [item for item in self.kubectl.get("-n", NAMESPACE, KINDS)["items"] if _is_ours(item)]

@@ -4,13 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from .checkout import PATIENCE
+from tests.patience import PATIENCE, eventually
+
 from .fleet import Fleet, Snapshot, assert_same
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
@@ -135,10 +134,3 @@ def without(resource: dict[str, Any], names: set[str]) -> dict[str, Any]:
         for key, urns in (kept.get("propertyDependencies") or {}).items()
     }
     return kept
-
-
-def eventually(what: Callable[[], object], expected: object, pause: float = 0.2) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while (found := what()) != expected:
-        assert time.monotonic() < deadline, f"still {found!r}, not {expected!r}"
-        time.sleep(pause)

@@ -1,13 +1,13 @@
 """What `up` makes, and that nothing is left to do afterwards."""
 
-import time
 from collections import Counter
 
 import pytest
 
 from queues import QUEUES
+from tests.patience import eventually
 
-from .checkout import PATIENCE, Said
+from .checkout import Said
 from .fleet import NAMESPACE, Fleet
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
@@ -41,10 +41,7 @@ def test_up_makes_every_resource_of_the_fleet_and_no_other(fleet: Fleet) -> None
 
 
 def test_keda_accepts_and_reads_every_scaler(fleet: Fleet) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while (ready := scalers_ready(fleet)) != {queue.deployment: "True" for queue in QUEUES.queues}:
-        assert time.monotonic() < deadline, f"not ready: {ready}"
-        time.sleep(0.5)
+    eventually(lambda: scalers_ready(fleet), {queue.deployment: "True" for queue in QUEUES.queues}, pause=0.5)
 
 
 def scalers_ready(fleet: Fleet) -> dict[str, str]:

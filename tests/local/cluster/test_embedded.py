@@ -1,7 +1,8 @@
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from local.processes import start_time
 from local.progress import Progress
 from local.services.redis import Redis
 from local.toolchain import ensure
+from tests import patience
 from tests.embedded import Kubectl, embedded, kubectl
 
 __all__ = ["embedded", "kubectl"]
 pytestmark = pytest.mark.cluster
 PARTS = {"etcd", "kube-apiserver", "kube-controller-manager", "keda-operator", "keda-adapter", "keda-webhooks"}
-PATIENCE = 90.0  # seconds; a loaded machine, never an assertion about speed
+eventually = partial(patience.eventually, pause=0.5, within=90.0)
 
 
 def namespace(name: str) -> dict[str, Any]:
@@ -46,13 +48,6 @@ def scaled_object(name: str, space: str, spec: dict[str, Any]) -> dict[str, Any]
         "metadata": {"name": name, "namespace": space},
         "spec": {"scaleTargetRef": {"name": name}, **spec},
     }
-
-
-def eventually(what: Callable[[], object], expected: object) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while (found := what()) != expected:
-        assert time.monotonic() < deadline, f"still {found!r}, not {expected!r}"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="module")
