@@ -129,22 +129,24 @@ def committed(checkout: Path, name: str) -> Path:
 
 def builds_images(settings_file: Path) -> bool:
     """Whether the stack builds its images, which takes a plugin of its own."""
-    images = _config(settings_file).get("fleet:images")
-    return isinstance(images, dict) and images.get("source") == "build"
+    return _images(settings_file).get("source") == "build"
 
 
 def promotes_from(settings_file: Path) -> str | None:
     """The name of the stack whose digests this one deploys."""
-    images = _config(settings_file).get("fleet:images")
-    source = images.get("stack") if isinstance(images, dict) else None
+    source = _images(settings_file).get("stack")
     return str(source).rpartition("/")[2] if source else None
 
 
 def application_lock(settings_file: Path) -> Path | None:
     """The uv.lock of the application that the stack builds; None where that lies in a git repository."""
+    given = str(_images(settings_file).get("application", REFERENCE_APPLICATION))
+    return None if is_remote(given) else settings_file.parent / given / "uv.lock"
+
+
+def _images(settings_file: Path) -> dict[str, Any]:
     images = _config(settings_file).get("fleet:images")
-    given = images.get("application", REFERENCE_APPLICATION) if isinstance(images, dict) else REFERENCE_APPLICATION
-    return None if is_remote(str(given)) else settings_file.parent / str(given) / "uv.lock"
+    return images if isinstance(images, dict) else {}  # the program says what is wrong with it
 
 
 def _over(given: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _orders(yard: Yard, *, quick: bool) -> tuple[Order, ...]:
 def _announcement(kind: str) -> str:
     takes = {
         "quick": "The worker alone, for this machine: about 3 minutes on two idle cores",
-        "all": "Both images for each architecture: about 12 minutes on two idle cores",
+        "all": "Both images for each architecture: about 9 minutes on two idle cores",
         "cuda": "Both images for each architecture, and one with CUDA: about 25 minutes on two idle cores",
     }[kind]
     loads = {"quick": "0.4", "all": "1.5", "cuda": "5"}[kind]
