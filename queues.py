@@ -5,13 +5,13 @@ A new queue is one row of QUEUES. A row names exactly one image and a name may s
 cannot be written down; HEAVY_QUEUES, and with it everything that asks who drains what, is read off the rows.
 
 Units: durations are `timedelta` (whole seconds), replicas are pods, concurrency is tasks at once in one pod.
-The laws stand in `__post_init__`, so a row that breaks one fails at import, here and wherever a stack tunes it.
-Imports nothing but the standard library: the generators, the policies and the images' build read it too.
+A row is checked in `__post_init__`, so one that cannot work fails at import, here and wherever a stack tunes it.
+Imports nothing but the standard library: generators, policies and the images' build read it too.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
@@ -19,7 +19,7 @@ from functools import cached_property
 
 
 class CatalogueError(ValueError):
-    """A row, or a stack's tuning of one, breaks a law; says which law, with the numbers."""
+    """A row, or a stack's tuning of one, cannot work; the message names every broken constraint, with the numbers."""
 
 
 class ScaleDown(Enum):
@@ -47,7 +47,7 @@ class AlwaysOn(Enum):
 
 # A pod's name is the Deployment's with "-" + replica set hash (10) + "-" + 5 more, and must stay a DNS label of 63.
 DEPLOYMENT_NAME_MAX = 63 - 17
-DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+QUEUE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 NEVER = timedelta(0)
 
 
@@ -66,8 +66,46 @@ def hours(count: int) -> timedelta:
     return timedelta(hours=count)
 
 
-DEFAULT_POLLING = seconds(15)
-DEFAULT_COOLDOWN = minutes(5)
+DEFAULT_POLLING_INTERVAL = seconds(15)
+DEFAULT_COOLDOWN_PERIOD = minutes(5)
+
+
+@dataclass(frozen=True)
+class TimeConstraint:
+    """`longer` must exceed the first of `than` that is set, or else what `otherwise` says happens.
+
+    The names are those of Queue's fields. The images' runtime gets these as data, so they are written once.
+    """
+
+    longer: str
+    than: tuple[str, ...]
+    otherwise: str
+
+    def broken_by(self, times: Mapping[str, timedelta]) -> str | None:
+        """Return the message when `times`, by field name, break the constraint."""
+        bound = next(name for name in self.than if name in times)
+        if times[self.longer] > times[bound]:
+            return None
+        return (
+            f"{in_words(self.longer)} ({_s(times[self.longer])}) must exceed the {in_words(bound)} "
+            f"({_s(times[bound])}), or {self.otherwise}"
+        )
+
+
+TIME_CONSTRAINTS = (
+    TimeConstraint("grace_period", ("soft_shutdown", "time_limit"), "a rollout kills a running task"),
+    TimeConstraint("visibility_timeout", ("grace_period",), "a running task is handed out twice"),
+    TimeConstraint("visibility_timeout", ("time_limit",), "a running task is handed out twice"),
+)
+
+
+def in_words(field: str) -> str:
+    """Return a field's name as a sentence has it: `grace_period` is "grace period"."""
+    return field.replace("_", " ")
+
+
+def _s(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g} s"
 
 
 @dataclass(frozen=True)
@@ -82,7 +120,7 @@ class Resources:
 class Image:
     """One container image and what every pod of it gets."""
 
-    name: str  # also the ECR repository, the Kustomize base and today's Compose service
+    name: str  # also the ECR repository and the Kustomize base
     target: str  # stage of the root Dockerfile
     extras: tuple[str, ...]
     directories: tuple[str, ...]
@@ -90,8 +128,6 @@ class Image:
     concurrency: int  # where one process drains all the image's queues
     requests: Resources
     limits: Resources
-    catalogue_keys: tuple[str, ...]  # the platform's image catalogue
-    legacy_compose_service: str
     platforms: tuple[str, ...] = ("linux/amd64", "linux/arm64")
     uid: int = 65532
 
@@ -112,8 +148,6 @@ WORKER = Image(
     concurrency=4,
     requests=Resources(cpu="500m", memory="1Gi"),
     limits=Resources(cpu="4", memory="8Gi"),
-    catalogue_keys=("worker", "beat"),
-    legacy_compose_service="worker",
 )
 EXECUTOR = Image(
     name="alphaswarm-executor",
@@ -124,8 +158,6 @@ EXECUTOR = Image(
     concurrency=2,
     requests=Resources(cpu="1", memory="4Gi"),
     limits=Resources(cpu="8", memory="16Gi"),
-    catalogue_keys=("executor",),
-    legacy_compose_service="worker-gpu",
 )
 IMAGES = (WORKER, EXECUTOR)
 
@@ -134,28 +166,31 @@ IMAGES = (WORKER, EXECUTOR)
 class Queue:
     """One Celery queue: who drains it, how many pods it may have, and how long its tasks may take.
 
-    Raises CatalogueError when the row breaks a law; all broken laws are named at once.
+    Raises:
+        CatalogueError: the row breaks constraints; all of them are named at once.
     """
 
     name: str
     image: Image
-    why: str
+    description: str
     replicas: tuple[int, int]  # least and most pods
     concurrency: int
-    task_limit: timedelta  # Celery's hard time limit
-    grace: timedelta  # terminationGracePeriodSeconds; a preStop hook would count inside it
+    time_limit: timedelta  # Celery's hard time limit
+    grace_period: timedelta  # terminationGracePeriodSeconds; a preStop hook would count inside it
     visibility_timeout: timedelta  # when Redis hands an unacknowledged task to another worker
     soft_shutdown: timedelta | None = None  # Celery re-queues what still runs this long after SIGTERM
-    polling: timedelta | None = DEFAULT_POLLING  # how often KEDA looks while there are no pods
-    cooldown: timedelta | None = DEFAULT_COOLDOWN  # how long nothing waits or runs before the last pod goes
+    polling_interval: timedelta | None = DEFAULT_POLLING_INTERVAL  # how often KEDA looks while there are no pods
+    cooldown_period: timedelta | None = (
+        DEFAULT_COOLDOWN_PERIOD  # how long nothing waits or runs before the last pod goes
+    )
     scale_down: ScaleDown = ScaleDown.ALLOWED
     priority: Priority = Priority.STANDARD
     always_on: AlwaysOn = AlwaysOn.NOWHERE
     gpus: int = 0  # per pod
-    survives_connection_loss: bool = False  # keep a run whose broker connection dropped, at the price of a second one
+    cancel_on_connection_loss: bool = True  # end a run whose broker connection dropped: another worker gets it again
 
     def __post_init__(self) -> None:
-        if broken := list(self._broken_laws()):
+        if broken := list(self._broken_constraints()):
             raise CatalogueError(f"queue {self.name!r}: " + "; ".join(broken))
 
     @property
@@ -170,27 +205,40 @@ class Queue:
 
     @property
     def deployment(self) -> str:
-        """The name of the queue's Deployment, which no other queue and no image's Deployment can have."""
-        return f"{self.image.name}-{self.name}"
+        """The name of the queue's Deployment: a DNS label, so lower case, and with dashes for dots and underscores."""
+        return f"{self.image.name}-{re.sub('[_.]', '-', self.name.lower())}"
 
     @property
     def unacked(self) -> str:
         """The Redis hash that holds one field for each task being run (kombu's `unacked_key`)."""
         return f"unacked:{self.name}"
 
-    def _broken_laws(self) -> Iterator[str]:
-        yield from self._broken_name()
-        yield from self._broken_bounds()
-        yield from self._broken_times()
+    @property
+    def times(self) -> Mapping[str, timedelta]:
+        """The durations that are set, by the name of their field."""
+        every = {
+            "time_limit": self.time_limit,
+            "grace_period": self.grace_period,
+            "visibility_timeout": self.visibility_timeout,
+            "soft_shutdown": self.soft_shutdown,
+            "polling_interval": self.polling_interval,
+            "cooldown_period": self.cooldown_period,
+        }
+        return {name: value for name, value in every.items() if value is not None}
 
-    def _broken_name(self) -> Iterator[str]:
-        if not DNS_LABEL.fullmatch(self.name):
-            yield "the name must be a DNS label: lower case letters, digits and inner dashes"
+    def _broken_constraints(self) -> Iterator[str]:
+        yield from self._wrong_name()
+        yield from self._wrong_bounds()
+        yield from self._wrong_times()
+
+    def _wrong_name(self) -> Iterator[str]:
+        if not QUEUE_NAME.fullmatch(self.name):
+            yield "the name may have letters, digits and, not first or last, underscores, dots and dashes"
         if len(self.deployment) > DEPLOYMENT_NAME_MAX:
             spare = DEPLOYMENT_NAME_MAX - len(self.image.name) - 1
             yield f"the name has {len(self.name)} characters, and {spare} fit into the names of its pods"
 
-    def _broken_bounds(self) -> Iterator[str]:
+    def _wrong_bounds(self) -> Iterator[str]:
         least, most = self.replicas
         if not 0 <= least <= most:
             yield f"replicas must satisfy 0 <= min <= max, got min {least} and max {most}"
@@ -204,54 +252,35 @@ class Queue:
             yield f"a pod of runs that must not be interrupted takes one at a time, got concurrency {self.concurrency}"
         if self.gpus < 0:
             yield f"gpus must not be negative, got {self.gpus}"
-        for label, value in (("polling", self.polling), ("cooldown", self.cooldown)):
-            if least == 0 and value is None:
-                yield f"{label} is needed because min replicas is 0"
 
-    def _broken_times(self) -> Iterator[str]:
-        for label, value in self.durations.items():
+    def _wrong_times(self) -> Iterator[str]:
+        for name, value in self.times.items():
             if value <= NEVER or value % seconds(1):
-                yield f"{label} must be a positive number of whole seconds, got {value.total_seconds():g} s"
-        longest, name = self.task_limit, "task limit"
-        if self.soft_shutdown is not None:
-            longest, name = self.soft_shutdown, "soft shutdown"
-        if self.grace <= longest:
-            yield f"grace ({_s(self.grace)}) must exceed the {name} ({_s(longest)}), or a rollout kills a running task"
-        for least, label in ((self.grace, "grace"), (self.task_limit, "task limit")):
-            if self.visibility_timeout <= least:
-                yield (
-                    f"visibility timeout ({_s(self.visibility_timeout)}) must exceed the {label} ({_s(least)}), "
-                    "or a running task is handed out twice"
-                )
-
-    @property
-    def durations(self) -> Mapping[str, timedelta]:
-        """The durations that are set, by the name a reader knows them under."""
-        every = {
-            "task limit": self.task_limit,
-            "grace": self.grace,
-            "visibility timeout": self.visibility_timeout,
-            "soft shutdown": self.soft_shutdown,
-            "polling": self.polling,
-            "cooldown": self.cooldown,
-        }
-        return {label: value for label, value in every.items() if value is not None}
-
-
-def _s(duration: timedelta) -> str:
-    return f"{duration.total_seconds():g} s"
+                yield f"{in_words(name)} must be a positive number of whole seconds, got {value.total_seconds():g} s"
+        for name in ("polling_interval", "cooldown_period"):
+            if self.min_replicas == 0 and name not in self.times:
+                yield f"{in_words(name)} is needed because min replicas is 0"
+        yield from filter(None, (constraint.broken_by(self.times) for constraint in TIME_CONSTRAINTS))
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All queues. Raises CatalogueError when a name stands twice."""
+    """All queues.
+
+    Raises:
+        CatalogueError: a name stands twice, or two names make the same Deployment.
+    """
 
     queues: tuple[Queue, ...]
 
     def __post_init__(self) -> None:
-        twice = sorted(name for name, count in Counter(queue.name for queue in self.queues).items() if count > 1)
-        if twice:
+        if twice := _repeated(queue.name for queue in self.queues):
             raise CatalogueError(f"each queue stands once, on one image; these stand more often: {', '.join(twice)}")
+        if shared := _repeated(queue.deployment for queue in self.queues):
+            names = sorted(queue.name for queue in self.queues if queue.deployment in shared)
+            raise CatalogueError(
+                f"each queue has a Deployment of its own; these would share {', '.join(shared)}: {', '.join(names)}"
+            )
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -273,65 +302,81 @@ class Catalogue:
         return {queue.name: queue for queue in self.queues}[name]
 
 
-# Starting values, to be tuned by measurement. Every grace leaves a task that just began its whole limit.
+def _repeated(names: Iterable[str]) -> list[str]:
+    return sorted(name for name, count in Counter(names).items() if count > 1)
+
+
+# Starting values, to be tuned by measurement. Every grace period leaves a task that just began its whole limit.
 QUEUES = Catalogue(
     (
         Queue(
             "default", WORKER, "bookkeeping, lineage, callbacks",
-            replicas=(0, 10), concurrency=4, task_limit=minutes(10), grace=minutes(11), visibility_timeout=minutes(30),
+            replicas=(0, 10), concurrency=4,
+            time_limit=minutes(10), grace_period=minutes(11), visibility_timeout=minutes(30),
             always_on=AlwaysOn.PRODUCTION,
         ),
         Queue(
             "paper", WORKER, "sub-second paper-trading loop",
-            replicas=(2, 6), concurrency=4, task_limit=hours(1), grace=seconds(3700), visibility_timeout=minutes(90),
-            polling=None, cooldown=None, priority=Priority.LATENCY, always_on=AlwaysOn.EVERYWHERE,
+            replicas=(2, 6), concurrency=4,
+            time_limit=hours(1), grace_period=seconds(3700), visibility_timeout=minutes(90),
+            polling_interval=None, cooldown_period=None, priority=Priority.LATENCY, always_on=AlwaysOn.EVERYWHERE,
         ),
         Queue(
             "terraform", WORKER, "TerraformRuntime apply and destroy",
-            replicas=(0, 3), concurrency=1, task_limit=hours(2), grace=seconds(7500), visibility_timeout=hours(3),
+            replicas=(0, 3), concurrency=1,
+            time_limit=hours(2), grace_period=seconds(7500), visibility_timeout=hours(3),
             scale_down=ScaleDown.DISABLED,
-            survives_connection_loss=True,  # half an apply is worse than a second one, which the state lock stops
+            cancel_on_connection_loss=False,  # half an apply is worse than a second one, which the state lock stops
         ),
         Queue(
             "ingestion", WORKER, "connector pulls: IO-bound, long-lived",
-            replicas=(1, 6), concurrency=4, task_limit=hours(7), grace=minutes(15), visibility_timeout=hours(8),
+            replicas=(1, 6), concurrency=4,
+            time_limit=hours(7), grace_period=minutes(15), visibility_timeout=hours(8),
             soft_shutdown=minutes(10),  # a pull resumes where it was: re-queue it rather than wait seven hours
-            polling=None, cooldown=None, always_on=AlwaysOn.EVERYWHERE,
+            polling_interval=None, cooldown_period=None, always_on=AlwaysOn.EVERYWHERE,
         ),
         Queue(
             "workflows", WORKER, "WorkflowRuntime orchestration",
-            replicas=(0, 6), concurrency=4, task_limit=minutes(30), grace=seconds(1900), visibility_timeout=hours(1),
+            replicas=(0, 6), concurrency=4,
+            time_limit=minutes(30), grace_period=seconds(1900), visibility_timeout=hours(1),
         ),
         Queue(
             "backtest", EXECUTOR, "vbt-pro, event-driven and Lean engine runs",
-            replicas=(0, 20), concurrency=2, task_limit=hours(2), grace=seconds(7300), visibility_timeout=minutes(150),
+            replicas=(0, 20), concurrency=2,
+            time_limit=hours(2), grace_period=seconds(7300), visibility_timeout=minutes(150),
             priority=Priority.BATCH,
         ),
         Queue(
             "training", EXECUTOR, "RL rollouts and finetune jobs",
             replicas=(0, 1),  # a stack's gpu.count says how many GPUs there are to have
-            concurrency=1, task_limit=hours(12), grace=seconds(2100), visibility_timeout=hours(14),
+            concurrency=1,
+            time_limit=hours(12), grace_period=seconds(2100), visibility_timeout=hours(14),
             soft_shutdown=minutes(30),  # time to write a checkpoint; the next pod goes on from it
-            polling=seconds(30), cooldown=minutes(10), scale_down=ScaleDown.DISABLED, priority=Priority.BATCH, gpus=1,
+            polling_interval=seconds(30), cooldown_period=minutes(10),
+            scale_down=ScaleDown.DISABLED, priority=Priority.BATCH, gpus=1,
         ),
         Queue(
             "ml", EXECUTOR, "ML pipelines, predictor refresh",
-            replicas=(0, 8), concurrency=2, task_limit=hours(1), grace=seconds(3700), visibility_timeout=minutes(90),
+            replicas=(0, 8), concurrency=2,
+            time_limit=hours(1), grace_period=seconds(3700), visibility_timeout=minutes(90),
             priority=Priority.BATCH,
         ),
         Queue(
             "agents", EXECUTOR, "CrewAI and LangGraph agent runs",
-            replicas=(0, 12), concurrency=2, task_limit=minutes(30), grace=seconds(1900), visibility_timeout=hours(1),
-            polling=seconds(5),  # bursts: somebody waits for the agent's answer
+            replicas=(0, 12), concurrency=2,
+            time_limit=minutes(30), grace_period=seconds(1900), visibility_timeout=hours(1),
+            polling_interval=seconds(5),  # bursts: somebody waits for the agent's answer
         ),
         Queue(
             "factors", EXECUTOR, "factor-zoo builds, alpha tests",
-            replicas=(0, 8), concurrency=2, task_limit=hours(1), grace=seconds(3700), visibility_timeout=minutes(90),
+            replicas=(0, 8), concurrency=2,
+            time_limit=hours(1), grace_period=seconds(3700), visibility_timeout=minutes(90),
             priority=Priority.BATCH,
         ),
         Queue(
             "rag", EXECUTOR, "RAG ingest, embedding refresh",
-            replicas=(0, 6), concurrency=2, task_limit=hours(1), grace=seconds(3700), visibility_timeout=minutes(90),
+            replicas=(0, 6), concurrency=2,
+            time_limit=hours(1), grace_period=seconds(3700), visibility_timeout=minutes(90),
             priority=Priority.BATCH,
         ),
     )

@@ -216,15 +216,16 @@ class QueueTuning(Section):
     concurrency: Whole | None = Field(None, ge=1, le=1_000, description="tasks at once in one pod")
     polling_interval: Seconds | None = Field(None, description="seconds between KEDA's looks while there are no pods")
     cooldown_period: Seconds | None = Field(None, description="seconds without work before the last pod goes")
-    task_limit: Seconds | None = Field(None, description="hard time limit of a task, in seconds")
-    grace_period: Seconds | None = Field(None, description="seconds a pod gets to stop; more than the task limit")
+    time_limit: Seconds | None = Field(None, description="hard time limit of a task, in seconds")
+    grace_period: Seconds | None = Field(None, description="seconds a pod gets to stop; more than the time limit")
     visibility_timeout: Seconds | None = Field(
         None, description="seconds until an unacknowledged task is handed out again; more than the grace period"
     )
     soft_shutdown: Seconds | None = Field(None, description="seconds after which a stopping pod re-queues its tasks")
 
     refused: ClassVar[Mapping[str, str]] = {
-        "image": "no stack may move a queue to another image; that is a row of queues.py"
+        "image": "no stack may move a queue to another image; that is a row of queues.py",
+        "taskLimit": "is named timeLimit, as Celery names it",
     }
 
 
@@ -361,7 +362,7 @@ def most_pods(queue: Queue, gpu: Gpu | None) -> int:
 
 
 def tuned(queue: Queue, scaling: Mapping[str, QueueTuning], gpu: Gpu | None, environment: str) -> Queue:
-    """`queue` as a stack tunes it. Raises CatalogueError when the result breaks a law of the catalogue."""
+    """`queue` as a stack tunes it. Raises CatalogueError when the result cannot work."""
     tuning = scaling.get(queue.name) or QueueTuning.model_validate({})
     gpus = queue.gpus if gpu else 0
     least, most = queue.min_replicas, most_pods(queue, gpu)
@@ -374,10 +375,10 @@ def tuned(queue: Queue, scaling: Mapping[str, QueueTuning], gpu: Gpu | None, env
         gpus=gpus,
         replicas=(least, most),
         concurrency=queue.concurrency if tuning.concurrency is None else tuning.concurrency,
-        polling=_seconds(tuning.polling_interval, queue.polling),
-        cooldown=_seconds(tuning.cooldown_period, queue.cooldown),
-        task_limit=_seconds(tuning.task_limit, queue.task_limit) or queue.task_limit,
-        grace=_seconds(tuning.grace_period, queue.grace) or queue.grace,
+        polling_interval=_seconds(tuning.polling_interval, queue.polling_interval),
+        cooldown_period=_seconds(tuning.cooldown_period, queue.cooldown_period),
+        time_limit=_seconds(tuning.time_limit, queue.time_limit) or queue.time_limit,
+        grace_period=_seconds(tuning.grace_period, queue.grace_period) or queue.grace_period,
         visibility_timeout=_seconds(tuning.visibility_timeout, queue.visibility_timeout) or queue.visibility_timeout,
         soft_shutdown=_seconds(tuning.soft_shutdown, queue.soft_shutdown),
     )

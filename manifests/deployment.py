@@ -38,7 +38,7 @@ def _rolling_update(workload: Workload) -> Manifest:
 
 def rollout_seconds(workload: Workload) -> int:
     """How long a rollout may take where a new pod needs the GPU that the old one holds until its grace is over."""
-    return int(workload.grace.total_seconds()) + ROLLOUT_SECONDS
+    return int(workload.grace_period.total_seconds()) + ROLLOUT_SECONDS
 
 
 def beat_deployment(settings: Settings, images: ImageReferences) -> Manifest:

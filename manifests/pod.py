@@ -40,7 +40,7 @@ def worker_pod(settings: Settings, workload: Workload, images: ImageReferences, 
         environment=[*_common_environment(settings, workload.name), *_worker_environment(workload)],
         resources=_worker_resources(settings, workload),
     )
-    spec = _spec(settings, workload.image, container, workload.priority, workload.grace, workload.name)
+    spec = _spec(settings, workload.image, container, workload.priority, workload.grace_period, workload.name)
     if workload.gpus and settings.gpu:
         spec["nodeSelector"] = dict(settings.gpu.node_selector)
         spec["tolerations"] = [
@@ -67,14 +67,14 @@ def beat_pod(settings: Settings, image: Image, images: ImageReferences, labels: 
 
 
 def _spec(
-    settings: Settings, image: Image, container: Manifest, priority: Priority, grace: timedelta, instance: str
+    settings: Settings, image: Image, container: Manifest, priority: Priority, grace_period: timedelta, instance: str
 ) -> Manifest:
     return {
         "serviceAccountName": image.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "priorityClassName": priority_class(settings, priority),
-        "terminationGracePeriodSeconds": int(grace.total_seconds()),
+        "terminationGracePeriodSeconds": int(grace_period.total_seconds()),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": image.uid,
@@ -178,8 +178,8 @@ def _worker_environment(workload: Workload) -> Iterator[Manifest]:
     """The stack's tuning, in seconds; the runtime takes it over the image's own copy of the catalogue."""
     yield _variable("ALPHASWARM_QUEUES", ",".join(queue.name for queue in workload.queues))
     yield _variable("ALPHASWARM_CONCURRENCY", workload.concurrency)
-    yield _variable("ALPHASWARM_HARD_LIMIT", int(workload.task_limit.total_seconds()))
-    yield _variable("ALPHASWARM_GRACE", int(workload.grace.total_seconds()))
+    yield _variable("ALPHASWARM_TIME_LIMIT", int(workload.time_limit.total_seconds()))
+    yield _variable("ALPHASWARM_GRACE_PERIOD", int(workload.grace_period.total_seconds()))
     yield _variable("ALPHASWARM_VISIBILITY_TIMEOUT", int(workload.visibility_timeout.total_seconds()))
     if workload.soft_shutdown is not None:
         yield _variable("ALPHASWARM_SOFT_SHUTDOWN", int(workload.soft_shutdown.total_seconds()))

@@ -50,11 +50,11 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
 
 def _zero_intervals(queue: Queue) -> Manifest:
     """With at least one pod both do nothing, and admission warns of each."""
-    if queue.min_replicas > 0 or queue.polling is None or queue.cooldown is None:
+    if queue.min_replicas > 0 or queue.polling_interval is None or queue.cooldown_period is None:
         return {}
     return {
-        "pollingInterval": int(queue.polling.total_seconds()),
-        "cooldownPeriod": int(queue.cooldown.total_seconds()),
+        "pollingInterval": int(queue.polling_interval.total_seconds()),
+        "cooldownPeriod": int(queue.cooldown_period.total_seconds()),
     }
 
 

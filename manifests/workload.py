@@ -32,14 +32,14 @@ class Workload:
         return max(queue.min_replicas for queue in self.queues)
 
     @property
-    def grace(self) -> timedelta:
+    def grace_period(self) -> timedelta:
         """How long a pod gets to stop."""
-        return max(queue.grace for queue in self.queues)
+        return max(queue.grace_period for queue in self.queues)
 
     @property
-    def task_limit(self) -> timedelta:
+    def time_limit(self) -> timedelta:
         """The hard time limit of the process."""
-        return max(queue.task_limit for queue in self.queues)
+        return max(queue.time_limit for queue in self.queues)
 
     @property
     def visibility_timeout(self) -> timedelta:
@@ -51,7 +51,7 @@ class Workload:
         """When a stopping process re-queues what still runs; None where it waits for all of it."""
         if all(queue.soft_shutdown is None for queue in self.queues):
             return None
-        return max(queue.soft_shutdown or queue.task_limit for queue in self.queues)
+        return max(queue.soft_shutdown or queue.time_limit for queue in self.queues)
 
     @property
     def scale_down(self) -> ScaleDown:

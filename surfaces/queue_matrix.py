@@ -18,14 +18,14 @@ pod. A stack may tune the numbers with [`fleet:scaling`](configuration.md#fleets
 TIMES: Final = """\
 A pod gets its grace period to stop: longer than its tasks may run, or than the soft shutdown after which Celery
 re-queues what still runs. Redis hands an unacknowledged task out again after the visibility timeout, which is longer
-than the grace period and the task limit. Polling and cooldown matter only where a queue may have no pods.
+than the grace period and the time limit. Polling and cooldown matter only where a queue may have no pods.
 
 """
 QUEUE_COLUMNS: Final = (
     "queue", "image", "what runs there", "replicas", "concurrency", "priority", "scale-down", "GPUs", "never at zero",
 )  # fmt: skip
 TIME_COLUMNS: Final = (
-    "queue", "task limit", "grace period", "visibility timeout", "soft shutdown", "polling", "cooldown",
+    "queue", "time limit", "grace period", "visibility timeout", "soft shutdown", "polling interval", "cooldown period",
     "connection lost",
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ def _queue_row(queue: Queue) -> list[str]:
     return [
         f"`{queue.name}`",
         queue.image.name,
-        queue.why,
+        queue.description,
         f"{queue.min_replicas} to {queue.max_replicas}",
         str(queue.concurrency),
         queue.priority.name.lower(),
@@ -68,9 +68,10 @@ def _queue_row(queue: Queue) -> list[str]:
 
 def _time_row(queue: Queue) -> list[str]:
     times = (
-        queue.task_limit, queue.grace, queue.visibility_timeout, queue.soft_shutdown, queue.polling, queue.cooldown,
+        queue.time_limit, queue.grace_period, queue.visibility_timeout, queue.soft_shutdown,
+        queue.polling_interval, queue.cooldown_period,
     )  # fmt: skip
-    outcome = "the run goes on" if queue.survives_connection_loss else "the run ends"
+    outcome = "the run ends" if queue.cancel_on_connection_loss else "the run goes on"
     return [f"`{queue.name}`", *map(_seconds, times), outcome]
 
 

@@ -7,7 +7,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
-from queues import IMAGES, QUEUES, Image, Queue
+from queues import IMAGES, QUEUES, TIME_CONSTRAINTS, Image, Queue
 
 
 def runtime_catalogue() -> str:
@@ -15,6 +15,7 @@ def runtime_catalogue() -> str:
     catalogue = {
         "images": {image.target: _image(image) for image in IMAGES},
         "queues": {queue.name: _queue(queue) for queue in QUEUES.queues},
+        "time_constraints": [vars(constraint) for constraint in TIME_CONSTRAINTS],
     }
     return json.dumps(catalogue, indent=2, sort_keys=True) + "\n"
 
@@ -28,11 +29,11 @@ def _queue(queue: Queue) -> dict[str, Any]:
     return {
         "image": queue.image.target,
         "concurrency": queue.concurrency,
-        "hard_limit": _seconds(queue.task_limit),
-        "grace": _seconds(queue.grace),
+        "time_limit": _seconds(queue.time_limit),
+        "grace_period": _seconds(queue.grace_period),
         "visibility_timeout": _seconds(queue.visibility_timeout),
         "soft_shutdown": None if queue.soft_shutdown is None else _seconds(queue.soft_shutdown),
-        "cancel_on_connection_loss": not queue.survives_connection_loss,
+        "cancel_on_connection_loss": queue.cancel_on_connection_loss,
     }
 
 

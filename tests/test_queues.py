@@ -1,7 +1,8 @@
-"""The catalogue: whatever can be built is a partition, and what breaks a law is refused by the law's name."""
+"""The catalogue: whatever can be built is a partition, and what cannot work is refused with the reason."""
 
 import ast
 import dataclasses
+import re
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 import queues
@@ -28,17 +29,17 @@ from queues import (
     ScaleDown,
 )
 
-names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True)
+names = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,10}[A-Za-z0-9])?", fullmatch=True)
 
 
 def row(name: str = "rows", image: Image = WORKER, **changes: Any) -> Queue:  # noqa: ANN401 any field
-    """A row that keeps all laws, with some fields changed."""
+    """A row that keeps all constraints, with some fields changed."""
     fields: dict[str, Any] = {
-        "why": "a test",
+        "description": "a test",
         "replicas": (0, 3),
         "concurrency": 2,
-        "task_limit": timedelta(seconds=100),
-        "grace": timedelta(seconds=110),
+        "time_limit": timedelta(seconds=100),
+        "grace_period": timedelta(seconds=110),
         "visibility_timeout": timedelta(seconds=300),
     }
     return Queue(name, image, **{**fields, **changes})
@@ -56,9 +57,9 @@ def rows(draw: st.DrawFn) -> Queue:
         draw(st.sampled_from(IMAGES)),
         replicas=(least, max(least, 1) + draw(st.integers(0, 50))),
         concurrency=draw(st.integers(1, 64)),
-        task_limit=timedelta(seconds=limit),
+        time_limit=timedelta(seconds=limit),
         soft_shutdown=None if soft is None else timedelta(seconds=soft),
-        grace=timedelta(seconds=grace),
+        grace_period=timedelta(seconds=grace),
         visibility_timeout=timedelta(seconds=timeout),
     )
 
@@ -83,8 +84,6 @@ def test_the_images_are_what_the_platform_says_of_them() -> None:
     assert EXECUTOR.extras == (*extras, "ml", "ml-torch", "ml-forecast", "ml-anomaly", "portfolio")
     assert (WORKER.directories, EXECUTOR.directories) == (("/app/data",), ("/app/data", "/app/models"))
     assert (WORKER.build_packages, EXECUTOR.build_packages) == ((), ("gfortran", "linux-headers"))
-    assert (WORKER.catalogue_keys, EXECUTOR.catalogue_keys) == (("worker", "beat"), ("executor",))
-    assert (WORKER.legacy_compose_service, EXECUTOR.legacy_compose_service) == ("worker", "worker-gpu")
     for image in IMAGES:
         assert image.platforms == ("linux/amd64", "linux/arm64")
         assert image.uid == 65532
@@ -103,7 +102,7 @@ def test_runs_that_must_not_be_interrupted_have_a_pod_each_and_are_never_scaled_
     spared = {queue.name for queue in QUEUES.queues if queue.scale_down is ScaleDown.DISABLED}
     assert spared == {"terraform", "training"}
     assert {QUEUES.queue(name).concurrency for name in spared} == {1}
-    assert [queue.name for queue in QUEUES.queues if queue.survives_connection_loss] == ["terraform"]
+    assert [queue.name for queue in QUEUES.queues if not queue.cancel_on_connection_loss] == ["terraform"]
     assert {queue.name: queue.gpus for queue in QUEUES.queues if queue.gpus} == {"training": 1}
 
 
@@ -134,6 +133,10 @@ def test_any_catalogue_that_can_be_built_is_a_partition(given_rows: list[Queue])
             Catalogue(tuple(given_rows))
         assert ", ".join(sorted(twice)) in str(refusal.value)
         return
+    if len({queue.deployment for queue in given_rows}) < len(given_rows):
+        with pytest.raises(CatalogueError, match="a Deployment of its own"):
+            Catalogue(tuple(given_rows))
+        return
     catalogue = Catalogue(tuple(given_rows))
     worker, executor = ({queue.name for queue in catalogue.of(image)} for image in (WORKER, EXECUTOR))
     assert not worker & executor, "a queue is drained by both images"
@@ -145,17 +148,29 @@ def test_any_catalogue_that_can_be_built_is_a_partition(given_rows: list[Queue])
     assert len({queue.deployment for queue in catalogue.queues}) == len(found), "two queues share a Deployment"
 
 
-@given(rows(), rows())
-def test_no_queues_deployment_bears_another_queues_or_an_images_name(one: Queue, other: Queue) -> None:
-    assume(one.name != other.name)
-    assert one.deployment != other.deployment
-    assert one.deployment not in {image.name for image in IMAGES}
-    assert len(one.deployment) + 17 <= 63, "the names of its pods would be cut"
+@pytest.mark.parametrize(
+    ("one", "other"), [("market_data", "market-data"), ("eod.prices", "eod-prices"), ("Reports", "reports")]
+)
+def test_names_that_celery_tells_apart_and_a_deployment_does_not_are_refused_together(one: str, other: str) -> None:
+    with pytest.raises(CatalogueError) as refusal:
+        Catalogue((row(one), row(other)))
+    assert one in str(refusal.value)
+    assert other in str(refusal.value)
+    Catalogue((row(one, WORKER), row(other, EXECUTOR)))
+
+
+@given(rows())
+def test_a_queues_deployment_is_a_dns_label_that_no_image_bears(queue: Queue) -> None:
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", queue.deployment), "the API server would refuse it"
+    assert queue.deployment not in {image.name for image in IMAGES}
+    assert len(queue.deployment) + 17 <= 63, "the names of its pods would be cut"
 
 
 seconds = st.integers(1, 10**6)
 BROKEN = {
-    "DNS label": st.from_regex(r"[A-Z_.]{1,10}|-[a-z]+|[a-z]+-|", fullmatch=True).map(lambda name: {"name": name}),
+    "letters, digits": st.from_regex(r"[a-z]+[ ,:/é][a-z]*|[-_.][a-z]+|[a-z]+[-_.]|", fullmatch=True).map(
+        lambda name: {"name": name}
+    ),
     "fit into the names of its pods": st.from_regex(r"[a-z]{29,60}", fullmatch=True).map(lambda name: {"name": name}),
     "0 <= min <= max": st.tuples(st.integers(1, 50), st.integers(1, 50)).map(
         lambda pair: {"replicas": (sum(pair), pair[0])}
@@ -165,20 +180,22 @@ BROKEN = {
     "never scales to zero": st.just({"replicas": (0, 3), "always_on": AlwaysOn.EVERYWHERE}),
     "concurrency must be at least 1": st.integers(-9, 0).map(lambda count: {"concurrency": count}),
     "gpus must not be negative": st.integers(-9, -1).map(lambda count: {"gpus": count}),
-    "polling is needed": st.just({"polling": None}),
-    "cooldown is needed": st.just({"cooldown": None}),
-    "must exceed the task limit": st.integers(1, 100).map(lambda grace: {"grace": timedelta(seconds=grace)}),
+    "polling interval is needed": st.just({"polling_interval": None}),
+    "cooldown period is needed": st.just({"cooldown_period": None}),
+    "must exceed the time limit": st.integers(1, 100).map(lambda grace: {"grace_period": timedelta(seconds=grace)}),
     "must exceed the soft shutdown": seconds.map(
         lambda soft: {
             "soft_shutdown": timedelta(seconds=soft),
-            "grace": timedelta(seconds=soft),
+            "grace_period": timedelta(seconds=soft),
             "visibility_timeout": timedelta(seconds=soft + 10**6),
         }
     ),
-    "must exceed the grace": st.integers(1, 110).map(
+    "must exceed the grace period": st.integers(1, 110).map(
         lambda timeout: {"visibility_timeout": timedelta(seconds=timeout)}
     ),
-    "whole seconds": st.sampled_from(["task_limit", "grace", "visibility_timeout", "polling", "cooldown"]).flatmap(
+    "whole seconds": st.sampled_from(
+        ["time_limit", "grace_period", "visibility_timeout", "polling_interval", "cooldown_period"]
+    ).flatmap(
         lambda field: st.sampled_from([timedelta(0), timedelta(seconds=-1), timedelta(milliseconds=1500)]).map(
             lambda duration: {field: duration}
         )
@@ -186,21 +203,21 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("law", BROKEN)
+@pytest.mark.parametrize("constraint", BROKEN)
 @given(st.data())
-def test_a_row_that_breaks_a_law_is_refused_by_the_laws_name(law: str, data: st.DataObject) -> None:
-    changes: dict[str, Any] = data.draw(BROKEN[law])
+def test_a_row_that_cannot_work_is_refused_with_the_constraint_it_breaks(constraint: str, data: st.DataObject) -> None:
+    changes: dict[str, Any] = data.draw(BROKEN[constraint])
     with pytest.raises(CatalogueError) as refusal:
         row(changes.pop("name", "rows"), **changes)
-    assert law in str(refusal.value)
+    assert constraint in str(refusal.value)
     assert str(refusal.value).startswith("queue ")
 
 
-def test_all_broken_laws_are_named_at_once() -> None:
+def test_all_broken_constraints_are_named_at_once() -> None:
     with pytest.raises(CatalogueError) as refusal:
-        row("No", replicas=(5, 2), concurrency=0, grace=timedelta(seconds=1))
-    for law in ("DNS label", "0 <= min <= max", "concurrency", "must exceed the task limit"):
-        assert law in str(refusal.value)
+        row("no!", replicas=(5, 2), concurrency=0, grace_period=timedelta(seconds=1))
+    for constraint in ("letters, digits", "0 <= min <= max", "concurrency", "must exceed the time limit"):
+        assert constraint in str(refusal.value)
 
 
 def test_a_pod_whose_runs_must_not_be_interrupted_takes_one_at_a_time() -> None:

@@ -38,7 +38,7 @@ COMMON: Mapping[str, Any] = {
     "scaling": {
         "rag": {
             "minReplicas": 1, "maxReplicas": 5, "concurrency": 3, "pollingInterval": 7, "cooldownPeriod": 70,
-            "taskLimit": 500, "gracePeriod": 600, "visibilityTimeout": 900, "softShutdown": 400,
+            "timeLimit": 500, "gracePeriod": 600, "visibilityTimeout": 900, "softShutdown": 400,
         },
         "training": {"maxReplicas": 2},
     },
@@ -367,8 +367,9 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"layout": "both"}, "fleet:layout", "'per-queue' or 'per-image'"),
         ({"namespace": "Not A Label"}, "fleet:namespace", "'Not A Label'"),
         ({"scaling": {"rag": {"minReplicas": 7}}}, "fleet:scaling.rag", "min 7 and max 6"),
-        ({"scaling": {"rag": {"gracePeriod": 10}}}, "fleet:scaling.rag", "must exceed the task limit (3600 s)"),
-        ({"scaling": {"rag": {"visibilityTimeout": 3700}}}, "fleet:scaling.rag", "must exceed the grace (3700 s)"),
+        ({"scaling": {"rag": {"gracePeriod": 10}}}, "fleet:scaling.rag", "must exceed the time limit (3600 s)"),
+        ({"scaling": {"rag": {"visibilityTimeout": 3700}}}, "fleet:scaling.rag", "exceed the grace period (3700 s)"),
+        ({"scaling": {"rag": {"taskLimit": 60}}}, "fleet:scaling.rag.taskLimit", "is named timeLimit"),
         ({"scaling": {"paper": {"minReplicas": 0}}}, "fleet:scaling.paper", "never scales to zero"),
         ({"scaling": {"ragg": {}}}, "fleet:scaling.ragg", "did you mean rag?"),
         ({"scaling": {"rag": {"image": "worker"}}}, "fleet:scaling.rag.image", "no stack may move a queue"),
@@ -460,7 +461,7 @@ def tunings(draw: st.DrawFn) -> dict[str, dict[str, int]]:
             "concurrency": 1 if name in ("terraform", "training") else draw(st.integers(1, 32)),
             "pollingInterval": draw(st.integers(1, 60)),
             "cooldownPeriod": draw(st.integers(1, 900)),
-            "taskLimit": limit,
+            "timeLimit": limit,
             "softShutdown": soft,
             "gracePeriod": grace,
             "visibilityTimeout": grace + draw(st.integers(1, 1000)),
@@ -492,7 +493,7 @@ def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
             pod = spec["template"]["spec"]
             variables = {each["name"]: each.get("value", "") for each in pod["containers"][0]["env"]}
             drained += variables["ALPHASWARM_QUEUES"].split(",")
-            longest = variables.get("ALPHASWARM_SOFT_SHUTDOWN", variables["ALPHASWARM_HARD_LIMIT"])
+            longest = variables.get("ALPHASWARM_SOFT_SHUTDOWN", variables["ALPHASWARM_TIME_LIMIT"])
             assert pod["terminationGracePeriodSeconds"] > int(longest)
             assert int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]) > pod["terminationGracePeriodSeconds"]
         if one["kind"] == "ScaledObject":

@@ -43,8 +43,8 @@ def test_a_new_row_of_the_catalogue_only_creates_that_queue(fleet: Fleet) -> Non
     catalogue = fleet.checkout.folder / "queues.py"
     kept = catalogue.read_text()
     row = (
-        'Queue("reports", EXECUTOR, "a row added by a test", replicas=(0, 3), concurrency=2, task_limit=hours(1), '
-        "grace=seconds(3700), visibility_timeout=minutes(90)),"
+        'Queue("reports", EXECUTOR, "a row added by a test", replicas=(0, 3), concurrency=2, time_limit=hours(1), '
+        "grace_period=seconds(3700), visibility_timeout=minutes(90)),"
     )
     assert kept.count('        Queue(\n            "rag"') == 1
     catalogue.write_text(

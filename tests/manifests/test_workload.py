@@ -19,9 +19,9 @@ def settings(**changes: Any) -> Settings:  # noqa: ANN401 any configuration
 
 def test_an_images_pod_takes_the_longest_times_and_the_highest_priority_of_its_queues() -> None:
     worker, executor = (of_image(settings(), image) for image in (WORKER, EXECUTOR))
-    assert (worker.grace.total_seconds(), executor.grace.total_seconds()) == (7500, 7300)
+    assert (worker.grace_period.total_seconds(), executor.grace_period.total_seconds()) == (7500, 7300)
     assert (worker.visibility_timeout.total_seconds(), executor.visibility_timeout.total_seconds()) == (28800, 50400)
-    assert (worker.task_limit.total_seconds(), executor.task_limit.total_seconds()) == (25200, 43200)
+    assert (worker.time_limit.total_seconds(), executor.time_limit.total_seconds()) == (25200, 43200)
     assert (worker.priority, executor.priority) == (Priority.LATENCY, Priority.STANDARD)
     assert worker.scale_down is executor.scale_down is ScaleDown.DISABLED
     assert (worker.concurrency, executor.concurrency) == (4, 2)
@@ -32,8 +32,8 @@ def test_a_queues_own_pod_keeps_the_rows_numbers() -> None:
         workload = of_queue(queue)
         assert workload.only_queue is queue
         assert (workload.name, workload.image) == (queue.deployment, queue.image)
-        assert (workload.grace, workload.task_limit, workload.soft_shutdown) == (
-            queue.grace, queue.task_limit, queue.soft_shutdown,
+        assert (workload.grace_period, workload.time_limit, workload.soft_shutdown) == (
+            queue.grace_period, queue.time_limit, queue.soft_shutdown,
         )  # fmt: skip
         assert (workload.min_replicas, workload.max_replicas, workload.concurrency) == (
             *queue.replicas,
@@ -60,7 +60,7 @@ def test_an_image_never_asks_for_more_gpus_than_there_are(count: int) -> None:
 
 
 def test_without_soft_shutdowns_a_pod_waits_for_all_its_tasks() -> None:
-    times = {"taskLimit": 100, "gracePeriod": 200, "visibilityTimeout": 30000}
+    times = {"timeLimit": 100, "gracePeriod": 200, "visibilityTimeout": 30000}
     tuned = settings(scaling={"workflows": times})
     assert of_queue(tuned.queues.queue("workflows")).soft_shutdown is None
     assert of_image(tuned, WORKER).soft_shutdown is not None, "ingestion re-queues"

@@ -12,7 +12,7 @@ from tests.program.harness import Program, attempt, configuration, program, queu
 TUNING: dict[str, dict[str, int]] = {
     "default": {"maxReplicas": 9},
     "rag": {"concurrency": 3},
-    "ml": {"taskLimit": 3500},
+    "ml": {"timeLimit": 3500},
     "agents": {"pollingInterval": 6},
     "backtest": {"gracePeriod": 7400},
     "ingestion": {"softShutdown": 500},

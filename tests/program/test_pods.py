@@ -21,7 +21,7 @@ PROFILES = {
         "concurrency": "2",
     },
 }
-# queue: concurrency, hard limit, soft shutdown, grace, visibility timeout, priority
+# queue: concurrency, time limit, soft shutdown, grace, visibility timeout, priority
 TIMES = {
     "default": (4, 600, None, 660, 1800, "standard"),
     "paper": (4, 3600, None, 3700, 5400, "latency"),
@@ -82,7 +82,7 @@ def test_each_queue_has_the_times_of_the_table(stack: str) -> None:
         soft = variables.get("ALPHASWARM_SOFT_SHUTDOWN")
         found[queue] = (
             int(variables["ALPHASWARM_CONCURRENCY"]),
-            int(variables["ALPHASWARM_HARD_LIMIT"]),
+            int(variables["ALPHASWARM_TIME_LIMIT"]),
             int(soft) if soft else None,
             pod["terminationGracePeriodSeconds"],
             int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]),
@@ -95,11 +95,11 @@ def test_each_queue_has_the_times_of_the_table(stack: str) -> None:
 def test_a_pod_is_given_longer_to_stop_than_a_task_may_still_run(stack: str, layout: str) -> None:
     for name, deployment in program(stack, layout).workers().items():
         variables, pod = env(deployment), deployment["spec"]["template"]["spec"]
-        longest = int(variables.get("ALPHASWARM_SOFT_SHUTDOWN", variables["ALPHASWARM_HARD_LIMIT"]))
+        longest = int(variables.get("ALPHASWARM_SOFT_SHUTDOWN", variables["ALPHASWARM_TIME_LIMIT"]))
         assert pod["terminationGracePeriodSeconds"] > longest, f"{name}: a rollout kills a task within its limit"
         assert int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]) > pod["terminationGracePeriodSeconds"]
         for queue in queues_of(deployment):
-            assert TIMES[queue][1] <= int(variables["ALPHASWARM_HARD_LIMIT"]), f"{queue} is cut short in {name}"
+            assert TIMES[queue][1] <= int(variables["ALPHASWARM_TIME_LIMIT"]), f"{queue} is cut short in {name}"
             assert TIMES[queue][4] <= int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]), f"{queue} runs twice in {name}"
 
 

@@ -56,7 +56,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
         "celeryApp": "other.app:celery",
         "scaling": {
             "agents": {"concurrency": 7, "pollingInterval": 1, "softShutdown": 60},
-            "ml": {"minReplicas": 1, "taskLimit": 60, "gracePeriod": 61, "visibilityTimeout": 62},
+            "ml": {"minReplicas": 1, "timeLimit": 60, "gracePeriod": 61, "visibilityTimeout": 62},
             "training": {"maxReplicas": 1},
             "ingestion": {"softShutdown": 500},
         },

@@ -20,6 +20,8 @@ def test_the_runtime_reads_every_row_as_it_stands(root: Path, monkeypatch: pytes
         row = read.queues[queue.name]
         soft = None if queue.soft_shutdown is None else queue.soft_shutdown.total_seconds()
         assert (row.image, row.concurrency, row.soft_shutdown) == (queue.image.target, queue.concurrency, soft)
-        times = (queue.task_limit, queue.grace, queue.visibility_timeout)
-        assert (row.hard_limit, row.grace, row.visibility_timeout) == tuple(time.total_seconds() for time in times)
-        assert row.cancel_on_connection_loss is not queue.survives_connection_loss, "half a terraform apply is ended"
+        times = (queue.time_limit, queue.grace_period, queue.visibility_timeout)
+        assert (row.time_limit, row.grace_period, row.visibility_timeout) == tuple(
+            time.total_seconds() for time in times
+        )
+        assert row.cancel_on_connection_loss is queue.cancel_on_connection_loss, "half a terraform apply is ended"

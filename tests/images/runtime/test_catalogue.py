@@ -9,7 +9,7 @@ from alphaswarm_runtime.exits import CONFIGURATION, ConfigurationError
 
 from tests.images.runtime.harness import SOURCE
 
-LAWS = {"ALPHASWARM_HARD_LIMIT": "4", "ALPHASWARM_GRACE": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
+LAWS = {"ALPHASWARM_TIME_LIMIT": "4", "ALPHASWARM_GRACE_PERIOD": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
 
 
 def profile(**environ: str) -> profiles.Profile:
@@ -63,8 +63,8 @@ def test_several_queues_live_by_their_longest_times() -> None:
     rows = catalogue.shipped().queues
     both = profile(ALPHASWARM_QUEUES="default,terraform")
     assert both.visibility_timeout == max(rows[name].visibility_timeout for name in both.queues)
-    assert both.grace == max(rows[name].grace for name in both.queues)
-    assert both.row("default").hard_limit == rows["default"].hard_limit
+    assert both.grace_period == max(rows[name].grace_period for name in both.queues)
+    assert both.row("default").time_limit == rows["default"].time_limit
 
 
 def test_concurrency_is_the_queues_the_images_or_what_was_asked() -> None:
@@ -76,9 +76,9 @@ def test_concurrency_is_the_queues_the_images_or_what_was_asked() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "law"),
     [
-        ("ALPHASWARM_VISIBILITY_TIMEOUT", "5", "visibility timeout (5 s) must exceed the grace (5 s)"),
-        ("ALPHASWARM_GRACE", "4", "grace (4 s) must exceed the hard limit (4 s)"),
-        ("ALPHASWARM_SOFT_SHUTDOWN", "5", "grace (5 s) must exceed the soft shutdown (5 s)"),
+        ("ALPHASWARM_VISIBILITY_TIMEOUT", "5", "visibility timeout (5 s) must exceed the grace period (5 s)"),
+        ("ALPHASWARM_GRACE_PERIOD", "4", "grace period (4 s) must exceed the time limit (4 s)"),
+        ("ALPHASWARM_SOFT_SHUTDOWN", "5", "grace period (5 s) must exceed the soft shutdown (5 s)"),
     ],
 )
 def test_tuning_keeps_the_laws(key: str, value: str, law: str) -> None:

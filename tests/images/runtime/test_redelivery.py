@@ -9,7 +9,7 @@ from tests.images.runtime.harness import Fleet, Process, Redis, until
 
 pytestmark = pytest.mark.redis
 
-SHORT = {"ALPHASWARM_HARD_LIMIT": "2", "ALPHASWARM_GRACE": "3", "ALPHASWARM_VISIBILITY_TIMEOUT": "4"}
+SHORT = {"ALPHASWARM_TIME_LIMIT": "2", "ALPHASWARM_GRACE_PERIOD": "3", "ALPHASWARM_VISIBILITY_TIMEOUT": "4"}
 
 
 def _ended_or(worker: Process, client: Redis) -> bool:
@@ -76,7 +76,7 @@ def test_the_counter_of_a_message_expires(fleet: Fleet) -> None:
 
 
 def test_a_task_that_shutdowns_return_many_times_is_never_called_dead(fleet: Fleet) -> None:
-    tuned = {"ALPHASWARM_SOFT_SHUTDOWN": "1", "ALPHASWARM_GRACE": "20", "ALPHASWARM_MAX_DELIVERIES": "2"}
+    tuned = {"ALPHASWARM_SOFT_SHUTDOWN": "1", "ALPHASWARM_GRACE_PERIOD": "20", "ALPHASWARM_MAX_DELIVERIES": "2"}
     sent = fleet.send("nap", "long", 4, queue="ingestion")
     for round_ in range(1, 5):
         worker = fleet.worker("ingestion", **tuned)

@@ -15,7 +15,7 @@ from tests.images.runtime.harness import Fleet, Process, dead_and_unreaped, unti
 
 pytestmark = pytest.mark.redis
 
-SHORT = {"ALPHASWARM_HARD_LIMIT": "4", "ALPHASWARM_GRACE": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
+SHORT = {"ALPHASWARM_TIME_LIMIT": "4", "ALPHASWARM_GRACE_PERIOD": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
 GIVEN_UP = "Timed out waiting for UP message"  # Celery's, of a process that it kills before its first task
 
 
@@ -94,7 +94,7 @@ def test_sigterm_keeps_the_process_alive_to_its_probe_and_not_ready_while_it_wai
 
 
 def test_sigterm_returns_a_long_task_after_the_soft_shutdown_and_it_is_run_again(fleet: Fleet) -> None:
-    tuned = {"ALPHASWARM_SOFT_SHUTDOWN": "1", "ALPHASWARM_GRACE": "20"}
+    tuned = {"ALPHASWARM_SOFT_SHUTDOWN": "1", "ALPHASWARM_GRACE_PERIOD": "20"}
     worker = fleet.worker("ingestion", **tuned)
     sent = fleet.send("nap", "long", 4, queue="ingestion")
     until(lambda: starts(fleet), "the task runs")
@@ -111,7 +111,7 @@ def test_sigterm_returns_a_long_task_after_the_soft_shutdown_and_it_is_run_again
 
 
 def test_a_soft_shutdown_ends_as_soon_as_nothing_runs(fleet: Fleet) -> None:
-    worker = fleet.worker("ingestion", ALPHASWARM_SOFT_SHUTDOWN="60", ALPHASWARM_GRACE="90")
+    worker = fleet.worker("ingestion", ALPHASWARM_SOFT_SHUTDOWN="60", ALPHASWARM_GRACE_PERIOD="90")
     fleet.send("nap", "short", 1, queue="ingestion")
     until(lambda: starts(fleet), "the task runs")
     worker.terminate()
@@ -277,7 +277,7 @@ def test_tasks_survive_an_outage_of_the_broker_and_need_no_visibility_timeout(fl
 def test_no_sender_and_no_task_may_exceed_the_queues_hard_limit(fleet: Fleet) -> None:
     from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
-    fleet.worker(concurrency="2", **{**SHORT, "ALPHASWARM_HARD_LIMIT": "2"})
+    fleet.worker(concurrency="2", **{**SHORT, "ALPHASWARM_TIME_LIMIT": "2"})
     told = fleet.send("tick", os.devnull, 30, time_limit=1000, soft_time_limit=900)
     deaf = fleet.send("deaf", 30, time_limit=1000)
     with pytest.raises(SoftTimeLimitExceeded):

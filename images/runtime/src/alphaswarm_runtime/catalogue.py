@@ -3,8 +3,9 @@
 All durations are whole seconds.
 
     {"images": {"<image>": {"name", "queues": [...], "concurrency"}},
-     "queues": {"<queue>": {"image", "concurrency", "hard_limit", "grace", "visibility_timeout",
-                            "soft_shutdown" (or null), "cancel_on_connection_loss"}}}
+     "queues": {"<queue>": {"image", "concurrency", "time_limit", "grace_period", "visibility_timeout",
+                            "soft_shutdown" (or null), "cancel_on_connection_loss"}},
+     "time_constraints": [{"longer", "than": [...], "otherwise"}]}
 
 Unknown keys are an error: a catalogue newer than the runtime must not be half understood.
 """
@@ -33,19 +34,38 @@ class Queue:
 
     image: str
     concurrency: int
-    hard_limit: int
-    grace: int
+    time_limit: int
+    grace_period: int
     visibility_timeout: int
     soft_shutdown: int | None
     cancel_on_connection_loss: bool
 
 
 @dataclass(frozen=True)
+class TimeConstraint:
+    """`longer` must exceed the first of `than` that is set; the names are those of Queue's fields."""
+
+    longer: str
+    than: tuple[str, ...]
+    otherwise: str
+
+    def broken_by(self, row: Queue) -> str | None:
+        """The message when the row breaks the constraint."""
+        times = {name: value for name, value in vars(row).items() if value is not None}
+        bound = next(name for name in self.than if name in times)
+        if times[self.longer] > times[bound]:
+            return None
+        longer, shorter = (name.replace("_", " ") for name in (self.longer, bound))
+        return f"{longer} ({times[self.longer]} s) must exceed the {shorter} ({times[bound]} s), or {self.otherwise}"
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """Every image and every queue, by name."""
+    """Every image and every queue, by name, and what a queue's times must keep."""
 
     images: dict[str, Image]
     queues: dict[str, Queue]
+    time_constraints: tuple[TimeConstraint, ...]
 
     def image(self, name: str) -> Image:
         """The image of that name. Raises ConfigurationError for a name the catalogue lacks."""
@@ -72,12 +92,13 @@ class Catalogue:
 def parse(text: str) -> Catalogue:
     """Read the generated file. Raises ConfigurationError when it is not of the form above."""
     try:
-        data: dict[str, dict[str, Any]] = json.loads(text)
+        data: dict[str, Any] = json.loads(text)
         images = {name: Image(**{**row, "queues": tuple(row["queues"])}) for name, row in data["images"].items()}
         queues = {name: Queue(**row) for name, row in data["queues"].items()}
+        constraints = tuple(TimeConstraint(**{**row, "than": tuple(row["than"])}) for row in data["time_constraints"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigurationError(f"catalogue.json of the runtime cannot be read: {error}. Generate it anew.") from error
-    return Catalogue(images, queues)
+    return Catalogue(images, queues, constraints)
 
 
 @cache

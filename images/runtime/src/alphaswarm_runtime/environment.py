@@ -19,9 +19,9 @@ LogFormat = Literal["text", "json"]
 class Tuning:
     """What a stack may tune of a queue, in seconds; None means the catalogue's value."""
 
-    hard_limit: int | None = None
+    time_limit: int | None = None
     soft_shutdown: int | None = None
-    grace: int | None = None
+    grace_period: int | None = None
     visibility_timeout: int | None = None
 
 
@@ -62,9 +62,9 @@ def read(environ: Mapping[str, str]) -> Environment:
         broker_wait=_or(_count(environ, "ALPHASWARM_BROKER_WAIT", least=0), 60),
         restore_interval=_count(environ, "ALPHASWARM_RESTORE_INTERVAL", least=1) or 10,
         tuning=Tuning(
-            hard_limit=_count(environ, "ALPHASWARM_HARD_LIMIT", least=1),
+            time_limit=_count(environ, "ALPHASWARM_TIME_LIMIT", least=1),
             soft_shutdown=_count(environ, "ALPHASWARM_SOFT_SHUTDOWN", least=1),
-            grace=_count(environ, "ALPHASWARM_GRACE", least=1),
+            grace_period=_count(environ, "ALPHASWARM_GRACE_PERIOD", least=1),
             visibility_timeout=_count(environ, "ALPHASWARM_VISIBILITY_TIMEOUT", least=1),
         ),
     )

@@ -6,9 +6,10 @@ and so one set of keys, the image's, and must live by the longest times of its q
 would hand a long task out again while it runs. Durations are seconds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from alphaswarm_runtime.catalogue import Catalogue, Queue
+from alphaswarm_runtime.catalogue import Catalogue, Queue, TimeConstraint
 from alphaswarm_runtime.environment import Environment, Tuning
 from alphaswarm_runtime.exits import ConfigurationError
 
@@ -55,14 +56,14 @@ class Profile:
         return f"owners:{self.scope}"
 
     @property
-    def hard_limit(self) -> int:
+    def time_limit(self) -> int:
         """The longest any task of this process may run."""
-        return max(row.hard_limit for row in self.rows.values())
+        return max(row.time_limit for row in self.rows.values())
 
     @property
-    def grace(self) -> int:
+    def grace_period(self) -> int:
         """How long the process has between SIGTERM and SIGKILL."""
-        return max(row.grace for row in self.rows.values())
+        return max(row.grace_period for row in self.rows.values())
 
     @property
     def visibility_timeout(self) -> int:
@@ -73,18 +74,18 @@ class Profile:
         """The limits of a task of `queue`; for one that reached us by an unknown way, the most patient ones."""
         if queue in self.rows:
             return self.rows[queue]
-        return max(self.rows.values(), key=lambda row: row.hard_limit)
+        return max(self.rows.values(), key=lambda row: row.time_limit)
 
 
 def of(environment: Environment, catalogue: Catalogue) -> Profile:
     """The profile the environment asks for.
 
-    Raises ConfigurationError for a queue of another image, an unknown one, or times that break a law.
+    Raises ConfigurationError for a queue of another image, an unknown one, or times that break a constraint.
     """
     image = catalogue.image(environment.image)
     names = environment.queues or image.queues
     catalogue.require(environment.image, names)
-    rows = {name: tuned(name, catalogue.queues[name], environment.tuning) for name in names}
+    rows = {name: tuned(name, catalogue.queues[name], environment.tuning, catalogue.time_constraints) for name in names}
     alone = len(names) == 1
     return Profile(
         image=environment.image,
@@ -94,22 +95,10 @@ def of(environment: Environment, catalogue: Catalogue) -> Profile:
     )
 
 
-def tuned(name: str, row: Queue, tuning: Tuning) -> Queue:
-    """The row with a stack's tuning, which must keep the catalogue's laws."""
+def tuned(name: str, row: Queue, tuning: Tuning, constraints: Sequence[TimeConstraint]) -> Queue:
+    """The row with a stack's tuning, which must keep the catalogue's constraints."""
     changes = {key: value for key, value in vars(tuning).items() if value is not None}
     row = replace(row, **changes)
-    longest, label = (
-        (row.hard_limit, "hard limit") if row.soft_shutdown is None else (row.soft_shutdown, "soft shutdown")
-    )
-    broken = []
-    if row.grace <= longest:
-        broken.append(f"grace ({row.grace} s) must exceed the {label} ({longest} s), or a rollout kills a running task")
-    for least, what in ((row.grace, "grace"), (row.hard_limit, "hard limit")):
-        if row.visibility_timeout <= least:
-            broken.append(
-                f"visibility timeout ({row.visibility_timeout} s) must exceed the {what} ({least} s), "
-                "or a running task is handed out twice"
-            )
-    if broken:
+    if broken := [message for constraint in constraints if (message := constraint.broken_by(row))]:
         raise ConfigurationError(f"queue {name!r}, as tuned by ALPHASWARM_*: {'; '.join(broken)}.")
     return row

@@ -112,7 +112,7 @@ class Runs:
         return apply(target, *args, **{**options, **hooked, **self._limits(run, options)})
 
     def _limits(self, run: Run, options: Options) -> dict[str, float]:
-        conf, most = self._app.conf, self._profile.row(run.queue).hard_limit
+        conf, most = self._app.conf, self._profile.row(run.queue).time_limit
         hard = min(options.get("timeout") or conf.task_time_limit, most)
         soft = min(options.get("soft_timeout") or conf.task_soft_time_limit, soft_limit(hard))
         return {"timeout": hard, "soft_timeout": soft}

@@ -78,7 +78,7 @@ def _refuse_forbidden(options: dict[str, Any]) -> None:
 
 
 def _settings(app: App, own: dict[str, Any], profile: Profile) -> Iterator[Override]:
-    hard = _lowest(app.conf.task_time_limit, profile.hard_limit)
+    hard = _lowest(app.conf.task_time_limit, profile.time_limit)
     soft = _lowest(app.conf.task_soft_time_limit, soft_limit(hard))
     needed: dict[str, tuple[object, str]] = {
         "task_acks_late": (True, "a killed worker's task must come back, and the scaler counts unacknowledged ones"),
@@ -154,9 +154,9 @@ def _tasks(app: App, own: dict[str, Any], profile: Profile) -> Iterator[Override
                 said_so = bool(own.get(setting))
                 yield Override(f"task {name}: {key}", getattr(task, key), True, why, own=said_so)
     for name, task in _own_tasks(app):
-        if task.time_limit and task.time_limit > profile.hard_limit:
+        if task.time_limit and task.time_limit > profile.time_limit:
             why = "a task must end within the grace period and the visibility timeout"
-            yield Override(f"task {name}: time_limit", task.time_limit, profile.hard_limit, why, own=True)
+            yield Override(f"task {name}: time_limit", task.time_limit, profile.time_limit, why, own=True)
 
 
 def _own_tasks(app: App) -> Iterator[tuple[str, Task]]:

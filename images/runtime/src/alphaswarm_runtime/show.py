@@ -24,7 +24,7 @@ def text(prepared: Prepared) -> str:
         "queues": {name: asdict(row) for name, row in profile.rows.items()},
         "concurrency": profile.concurrency,
         "keys": [profile.unacked_key, profile.unacked_index_key, profile.unacked_mutex_key, profile.owners_key],
-        "grace": profile.grace,
+        "grace_period": profile.grace_period,
         "visibility_timeout": profile.visibility_timeout,
         "max_deliveries": environment.max_deliveries,
         "broker": masked(app.conf.broker_read_url),
