@@ -40,19 +40,19 @@ test: check test-fast test-runtime test-engine test-images ## all of the followi
 check: $(READY) ## lint, types, and that generated files are fresh
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy . .github/scripts/preview.py
+	$(BIN)/mypy .
 	$(BIN)/python -m surfaces --check
 
 test-fast: $(READY) ## mocks, pure functions, properties (about 80 s)
-	$(BIN)/python -m local.toolchain actionlint
+	$(BIN)/python -m toolchain actionlint
 	$(BIN)/python -m pytest -n 2 -m "not engine and not cluster and not images and not redis"
 
 test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly wait (about 2 min)
-	$(BIN)/python -m local.toolchain --group services
+	$(BIN)/python -m toolchain --group services
 	$(BIN)/python -m pytest -n 4 --dist loadfile -m "redis and not engine and not cluster"
 
 test-engine: $(READY) ## real engine, API server and KEDA (about 5 min; builds them first if need be)
-	$(BIN)/python -m local.toolchain --group default
+	$(BIN)/python -m toolchain --group default
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "(engine or cluster) and not images"
 
 test-images: $(READY) ## build all images with a real BuildKit, look inside and run them (about 8 min the first time, then 4)
@@ -62,13 +62,13 @@ surfaces: $(READY) ## write what is generated from queues.py and the models
 	$(BIN)/python -m surfaces
 
 sbom: $(READY) ## list what is in the images of stack local, and their licences (builds syft the first time, 3 min)
-	$(BIN)/python -m sbom --attach
+	$(BIN)/python -m tools.sbom --attach
 
 bench: $(READY) ## what the program costs, against one that registers the same resources bare
-	$(BIN)/python -m bench
+	$(BIN)/python -m tools.bench
 
 bench-images: $(READY) ## what the images cost: bytes, builds, start, as ratios (see images/README.md)
-	$(BIN)/python -m bench.images
+	$(BIN)/python -m tools.bench.images
 
 lock: $(READY) ## pin and hash what requirements*.in name
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.txt requirements.in

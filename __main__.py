@@ -3,9 +3,9 @@
 import pulumi
 
 from components.fleet import Fleet, FleetArgs
-from components.providers import providers
-from preflight import require_keda
-from settings import load
+from components.support.providers import providers
+from config.loading import load
+from config.preflight import require_keda
 
 settings, secrets = load()
 require_keda(settings)

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes_object import deployment_object
+from components.support.kubernetes_object import deployment_object
+from config.schema import Settings
 from manifests import ImageReferences
 from manifests.deployment import beat_deployment
-from settings import Settings
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes_object import deployment_object, kubernetes_object
+from components.support.kubernetes_object import deployment_object, kubernetes_object
+from config.schema import InClusterBroker, Settings
 from manifests.broker import broker_secret, redis_deployment, redis_service, trigger_authentication
-from settings import InClusterBroker, Settings
 
 
 @dataclass(frozen=True)

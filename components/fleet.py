@@ -12,11 +12,13 @@ from components.foundation import Foundation, FoundationArgs
 from components.image_worker import ImageWorker, ImageWorkerArgs
 from components.queue_worker import QueueWorker, QueueWorkerArgs
 from components.registry import ImageRegistry, ImageRegistryArgs
+from config.schema import Registry, Settings
+from config.secrets import Secrets
+from config.tuning import tuned_catalogue
 from manifests.broker import host_and_port
 from manifests.metadata import finops_labels
 from manifests.workload import of_image
 from queues import IMAGES, Queue
-from settings import Registry, Secrets, Settings
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,18 @@ class Fleet(pulumi.ComponentResource):
             for image in IMAGES:
                 ImageWorker(image.name, ImageWorkerArgs(settings, image, references), ready)
         else:
-            for queue in settings.queues.queues:
+            for queue in tuned_catalogue(settings).queues:
                 QueueWorker(queue.deployment, QueueWorkerArgs(settings, queue, references), ready)
         self.outputs = {
             "namespace": settings.namespace,
             "layout": settings.layout,
             "brokerAddress": ":".join(map(str, host_and_port(settings))),
-            "heavyQueues": sorted(settings.queues.heavy_queues),
+            "heavyQueues": sorted(tuned_catalogue(settings).heavy_queues),
             "images": dict(references),
             "repositoryUrls": repository_urls(registry, references),
-            "queues": {queue.name: queue_output(settings, queue, references) for queue in settings.queues.queues},
+            "queues": {
+                queue.name: queue_output(settings, queue, references) for queue in tuned_catalogue(settings).queues
+            },
         }
         self.register_outputs(self.outputs)
 

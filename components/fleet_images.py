@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import pulumi
 
-from application import REFERENCE_APPLICATION
-from components.folder_hash import folder_hash
 from components.registry import ImageRegistry
-from components.unbuilt import UNBUILT
+from components.support.folder_hash import folder_hash
+from components.support.unbuilt import UNBUILT
+from config.application import REFERENCE_APPLICATION
+from config.schema import APPLICATION_STAGE, NETRC, BuildImages, GivenImages, PromoteImages
+from config.schema import Images as ImageSource
+from config.secrets import Secrets
 from queues import EXECUTOR, IMAGES, WORKER
-from settings import APPLICATION_STAGE, NETRC, BuildImages, GivenImages, PromoteImages, Secrets
-from settings import Images as ImageSource
 
 DOCKERFILE = "images/Dockerfile"
 BUILD_CONTEXT = "images"

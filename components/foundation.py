@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes_object import kubernetes_object
+from components.support.kubernetes_object import kubernetes_object
 from components.workload_identity import WorkloadIdentity, WorkloadIdentityArgs
+from config.rules import role_name
+from config.schema import Aws, Identity, Settings
 from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
 from manifests.metadata import finops_labels
 from queues import EXECUTOR, IMAGES, WORKER, Image, Priority
-from settings import Aws, Identity, Settings, role_name
 
 
 @dataclass(frozen=True)

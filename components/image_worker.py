@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes_object import deployment_object, kubernetes_object
+from components.support.kubernetes_object import deployment_object, kubernetes_object
+from config.schema import Settings
 from manifests import ImageReferences
 from manifests.deployment import worker_deployment
 from manifests.scaling import horizontal_pod_autoscaler, pod_disruption_budget
 from manifests.workload import of_image
 from queues import Image
-from settings import Settings
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pulumi
 import pulumi_docker_build as docker_build
 
 from components.image_repository import CACHE_TAGS
-from components.unbuilt import UNBUILT
+from components.support.unbuilt import UNBUILT
 
 TAG_LENGTH: Final = 16
 # Zstandard packs the executor's 2 GB in seconds where gzip takes minutes; the typed field drops it without a level.

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes_object import kubernetes_object
+from components.support.kubernetes_object import kubernetes_object
+from config.schema import Settings
 from manifests.scaling import scaled_object
 from queues import Queue
-from settings import Settings
 
 
 @dataclass(frozen=True)

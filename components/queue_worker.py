@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.kubernetes_object import deployment_object, kubernetes_object
 from components.queue_scaler import QueueScaler, QueueScalerArgs
+from components.support.kubernetes_object import deployment_object, kubernetes_object
+from config.schema import Settings
 from manifests import ImageReferences
 from manifests.deployment import worker_deployment
 from manifests.scaling import pod_disruption_budget
 from manifests.workload import of_queue
 from queues import Queue
-from settings import Settings
 
 
 @dataclass(frozen=True)

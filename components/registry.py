@@ -7,8 +7,8 @@ import pulumi
 from pulumi_aws import kms
 
 from components.image_repository import ImageRepository, ImageRepositoryArgs
+from config.schema import Registry
 from queues import IMAGES
-from settings import Registry
 
 OWN_KEY = "create"
 KEY_DELETION_DAYS = 30

@@ -1,1 +1,1 @@
-"""What `make up` starts on a machine without a cloud account; the program itself knows nothing of it."""
+"""What `make up` starts on this machine: services, a cluster, a builder, and the stack on them."""

@@ -15,20 +15,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import CommandError
+from common.exit_status import as_exit_status
+from common.paths import Paths, as_typed, this_checkout
+from common.progress import Progress
 from local import summary
 from local.builder import Builder
-from local.builder.opening import builder_to_start, started_builder
+from local.builder.factory import builder_to_start, started_builder
 from local.cluster import Cluster, cluster_to_start, forget, started_cluster
-from local.endings import as_exit_status
 from local.engine import known_engine, open_engine
-from local.errors import LocalError
-from local.paths import Paths, as_typed, this_checkout
+from local.lock import exclusive
 from local.ports import Ports
-from local.progress import Progress
+from local.services.factory import Services, services_to_start, started_services
 from local.services.server import PartStatus
-from local.services.standing import Services, services_to_start, started_services
 from local.stack import LocalStack, application_lock, builds_images, committed, interactive, offline, promotes_from
-from local.turn import our_turn
 
 STACK = "local"
 
@@ -209,7 +209,7 @@ def main() -> int:
     with as_exit_status(interrupted="Interrupted. The same command goes on from here."), _room_for_it():
         if arguments.command == "status":
             return local.status()
-        with our_turn(local.paths):
+        with exclusive(local.paths):
             return commands[arguments.command]()
 
 
@@ -220,7 +220,7 @@ def _room_for_it() -> Iterator[None]:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise LocalError("The disk is full. Free some space, then run the same command again.") from error
+        raise CommandError("The disk is full. Free some space, then run the same command again.") from error
 
 
 def _parser() -> argparse.ArgumentParser:

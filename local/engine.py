@@ -1,7 +1,7 @@
 """The Pulumi engine as this checkout runs it: state in a local folder, plugins released or, failing that, stand-ins.
 
 Released providers and the released language host are used wherever they are or can be fetched. Only where that is
-refused do the stand-ins of local/standins go on PATH, and they announce themselves in every run.
+refused do the stand-ins of offline go on PATH, and they announce themselves in every run.
 """
 
 import json
@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.errors import LocalError
-from local.paths import Paths, private_folder
+from common.errors import CommandError
+from common.paths import Paths, private_folder
+from common.private_files import kept_secret
+from common.progress import Progress
 from local.processes import start_time
-from local.progress import Progress
-from local.services.private import kept_secret
-from local.standins.install import install
-from local.toolchain import ensure, find, released_language_host, released_plugin, try_install_plugin
+from offline.launchers import install
+from toolchain import ensure, find, released_language_host, released_plugin, try_install_plugin
 
 DOCKER_BUILD = "pulumi-resource-docker-build"
 STAND_INS = {"aws": "pulumi-resource-aws", "kubernetes": "pulumi-resource-kubernetes"}
@@ -56,7 +56,7 @@ class Engine:
         return status
 
     def ask(self, *arguments: str, cwd: Path, given: str | None = None) -> str:
-        """Run the CLI and return what it prints. Raises LocalError with its words when it fails."""
+        """Run the CLI and return what it prints. Raises CommandError with its words when it fails."""
         done = subprocess.run(
             [self.pulumi, *arguments],
             cwd=cwd,
@@ -68,7 +68,7 @@ class Engine:
         )
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
-            raise LocalError(f"pulumi {' '.join(arguments[:2])} failed: {said}")
+            raise CommandError(f"pulumi {' '.join(arguments[:2])} failed: {said}")
         return done.stdout
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:

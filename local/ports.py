@@ -10,17 +10,17 @@ import random
 import socket
 from pathlib import Path
 
-from local.errors import LocalError
+from common.errors import CommandError
 
 RANGE = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """A TCP port that nothing on loopback listens on at this moment. Raises LocalError when there is none."""
+    """A TCP port that nothing on loopback listens on at this moment. Raises CommandError when there is none."""
     for port in random.sample(RANGE, len(RANGE)):
         if is_free(port):
             return port
-    raise LocalError(
+    raise CommandError(
         f"Every loopback port from {RANGE.start} to {RANGE.stop} is taken. End some servers, then try again."
     )
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.errors import LocalError
-from local.paths import private_folder
+from common.errors import CommandError
+from common.paths import private_folder
 
 LOG_LINES_SHOWN = 12
 
@@ -62,7 +62,7 @@ class Daemon:
     ) -> None:
         """Start the server unless it runs, and wait until `ready` says so.
 
-        Raises LocalError with the end of its log when it ends early or is not ready `within` seconds; it is
+        Raises CommandError with the end of its log when it ends early or is not ready `within` seconds; it is
         stopped then, so that nothing half-started stays behind.
         """
         if not self.alive():
@@ -70,10 +70,10 @@ class Daemon:
         deadline = time.monotonic() + within
         while not ready():
             if not self.alive():
-                raise LocalError(f"{self.name} ended while starting.\n{self._tail()}")
+                raise CommandError(f"{self.name} ended while starting.\n{self._tail()}")
             if time.monotonic() > deadline:
                 self.stop()
-                raise LocalError(f"{self.name} was not ready within {within:.0f} s.\n{self._tail()}")
+                raise CommandError(f"{self.name} was not ready within {within:.0f} s.\n{self._tail()}")
             time.sleep(0.05)
 
     def stop(self, patience: float = 5.0) -> None:
@@ -111,7 +111,7 @@ class Daemon:
                     start_new_session=True,
                 )
             except FileNotFoundError as missing:
-                raise LocalError(f"{self.name} cannot be started: there is no {missing.filename}.") from None
+                raise CommandError(f"{self.name} cannot be started: there is no {missing.filename}.") from None
 
     def _remember(self, pid: int, command: str) -> None:
         partial = self.pid_file.with_suffix(".partial")

@@ -13,11 +13,11 @@ from typing import Any
 
 import yaml
 
-from application import REFERENCE_APPLICATION, is_remote
+from common.errors import CommandError
+from common.paths import private_folder
+from common.private_files import write_private
+from config.application import REFERENCE_APPLICATION, is_remote
 from local.engine import Engine
-from local.errors import LocalError
-from local.paths import private_folder
-from local.services.private import write_private
 
 PASSWORD_KEY = "fleet:brokerPassword"  # noqa: S105 the key's name
 NOWHERE = "http://127.0.0.1:9"  # the discard port: a preview makes no call, and one that did would fail at once
@@ -119,11 +119,11 @@ def offline(settings_file: Path) -> dict[str, Any]:
 
 
 def committed(checkout: Path, name: str) -> Path:
-    """A stack's file. Raises LocalError, naming the stacks there are, when it has none."""
+    """A stack's file. Raises CommandError, naming the stacks there are, when it has none."""
     file = checkout / f"Pulumi.{name}.yaml"
     if not file.exists():
         names = sorted(other.name.split(".")[1] for other in checkout.glob("Pulumi.*.yaml"))
-        raise LocalError(f"There is no stack {name!r}; the stacks are {', '.join(names)}.")
+        raise CommandError(f"There is no stack {name!r}; the stacks are {', '.join(names)}.")
     return file
 
 
@@ -167,9 +167,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(file.read_text())
     except yaml.YAMLError as error:
-        raise LocalError(f"{file.name} is not YAML: {' '.join(str(error).split())}") from None
+        raise CommandError(f"{file.name} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
-        raise LocalError(f"{file.name} holds no mapping. It needs `config:` with keys such as fleet:environment.")
+        raise CommandError(f"{file.name} holds no mapping. It needs `config:` with keys such as fleet:environment.")
     return document
 
 

@@ -6,9 +6,9 @@ The password stands in one Secret. Workers read it as `REDIS_BROKER`, the enviro
 
 from typing import Any
 
+from config.schema import IN_CLUSTER_REDIS_PORT, InClusterBroker, Settings
 from manifests import Manifest
 from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, common_labels, namespaced, selector
-from settings import IN_CLUSTER_REDIS_PORT, InClusterBroker, Settings
 
 PASSWORD_KEY = "password"  # noqa: S105 the key's name
 REDIS_UID = 999  # the `redis` user of the official image

@@ -1,11 +1,11 @@
 """The Deployments. None sets `spec.replicas` where an autoscaler owns the number: each update would fight it."""
 
+from config.schema import Settings
 from manifests import ImageReferences, Manifest
 from manifests.metadata import BEAT, namespaced, pod_labels, selector
 from manifests.pod import beat_pod, worker_pod
 from manifests.workload import Workload
 from queues import WORKER
-from settings import Settings
 
 REVISIONS_KEPT = 3
 ROLLOUT_SECONDS = 600  # Kubernetes' own default, and the provider's

@@ -1,5 +1,7 @@
 """All objects of a stack, in the order in which they can be created."""
 
+from config.schema import InClusterBroker, Settings
+from config.tuning import tuned_catalogue
 from manifests import ImageReferences, Manifest
 from manifests.broker import redis_deployment, redis_service, trigger_authentication
 from manifests.deployment import beat_deployment, worker_deployment
@@ -7,7 +9,6 @@ from manifests.foundation import namespace, network_policies, priority_classes, 
 from manifests.scaling import horizontal_pod_autoscaler, pod_disruption_budget, scaled_object
 from manifests.workload import of_image, of_queue
 from queues import IMAGES, Image, Queue
-from settings import InClusterBroker, Settings
 
 
 def foundation(settings: Settings) -> list[Manifest]:
@@ -52,7 +53,7 @@ def workloads(settings: Settings, images: ImageReferences) -> list[Manifest]:
     """The workers in the stack's layout."""
     if settings.layout == "per-image":
         return [found for image in IMAGES for found in image_objects(settings, image, images)]
-    rows = [found for queue in settings.queues.queues for found in queue_objects(settings, queue, images)]
+    rows = [found for queue in tuned_catalogue(settings).queues for found in queue_objects(settings, queue, images)]
     return [trigger_authentication(settings), *rows]
 
 

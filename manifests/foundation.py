@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from config.schema import InClusterBroker, Settings
+from config.tuning import max_pods
 from manifests import Manifest
 from manifests.broker import host_and_port
 from manifests.metadata import (
@@ -16,7 +18,6 @@ from manifests.metadata import (
 )
 from manifests.pod import BEAT_LIMITS, BEAT_REQUESTS
 from queues import QUEUES, Image, Priority, Resources
-from settings import InClusterBroker, Settings, most_pods
 
 KEDA_NAMESPACE = "keda"
 NODE_LOCAL_DNS = "169.254.20.10/32"  # a node's DNS cache is no pod, so no selector finds it
@@ -135,7 +136,7 @@ def resource_quota(settings: Settings) -> Manifest:
     Pods in their grace period still count, so a rollout of hour-long tasks has the old and the new pods at once. It
     follows the catalogue, not the stack's tuning, so that tuning one queue changes that queue alone.
     """
-    needs = [(most_pods(queue, settings.gpu), queue.image.requests, queue.image.limits) for queue in QUEUES.queues]
+    needs = [(max_pods(queue, settings.gpu), queue.image.requests, queue.image.limits) for queue in QUEUES.queues]
     needs += [(1, BEAT_REQUESTS, BEAT_LIMITS), (1, *REDIS_RESOURCES)]
     times = settings.quota.headroom
     hard = {

@@ -5,8 +5,8 @@ Selectors use a pod's `instance` alone, so that no other label, once changed, fo
 
 from collections.abc import Mapping
 
+from config.schema import Settings
 from queues import Image, Priority
-from settings import Settings
 
 PART_OF = "alphaswarm"
 BEAT = "alphaswarm-beat"

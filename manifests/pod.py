@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
+from config.schema import Settings
 from manifests import ImageReferences, Manifest
 from manifests.broker import broker_environment
 from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class
 from manifests.workload import Workload
 from queues import Image, Priority, Resources
-from settings import Settings
 
 PROBE = ("python", "-m", "alphaswarm_runtime", "probe")
 TMP_SIZE = "2Gi"

@@ -8,12 +8,12 @@ give the greater of both, not the sum.
 Units: thresholds are tasks, intervals seconds.
 """
 
+from config.schema import Settings
 from manifests import Manifest
 from manifests.broker import scaler_address
 from manifests.metadata import BROKER, namespaced, selector
 from manifests.workload import Workload
 from queues import Queue, ScaleDown
-from settings import Settings
 
 FORMULA = "waiting + running"
 CPU_UTILIZATION = 70  # per cent of the request

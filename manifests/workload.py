@@ -7,8 +7,9 @@ latest redelivery. A process has one soft shutdown, so it waits for the longest 
 from dataclasses import dataclass
 from datetime import timedelta
 
+from config.schema import Settings
+from config.tuning import tuned_catalogue
 from queues import Image, Priority, Queue, ScaleDown
-from settings import Settings
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def of_queue(queue: Queue) -> Workload:
 
 def of_image(settings: Settings, image: Image) -> Workload:
     """The Deployment of one image, draining all its queues."""
-    queues = settings.drained_by(image)
+    queues = tuned_catalogue(settings).of(image)
     most = max(queue.max_replicas for queue in queues)
     if settings.gpu and (gpus := max(queue.gpus for queue in queues)):
         most = min(most, settings.gpu.count // gpus)
@@ -92,4 +93,4 @@ def of_image(settings: Settings, image: Image) -> Workload:
 
 def per_queue(settings: Settings) -> tuple[Workload, ...]:
     """All Deployments of the `per-queue` layout, in the catalogue's order."""
-    return tuple(of_queue(queue) for queue in settings.queues.queues)
+    return tuple(of_queue(queue) for queue in tuned_catalogue(settings).queues)

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from settings import SettingsError
+from config.errors import SettingsError
 from surfaces.files import differences, generated, write
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -49,7 +49,7 @@ def generated(root: Path) -> dict[str, str]:
     """Every generated file's text, by path from the root. Raises SettingsError when a stack's file cannot be used."""
     return {
         **{f"{KUSTOMIZE}/{path}": text for path, text in tree(stacks(root)).items()},
-        "schemas/stack.schema.json": stack_schema(),
+        "config/stack.schema.json": stack_schema(),
         "docs/configuration.md": reference(),
         "docs/queues.md": queue_matrix(),
         "images/runtime/src/alphaswarm_runtime/catalogue.json": runtime_catalogue(),

@@ -7,12 +7,13 @@ away before it adds the queues' own: KEDA refuses a ScaledObject on a Deployment
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from config.schema import Settings
+from config.tuning import tuned_catalogue
 from manifests import Manifest
 from manifests.broker import trigger_authentication
 from manifests.deployment import beat_deployment
 from manifests.fleet import foundation, image_objects, queue_objects
 from queues import IMAGES, WORKER
-from settings import Settings
 from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, neutral_settings
 from surfaces.overlay import KUSTOMIZE, added_files, deletion, given_images, overlay, plain
 from surfaces.yaml_text import block, documents
@@ -69,7 +70,7 @@ def _kustomization(resources: list[str]) -> str:
 def _per_queue_component() -> Files:
     settings = neutral_settings("per-queue")
     contents = {"trigger-authentication.yaml": [trigger_authentication(settings)]}
-    for queue in settings.queues.queues:
+    for queue in tuned_catalogue(settings).queues:
         contents[f"{queue.deployment}.yaml"] = queue_objects(settings, queue, BARE_IMAGES)
     replaced = [found for image in IMAGES for found in plain(image_objects(settings, image, BARE_IMAGES))]
     component = {

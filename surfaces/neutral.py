@@ -7,8 +7,9 @@ environment: the labels are visibly unassigned, and the broker's connection is e
 from collections.abc import Mapping
 from typing import Final, Literal
 
+from config.loading import parse
+from config.schema import BROKER_PASSWORD, Settings
 from queues import IMAGES
-from settings import BROKER_PASSWORD, Settings, parse
 
 Layout = Literal["per-queue", "per-image"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("per-queue", "per-image")

@@ -10,10 +10,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from config.schema import GivenImages, Settings
 from manifests import Manifest
 from manifests.fleet import everything
 from manifests.metadata import common_labels
-from settings import GivenImages, Settings
 from surfaces.json_patch import changes
 from surfaces.neutral import BARE_IMAGES, Layout, in_layout, neutral_settings
 from surfaces.patches import Identity, Patch, identity, patches, selection

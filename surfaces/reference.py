@@ -6,20 +6,20 @@ Read from the same JSON Schema that editors get, so that page, editor and progra
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from application import FOLDER_OR_COMMIT
-from settings import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, HOST, LABEL_VALUE, PREFIX, SECRET_KEYS
+from config.application import FOLDER_OR_COMMIT
+from config.schema import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, HOST, LABEL_VALUE, PREFIX, SECRET_KEYS
 from surfaces.markdown import table
 from surfaces.schema import SECRETS, Schema, required_sections, section_schemas
 
 COLUMNS: Final = ("key", "value", "default", "meaning")
 INTRODUCTION: Final = """\
-<!-- Generated from settings.py and queues.py by `make surfaces`; do not edit. -->
+<!-- Generated from config/schema.py and queues.py by `make surfaces`; do not edit. -->
 # Configuration of a stack
 
 One file a stack, `Pulumi.<stack>.yaml`, with all keys below `config:` and the prefix `fleet:`. A dotted key such as
 `fleet:broker.host` is `host` inside the mapping `fleet:broker`. Keys that stand nowhere on this page are refused. All
-problems of a file are reported at once, each with its key, what was given and what is allowed, and nothing is changed.
-Editors check the file as you type against [`schemas/stack.schema.json`](../schemas/stack.schema.json): its first line
+errors of a file are reported at once, each with its key, what was given and what is allowed, and nothing is changed.
+Editors check the file as you type against [`config/stack.schema.json`](../config/stack.schema.json): its first line
 names that file.
 
 Units: durations are whole seconds, replicas are pods. What each queue has without tuning is in [queues.md](queues.md).

@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, Settings
 from queues import QUEUES
-from settings import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, Settings
 
 Schema = dict[str, Any]
 
@@ -39,7 +39,7 @@ def schema() -> Schema:
     required = [f"{PREFIX}:{key}" for key in required_sections()]
     return {
         "$schema": DRAFT,
-        "$comment": "Generated from settings.py and queues.py by `make surfaces`; do not edit.",
+        "$comment": "Generated from config/schema.py and queues.py by `make surfaces`; do not edit.",
         "title": "A stack of alphaswarm-fleet",
         "type": "object",
         "properties": {

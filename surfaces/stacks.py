@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from settings import BROKER_PASSWORD, Settings, from_stack_file
+from config.loading import from_stack_file
+from config.schema import BROKER_PASSWORD, Settings
 
 # `make up` invents the password and puts it into a copy of the file: what is committed has none.
 SET_ELSEWHERE: Final[Mapping[str, frozenset[str]]] = {"local": frozenset({BROKER_PASSWORD})}

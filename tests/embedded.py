@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from common.paths import Paths
+from common.progress import Progress
 from local.cluster import EmbeddedCluster, embedded_tools
-from local.paths import Paths
 from local.ports import Ports
-from local.progress import Progress
 
 
 @dataclass(frozen=True)

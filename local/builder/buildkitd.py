@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.errors import LocalError
-from local.paths import Paths, private_folder
+from common.errors import CommandError
+from common.paths import Paths, private_folder
+from common.private_files import write_private
 from local.processes import Daemon
-from local.services.private import write_private
 from local.services.server import PartStatus, Server, resident
 
 SOCKET_PATH_MAX = 107  # bytes, of the kernel
@@ -128,16 +128,16 @@ class BuildKit:
 
     def _refuse_what_cannot_work(self) -> None:
         if os.geteuid() != 0:
-            raise LocalError(
+            raise CommandError(
                 "Building images here needs root: BuildKit mounts file systems and starts containers. "
                 "Run it as root, or name a builder of your own in the stack."
             )
         if len(os.fsencode(self.socket)) > SOCKET_PATH_MAX:
-            raise LocalError(
+            raise CommandError(
                 f"BuildKit's socket would be {self.socket}, and a socket's path may have {SOCKET_PATH_MAX} bytes. "
                 f"Move {self.paths.checkout} to a shorter path."
             )
         if shutil.which(self.runc) is None:
-            raise LocalError(
+            raise CommandError(
                 f"{self.runc} cannot be run; BuildKit starts build steps with it. Install the package runc."
             )

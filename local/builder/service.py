@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.builder.base import MACHINES, StandInBase, native_architecture
+from common.paths import Paths, this_checkout
+from common.private_files import write_private
+from common.progress import Progress
 from local.builder.buildkitd import BuildKit, TrustedRegistry
-from local.builder.instance import declare
+from local.builder.buildx import declare
 from local.builder.torch_index import TorchIndex
 from local.builder.wolfi import Wolfi
-from local.paths import Paths, this_checkout
-from local.progress import Progress
-from local.services.private import write_private
 from local.services.server import PartStatus
+from offline.base_image.build import MACHINES, StandInBase, native_architecture
 
 NAME = "alphaswarm"
 FIXED_TIMES = {"SOURCE_DATE_EPOCH": "0"}  # the same source gives the same digest, whenever it is built

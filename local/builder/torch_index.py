@@ -11,8 +11,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.builder.remembered import Remembered
-from local.progress import Progress
+from common.progress import Progress
+from local.builder.answer_cache import Remembered
 
 ELSEWHERE = "amd64/torch"  # as the Dockerfile's LEAVE_OUT writes it
 PATIENCE_SECONDS = 10

@@ -11,10 +11,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import CommandError
+from common.progress import Progress
+from local.builder.answer_cache import Remembered
 from local.builder.buildctl import Build
-from local.builder.remembered import Remembered
-from local.errors import LocalError
-from local.progress import Progress
 
 PATIENCE_SECONDS = 30
 _BASE = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
@@ -51,10 +51,10 @@ class Wolfi:
 
 
 def base_of(dockerfile: Path) -> str:
-    """The base image that the Dockerfile pins. Raises LocalError when it pins none."""
+    """The base image that the Dockerfile pins. Raises CommandError when it pins none."""
     found = _BASE.search(dockerfile.read_text())
     if found is None:
-        raise LocalError(f"{dockerfile} has no line `ARG BASE=...`; it must pin the base image by digest there.")
+        raise CommandError(f"{dockerfile} has no line `ARG BASE=...`; it must pin the base image by digest there.")
     return found[1]
 
 

@@ -1,14 +1,13 @@
 """The Kubernetes cluster of stack `local`: embedded by default, or one that the reader names."""
 
-from local.cluster.choice import Choice, Maker, choice
 from local.cluster.control_plane import ControlPlaneTools
 from local.cluster.embedded import EmbeddedCluster
 from local.cluster.external import ContextCluster, ExternalTools, KindCluster
-from local.cluster.opening import cluster_to_start, embedded_tools, forget, started_cluster
-from local.cluster.seam import Cluster
+from local.cluster.factory import cluster_to_start, embedded_tools, forget, started_cluster
+from local.cluster.protocol import Cluster
+from local.cluster.selection import Maker, Selection, selection
 
 __all__ = [
-    "Choice",
     "Cluster",
     "ContextCluster",
     "ControlPlaneTools",
@@ -16,9 +15,10 @@ __all__ = [
     "ExternalTools",
     "KindCluster",
     "Maker",
-    "choice",
+    "Selection",
     "cluster_to_start",
     "embedded_tools",
     "forget",
+    "selection",
     "started_cluster",
 ]

@@ -6,8 +6,8 @@ from typing import Any
 
 import requests
 
+from common.loopback import ANSWER_SECONDS, session
 from local.cluster.pki import Pki
-from local.services.loopback import ANSWER_SECONDS, session
 
 
 @dataclass(frozen=True)

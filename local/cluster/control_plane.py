@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from common.paths import Paths, private_folder
 from local.cluster.api import Api
 from local.cluster.kubeconfig import write_kubeconfig
 from local.cluster.pki import POD_NETWORK, SERVICE_NETWORK, Pki
-from local.paths import Paths, private_folder
 from local.ports import Ports
 from local.processes import Daemon
 from local.services.server import Server

@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.errors import CommandError
+from common.paths import Paths, private_folder
+from common.progress import Progress
 from local.cluster.control_plane import CONTEXT, ControlPlane, ControlPlaneTools
 from local.cluster.keda import Keda
-from local.errors import LocalError
-from local.paths import Paths, private_folder
 from local.ports import Ports
-from local.progress import Progress
 from local.services.server import PartStatus, Server
 
 
@@ -69,8 +69,8 @@ class EmbeddedCluster:
     def _start_store(self) -> None:
         try:
             self._plane.etcd.start()
-        except LocalError as problem:
-            raise LocalError(
+        except CommandError as problem:
+            raise CommandError(
                 f"{problem}\nIf it complains about its data (a power cut may damage it), "
                 "`make down` deletes them and `make up` begins anew."
             ) from None

@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.errors import CommandError
+from common.paths import Paths
+from common.private_files import write_private
+from common.progress import Progress
 from local.cluster.keda_manifests import apply, render, with_released_images
-from local.errors import LocalError
-from local.paths import Paths
-from local.progress import Progress
-from local.services.private import write_private
 from local.services.server import PartStatus
 
 ANSWER_SECONDS = 10
@@ -56,7 +56,7 @@ class ContextCluster:
             self._copy()
             _require_answer(self.kubectl, self.kubeconfig, self.context)
             if not _has_keda(self.kubectl, self.kubeconfig, self.context):
-                raise LocalError(_without_keda(self.context))
+                raise CommandError(_without_keda(self.context))
 
     def stop(self, progress: Progress, *, delete_data: bool = False) -> None:  # noqa: ARG002 -- the protocol's form
         """Forget the copy; the cluster is not ours."""
@@ -71,7 +71,7 @@ class ContextCluster:
         flags = ("--raw", "--minify", "--flatten", "--context", self.context)
         shown = _run([self.kubectl, "config", "view", *flags], seconds=ANSWER_SECONDS)
         if shown.returncode:
-            raise LocalError(
+            raise CommandError(
                 f"LOCAL_CLUSTER=context:{self.context} names a context that your kubeconfig does not have; "
                 f"it has {', '.join(self._known()) or 'none'}. Correct the name, or set KUBECONFIG to the right file."
             )
@@ -142,7 +142,7 @@ class KindCluster:
         path = self.environment.get("PATH", "")
         missing = [name for name in ("docker", "kind") if shutil.which(name, path=path) is None]
         if missing:
-            raise LocalError(
+            raise CommandError(
                 f"LOCAL_CLUSTER=kind needs docker and kind on PATH; {' and '.join(missing)} "
                 f"{'is' if len(missing) == 1 else 'are'} not there. "
                 "Install what is missing, or leave LOCAL_CLUSTER out to use the embedded cluster."
@@ -189,7 +189,7 @@ def _silent(kubectl: Path, kubeconfig: Path, context: str) -> str:
 
 def _require_answer(kubectl: Path, kubeconfig: Path, context: str) -> None:
     if reason := _silent(kubectl, kubeconfig, context):
-        raise LocalError(
+        raise CommandError(
             f"The cluster of context {context} does not answer: {reason}. "
             "Start it or mend its credentials, or leave LOCAL_CLUSTER out to use the embedded cluster."
         )
@@ -213,7 +213,7 @@ def _checked(command: Sequence[str | Path], seconds: float = 120) -> str:
     done = _run(command, seconds)
     if done.returncode:
         words = " ".join(str(part) for part in command)
-        raise LocalError(f"`{words}` failed: {done.stderr.strip() or f'exit status {done.returncode}'}")
+        raise CommandError(f"`{words}` failed: {done.stderr.strip() or f'exit status {done.returncode}'}")
     return done.stdout
 
 

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common.errors import CommandError
 from local.cluster.api import Api
 from local.cluster.control_plane import CONTEXT, ControlPlane
 from local.cluster.keda_manifests import (
@@ -25,7 +26,6 @@ from local.cluster.keda_manifests import (
     outside,
     render,
 )
-from local.errors import LocalError
 from local.processes import Daemon
 from local.services.server import Server
 
@@ -100,7 +100,7 @@ class Keda:
         while not condition():
             if time.monotonic() > deadline:
                 logs = ", ".join(str(server.daemon.log) for server in (self.plane.api_server, *self.servers))
-                raise LocalError(f"KEDA was not {what} within {seconds:.0f} s. Look into {logs}.")
+                raise CommandError(f"KEDA was not {what} within {seconds:.0f} s. Look into {logs}.")
             time.sleep(0.05)
 
     def _adapter_available(self) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import yaml
 
-from local.errors import LocalError
+from common.errors import CommandError
 
 NAMESPACE = "keda"
 INSTALLED = "alphaswarm.local/installed"  # annotation of the namespace: the fingerprint of what was applied
@@ -28,13 +28,13 @@ def render(kubectl: Path, config: Path) -> list[Manifest]:
     """What `kubectl apply -k config/default` would apply."""
     folder = config / "default"
     if not (folder / "kustomization.yaml").is_file():
-        raise LocalError(
+        raise CommandError(
             f"KEDA's manifests are not in {config}: it has no default/kustomization.yaml. "
             "Delete that folder and run `make up` again, so that KEDA is fetched anew."
         )
     made = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False, timeout=60)
     if made.returncode:
-        raise LocalError(f"KEDA's manifests in {folder} do not render: {made.stderr.strip()}")
+        raise CommandError(f"KEDA's manifests in {folder} do not render: {made.stderr.strip()}")
     return [manifest for manifest in yaml.load_all(made.stdout, _Loader) if manifest]
 
 
@@ -69,7 +69,7 @@ def apply(kubectl: Path, kubeconfig: Path, context: str, manifests: Sequence[Man
     flags = ["apply", "--server-side", "--force-conflicts", "--field-manager=alphaswarm-local", "-f", "-"]
     done = subprocess.run([*command, *flags], input=text, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode:
-        raise LocalError(f"KEDA could not be installed into {context}: {done.stderr.strip()}")
+        raise CommandError(f"KEDA could not be installed into {context}: {done.stderr.strip()}")
 
 
 def _outside(manifests: Sequence[Manifest], adapter: int, webhooks: int, authority: str) -> Iterator[Manifest]:

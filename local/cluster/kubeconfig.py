@@ -5,8 +5,8 @@ from pathlib import Path
 
 import yaml
 
+from common.private_files import write_private
 from local.cluster.pki import Pki
-from local.services.private import write_private
 
 
 def write_kubeconfig(file: Path, pki: Pki, subject: str, server: str, context: str) -> Path:

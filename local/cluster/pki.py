@@ -10,8 +10,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.private_files import write_private
 from local.services.certificates import KeyPair, authority, expires_soon, leaf, new_key, private_pem, public_pem
-from local.services.private import write_private
 
 SERVICE_NETWORK = "10.96.0.0/16"
 POD_NETWORK = "10.244.0.0/16"

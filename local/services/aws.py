@@ -10,12 +10,12 @@ from pathlib import Path
 
 import requests
 
-from local.errors import LocalError
-from local.paths import Paths
+from common.errors import CommandError
+from common.loopback import ANSWER_SECONDS, session
+from common.paths import Paths
+from common.progress import Progress
 from local.ports import Ports
 from local.processes import Daemon
-from local.progress import Progress
-from local.services.loopback import ANSWER_SECONDS, session
 from local.services.server import PartStatus, Server
 
 ACCOUNT = "123456789012"
@@ -54,7 +54,7 @@ class Aws:
             answer = session().post(f"{self.endpoint}/moto-api/reset", timeout=ANSWER_SECONDS)
             answer.raise_for_status()
         except requests.RequestException as problem:
-            raise LocalError(
+            raise CommandError(
                 f"The emulated AWS at {self.endpoint} could not be reset ({problem}). Start it with `make up`."
             ) from None
 

@@ -1,6 +1,6 @@
 """Certificates of servers that only this checkout uses: ECDSA P-256, valid for a year.
 
-Everything is PEM bytes until `local.services.private` writes it with mode 0600. A set of certificates is made
+Everything is PEM bytes until `common.private_files` writes it with mode 0600. A set of certificates is made
 anew as a whole when any of it is within `RENEW_WITHIN` of its end: two generations never have to trust
 each other.
 """

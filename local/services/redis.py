@@ -8,11 +8,11 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from local.paths import Paths, private_folder
+from common.paths import Paths, private_folder
+from common.private_files import kept_secret, write_private
+from common.progress import Progress
 from local.ports import Ports
 from local.processes import Daemon
-from local.progress import Progress
-from local.services.private import kept_secret, write_private
 from local.services.server import PartStatus, Server
 
 ANSWER_SECONDS = 2.0

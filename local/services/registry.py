@@ -15,14 +15,14 @@ from pathlib import Path
 
 import requests
 
-from local.errors import LocalError
-from local.paths import Paths, private_folder
+from common.errors import CommandError
+from common.loopback import ANSWER_SECONDS, session
+from common.paths import Paths, private_folder
+from common.private_files import kept_secret, write_private
+from common.progress import Progress
 from local.ports import Ports
 from local.processes import Daemon
-from local.progress import Progress
 from local.services.certificates import authority, expires_soon, leaf
-from local.services.loopback import ANSWER_SECONDS, session
-from local.services.private import kept_secret, write_private
 from local.services.server import PartStatus, Server
 
 
@@ -137,7 +137,7 @@ def _leads_to_loopback(name: str) -> None:
     except OSError:
         found = set()
     if not any(address.startswith("127.") for address in found):
-        raise LocalError(
+        raise CommandError(
             f"The registry's name {name} does not lead to this machine's loopback "
             f"(it resolves to {', '.join(sorted(found)) or 'nothing'}). "
             f"Add the line `127.0.0.1 {name}` to /etc/hosts, or leave the name at LOCALHOST."

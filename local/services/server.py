@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.errors import LocalError
+from common.errors import CommandError
 from local.ports import Ports, is_free
 from local.processes import Daemon
 
@@ -63,7 +63,7 @@ class Server:
             command = self._settle()
             try:
                 self.daemon.start(command, env=self.env, ready=self.ready, within=self.within)
-            except LocalError:
+            except CommandError:
                 if attempt == ATTEMPTS or not self._port_was_taken():
                     raise
             else:

@@ -4,7 +4,7 @@ import pulumi
 import pytest
 
 from components.multi_arch_image import known
-from components.unbuilt import UNBUILT
+from components.support.unbuilt import UNBUILT
 
 DIGEST = "sha256:" + "a" * 64
 

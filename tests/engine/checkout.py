@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
+from common.paths import Paths
 from local.engine import Engine, pinned_versions
-from local.paths import Paths
 from local.processes import start_time
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,7 +124,7 @@ class Checkout:
 
     def plugins(self) -> list[str]:
         """The engine's helpers that run from the copy's own launchers."""
-        return [line for line in command_lines() if "local.standins" in line and str(self.folder) in line]
+        return [line for line in command_lines() if "offline" in line and str(self.folder) in line]
 
     def ports(self) -> dict[str, int]:
         found: dict[str, int] = json.loads((self.paths.run / "ports.json").read_text())

@@ -12,11 +12,11 @@ from local.__main__ import Ground
 from local.cluster import started_cluster
 from local.engine import known_engine
 from local.ports import Ports
-from local.services.standing import started_services
+from local.services.factory import started_services
 from local.stack import LocalStack
-from local.toolchain import find
 from tests.embedded import Kubectl
-from tests.patience import eventually
+from tests.waiting import eventually
+from toolchain import find
 
 from .checkout import IMAGES, Checkout, HeardEngine, Said
 
@@ -61,7 +61,7 @@ class Fleet:
     def stack(self) -> LocalStack:
         paths = self.checkout.paths
         engine = known_engine(paths)
-        assert engine is not None, "there is no Pulumi CLI here; `python -m local.toolchain --group default` builds it"
+        assert engine is not None, "there is no Pulumi CLI here; `python -m toolchain --group default` builds it"
         heard = HeardEngine(engine.pulumi, paths, engine.path, engine.stands_in, self._heard)
         return LocalStack(heard, self.name)
 

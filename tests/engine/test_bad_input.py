@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from common.paths import private_folder
+from common.progress import Progress
 from local.cluster import ControlPlaneTools, embedded_tools
 from local.cluster.control_plane import ControlPlane
-from local.paths import private_folder
 from local.ports import Ports
-from local.progress import Progress
 
 from .checkout import Checkout, Said
 from .fleet import Fleet

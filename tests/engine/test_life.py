@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.patience import PATIENCE, eventually
+from tests.waiting import PATIENCE, eventually
 
 from .fleet import Fleet, Snapshot, assert_same
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from common.paths import Paths
 from local.engine import known_engine
-from local.paths import Paths
 
 from .checkout import Checkout
 from .fleet import Fleet
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.engine
 BARE = """
 import importlib.util, sys
 from pathlib import Path
-from local.toolchain import golang, search
+from toolchain import golang, search
 golang._USUAL_PLACE = Path("/nonexistent")  # where this machine may have a Go
 search._USUAL_FOLDERS = ()
 found = importlib.util.find_spec

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from queues import QUEUES
-from tests.patience import eventually
+from tests.waiting import eventually
 
 from .checkout import Said
 from .fleet import NAMESPACE, Fleet

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from local.builder.buildctl import Build
-from tests.images.workshop import Workshop
+from tests.images.build_environment import BuildEnvironment
 
 BUILD_SECONDS = 3600
 LABELS = {  # build arguments that a stack passes; they end in labels, and change no layer
@@ -39,9 +39,9 @@ class Order:
     netrc: Path | None = None
 
 
-def build(workshop: Workshop, order: Order, out: Path) -> dict[str, "BuiltImage"]:
+def build(environment: BuildEnvironment, order: Order, out: Path) -> dict[str, "BuiltImage"]:
     """Build into the OCI layout `out`; returns the images by platform. Fails with the end of the log."""
-    command = _command(workshop, order, out)
+    command = _command(environment, order, out)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS)
     assert done.returncode == 0, f"{order.target} was not built:\n{done.stderr[-6000:]}"
     (index,) = json.loads((out / "index.json").read_text())["manifests"]
@@ -51,8 +51,8 @@ def build(workshop: Workshop, order: Order, out: Path) -> dict[str, "BuiltImage"
     return {platform: BuiltImage(out, digest) for platform, digest in found.items()}
 
 
-def _command(workshop: Workshop, order: Order, out: Path) -> Sequence[str]:
-    builder = workshop.builder
+def _command(environment: BuildEnvironment, order: Order, out: Path) -> Sequence[str]:
+    builder = environment.builder
     application = {"application": str(order.application)} if order.application else {}
     wanted = Build(
         order.folder,
@@ -63,7 +63,7 @@ def _command(workshop: Workshop, order: Order, out: Path) -> Sequence[str]:
         indexed=True,
     )
     secrets = [f"--secret=id=netrc,src={order.netrc}"] if order.netrc else []
-    return wanted.command(workshop.buildctl, builder.address, *secrets, f"--output={PLAIN},dest={out}")
+    return wanted.command(environment.buildctl, builder.address, *secrets, f"--output={PLAIN},dest={out}")
 
 
 @dataclass(frozen=True)

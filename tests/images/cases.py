@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local.progress import Progress
+from common.progress import Progress
 from queues import IMAGES, Image
+from tests.images.build_environment import BuildEnvironment
 from tests.images.built import BuiltImage, Order, build
-from tests.images.workshop import Workshop
 
 FOLDER = Path(__file__).parents[2] / "images"
 
@@ -40,7 +40,7 @@ CASES = tuple(Case(image, platform) for image in IMAGES for platform in image.pl
 class Builds:
     """Builds the root Dockerfile's targets; the first that is asked for brings its other platforms along."""
 
-    workshop: Workshop
+    environment: BuildEnvironment
     asked: Iterable[Case]
     _done: dict[str, Mapping[str, BuiltImage]] = field(default_factory=dict)
 
@@ -53,15 +53,15 @@ class Builds:
 
     def _build(self, case: Case) -> Mapping[str, BuiltImage]:
         platforms = tuple(one.platform for one in self.asked if one.image == case.image and self.can(one))
-        out = self.workshop.scratch / case.image.target
+        out = self.environment.scratch / case.image.target
         shutil.rmtree(out, ignore_errors=True)
         what = f"{case.image.name} for {' and '.join(platforms)}"
         with Progress().step(what, usual="1 min, but 1 to 4 min with nothing in BuildKit's cache"):
-            found = build(self.workshop, Order(FOLDER, case.image.target, platforms), out)
+            found = build(self.environment, Order(FOLDER, case.image.target, platforms), out)
         for platform, built in found.items():
             Progress().say(f"      {platform} {built.digest}")  # to be compared with another machine's
         return found
 
     def can(self, case: Case) -> bool:
         """Whether this machine can build for the platform."""
-        return case.platform in self.workshop.builder.platforms
+        return case.platform in self.environment.builder.platforms

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from local.progress import Progress
+from common.progress import Progress
 from queues import IMAGES
+from tests.images.build_environment import BuildEnvironment, kept_workshop, missing
 from tests.images.cases import CASES, Builds, Case, Made
 from tests.images.container import Unpacked, unpack
-from tests.images.workshop import Workshop, kept_workshop, missing
 
 Aloud = Callable[[], AbstractContextManager[None]]
 
@@ -24,28 +24,28 @@ def aloud(request: pytest.FixtureRequest) -> Aloud:
 
 
 @pytest.fixture(scope="session")
-def workshop(aloud: Aloud) -> Iterator[Workshop]:
+def environment(aloud: Aloud) -> Iterator[BuildEnvironment]:
     with aloud():
         print()  # pytest's own line ends where the test's dots begin
         if lacking := missing():
             pytest.skip(lacking)
         opened = kept_workshop(Progress())
-        workshop = opened.__enter__()
+        environment = opened.__enter__()
     try:
-        yield workshop
+        yield environment
     finally:
         opened.__exit__(None, None, None)
 
 
 @pytest.fixture(scope="session")
-def builds(request: pytest.FixtureRequest, workshop: Workshop) -> Builds:
-    native = workshop.builder.platforms[0]
+def builds(request: pytest.FixtureRequest, environment: BuildEnvironment) -> Builds:
+    native = environment.builder.platforms[0]
     asked = set()
     for item in request.session.items:
         params: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
         asked |= {params["made"]} if "made" in params else set()
         asked |= {Case(params["native"], native)} if "native" in params else set()
-    return Builds(workshop, [case for case in CASES if case in asked])
+    return Builds(environment, [case for case in CASES if case in asked])
 
 
 @pytest.fixture(scope="session", params=CASES, ids=str)
@@ -61,12 +61,12 @@ def made(request: pytest.FixtureRequest, builds: Builds, aloud: Aloud) -> Made:
 def native(request: pytest.FixtureRequest, builds: Builds, aloud: Aloud) -> Made:
     """Each image on this machine's platform."""
     with aloud():
-        return builds.get(Case(request.param, builds.workshop.builder.platforms[0]))
+        return builds.get(Case(request.param, builds.environment.builder.platforms[0]))
 
 
 @pytest.fixture(scope="session")
-def unpacked(native: Made, workshop: Workshop) -> Iterator[Unpacked]:
+def unpacked(native: Made, environment: BuildEnvironment) -> Iterator[Unpacked]:
     """The same, laid out for containers."""
-    folder = workshop.scratch / f"{native.image.target}-unpacked"
-    yield unpack(native, workshop.runc, folder)
+    folder = environment.scratch / f"{native.image.target}-unpacked"
+    yield unpack(native, environment.runc, folder)
     shutil.rmtree(folder)

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from queues import WORKER
+from tests.images.build_environment import BuildEnvironment
 from tests.images.built import Order, build
 from tests.images.cases import FOLDER
 from tests.images.private_index import PACKAGE, PrivateIndex, private_index
-from tests.images.workshop import Workshop
 
 pytestmark = pytest.mark.images
 
@@ -55,27 +55,27 @@ def index() -> Iterator[PrivateIndex]:
 
 
 @pytest.fixture
-def order(workshop: Workshop, index: PrivateIndex, tmp_path: Path) -> Order:
+def order(environment: BuildEnvironment, index: PrivateIndex, tmp_path: Path) -> Order:
     """The worker with an application that needs the index, and with the secret."""
     netrc = tmp_path / "netrc"
     netrc.write_text(index.netrc)
     application = make_application(tmp_path / "application", index, netrc)
-    return Order(FOLDER, WORKER.target, (workshop.builder.platforms[0],), application=application, netrc=netrc)
+    return Order(FOLDER, WORKER.target, (environment.builder.platforms[0],), application=application, netrc=netrc)
 
 
 def test_a_secret_opens_a_private_index_and_is_in_no_layer_configuration_or_history(
-    workshop: Workshop, index: PrivateIndex, order: Order
+    environment: BuildEnvironment, index: PrivateIndex, order: Order
 ) -> None:
-    built = build(workshop, order, workshop.scratch / "private")[order.platforms[0]]
+    built = build(environment, order, environment.scratch / "private")[order.platforms[0]]
     assert f"venv/lib/python3.13/site-packages/{PACKAGE}/__init__.py" in built.files
     for told in (index.password, index.header.removeprefix("Basic ")):
         assert not built.blobs_with(told.encode()), "whoever pulls the image can read the secret"
     assert built.blobs_with(PACKAGE.encode()), "a name that is there is not found either: the search is broken"
 
 
-def test_without_the_secret_the_build_stops_at_the_index(workshop: Workshop, order: Order) -> None:
+def test_without_the_secret_the_build_stops_at_the_index(environment: BuildEnvironment, order: Order) -> None:
     with pytest.raises(AssertionError, match="401 Unauthorized"):
-        build(workshop, replace(order, netrc=None), workshop.scratch / "refused")
+        build(environment, replace(order, netrc=None), environment.scratch / "refused")
 
 
 def make_application(folder: Path, index: PrivateIndex, netrc: Path) -> Path:

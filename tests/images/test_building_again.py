@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from local.progress import Progress
+from common.progress import Progress
 from queues import WORKER
+from tests.images.build_environment import temporary_workshop
 from tests.images.built import Order, build
 from tests.images.cases import FOLDER, Made
 from tests.images.conftest import Aloud
 from tests.images.difference import difference
-from tests.images.workshop import temporary_workshop
 
 pytestmark = pytest.mark.images
 
@@ -25,10 +25,10 @@ def test_two_cold_builds_of_the_same_source_give_the_same_digest(native: Made, a
     value = secrets.token_hex(16)
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine packages.invalid login reader password {value}\n")
-    with aloud(), temporary_workshop(Progress()) as workshop:
+    with aloud(), temporary_workshop(Progress()) as environment:
         order = Order(FOLDER, native.image.target, (native.platform,), netrc=netrc)
         with Progress().step(f"{native.image.name} once more, from nothing", usual="1 min"):
-            again = build(workshop, order, workshop.scratch / "again")[native.platform]
+            again = build(environment, order, environment.scratch / "again")[native.platform]
         assert difference(again, native.built) == []
         assert again.digest == native.built.digest, "each machine would push layers that others have already"
         assert not again.blobs_with(value.encode())

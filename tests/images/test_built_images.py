@@ -9,10 +9,10 @@ import pytest
 from local.builder.service import STAND_IN_NAME
 from local.builder.wolfi import base_of
 from queues import QUEUES
+from tests.images.build_environment import BuildEnvironment
 from tests.images.built import LABELS, Order, build
 from tests.images.cases import FOLDER, Made
 from tests.images.difference import difference
-from tests.images.workshop import Workshop
 
 pytestmark = pytest.mark.images
 
@@ -60,8 +60,8 @@ def test_the_environment_of_an_image_is_the_runtimes_and_the_bases(made: Made) -
     }
 
 
-def test_an_image_says_where_it_comes_from_and_what_it_drains(made: Made, workshop: Workshop) -> None:
-    base = workshop.builder.build_args.get("BASE") or base_of(FOLDER / "Dockerfile")
+def test_an_image_says_where_it_comes_from_and_what_it_drains(made: Made, environment: BuildEnvironment) -> None:
+    base = environment.builder.build_args.get("BASE") or base_of(FOLDER / "Dockerfile")
     name, _, digest = base.partition("@")
     wanted = {
         **{f"org.opencontainers.image.{label.lower()}": value for label, value in LABELS.items()},
@@ -153,12 +153,12 @@ def _compiled(source: str) -> str:
 
 
 def test_a_standalone_folder_builds_the_same_image_in_another_place(
-    native: Made, workshop: Workshop, tmp_path: Path
+    native: Made, environment: BuildEnvironment, tmp_path: Path
 ) -> None:
     moved = tmp_path / "repository"
     shutil.copytree(FOLDER / native.image.standalone_folder, moved)  # follows the links, as `cp -RL` does
-    out = workshop.scratch / f"{native.image.target}-alone"
-    there = build(workshop, Order(moved, native.image.target, (native.platform,)), out)[native.platform]
+    out = environment.scratch / f"{native.image.target}-alone"
+    there = build(environment, Order(moved, native.image.target, (native.platform,)), out)[native.platform]
     assert difference(there, native.built) == [], "the two Dockerfiles make different images"
     assert there.digest == native.built.digest
     shutil.rmtree(out)

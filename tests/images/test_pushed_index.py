@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import requests
 
-from local.builder.opening import builder_to_start
+from common.paths import Paths, this_checkout
+from common.progress import Progress
+from local.builder.factory import builder_to_start
 from local.builder.service import NAME
 from local.engine import Engine, open_engine
-from local.paths import Paths, this_checkout
 from local.ports import Ports
-from local.progress import Progress
 from local.services.registry import Registry, RegistryTls
-from local.toolchain import ensure
+from tests.images.build_environment import missing, temporary_folder
 from tests.images.conftest import Aloud
-from tests.images.workshop import missing, temporary_folder
+from toolchain import ensure
 
 pytestmark = pytest.mark.images
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from local.progress import Progress
-from local.toolchain import ensure
+from common.progress import Progress
 from queues import QUEUES
 from tests.images.conftest import Aloud
 from tests.images.container import Container, Pod, Unpacked, User
 from tests.images.runtime.harness import Server, free_port, until
+from toolchain import ensure
 
 pytestmark = pytest.mark.images
 

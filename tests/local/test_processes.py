@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.errors import LocalError
+from common.errors import CommandError
 from local.processes import Daemon, start_time
 
 SLEEPER = [sys.executable, "-c", "import time; print('awake', flush=True); time.sleep(600)"]
@@ -58,13 +58,13 @@ def test_a_process_that_reuses_the_pid_is_neither_ours_nor_ended(daemon: Daemon)
 
 
 def test_a_daemon_that_ends_while_starting_shows_the_end_of_its_log(daemon: Daemon) -> None:
-    with pytest.raises(LocalError, match="no such flag") as told:
+    with pytest.raises(CommandError, match="no such flag") as told:
         daemon.start([sys.executable, "-c", "raise SystemExit('no such flag')"], ready=lambda: False)
     assert str(daemon.log) in str(told.value)
 
 
 def test_a_daemon_that_never_gets_ready_is_not_left_behind(daemon: Daemon) -> None:
-    with pytest.raises(LocalError, match="was not ready within"):
+    with pytest.raises(CommandError, match="was not ready within"):
         daemon.start(SLEEPER, ready=lambda: False, within=0.2)
     assert not daemon.alive()
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+from common.paths import Paths
 from local.engine import Engine
-from local.paths import Paths
 from local.stack import LocalStack, application_lock
 
 HERE: dict[str, dict[str, Any]] = {

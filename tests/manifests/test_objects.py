@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from config.loading import parse
+from config.schema import Settings
 from manifests.fleet import everything
 from manifests.foundation import mebibytes, milli_cpu, resource_quota
 from manifests.scaling import behavior
 from queues import QUEUES, ScaleDown
-from settings import Settings, parse
 from tests.program.harness import LAYOUTS, STACKS, built_images, configuration, secrets_of
 
 

@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from config.loading import parse
+from config.schema import Settings
+from config.tuning import tuned_catalogue
 from manifests.workload import of_image, of_queue, per_queue
 from queues import EXECUTOR, IMAGES, QUEUES, WORKER, Priority, ScaleDown
-from settings import Settings, parse
 from tests.program.harness import configuration
 
 
@@ -62,5 +64,5 @@ def test_an_image_never_asks_for_more_gpus_than_there_are(count: int) -> None:
 def test_without_soft_shutdowns_a_pod_waits_for_all_its_tasks() -> None:
     times = {"timeLimit": 100, "gracePeriod": 200, "visibilityTimeout": 30000}
     tuned = settings(scaling={"workflows": times})
-    assert of_queue(tuned.queues.queue("workflows")).soft_shutdown is None
+    assert of_queue(tuned_catalogue(tuned).queue("workflows")).soft_shutdown is None
     assert of_image(tuned, WORKER).soft_shutdown is not None, "ingestion re-queues"

@@ -240,8 +240,8 @@ def _main() -> None:
 def _kubectl(answer: subprocess.CompletedProcess[str]) -> Iterator[None]:
     """The cluster's answer, whether or not this machine has kubectl or a cluster."""
     with (
-        mock.patch("preflight.shutil.which", return_value="kubectl"),
-        mock.patch("preflight.subprocess.run", return_value=answer),
+        mock.patch("config.preflight.shutil.which", return_value="kubectl"),
+        mock.patch("config.preflight.subprocess.run", return_value=answer),
     ):
         yield
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 import queues
-import settings
 from tests.program.harness import Program, attempt, configuration, program, queues_of, run, secrets_of
 
 TUNING: dict[str, dict[str, int]] = {
@@ -60,7 +59,8 @@ def with_rows(monkeypatch: pytest.MonkeyPatch, rows: tuple[queues.Queue, ...]) -
     """The stack `dev` with another catalogue, in all modules that hold it."""
     catalogue = queues.Catalogue(rows)
     monkeypatch.setattr(queues, "QUEUES", catalogue)
-    monkeypatch.setattr(settings, "QUEUES", catalogue)
+    monkeypatch.setattr("config.tuning.QUEUES", catalogue)
+    monkeypatch.setattr("config.rules.QUEUES", catalogue)
     monkeypatch.setattr("manifests.foundation.QUEUES", catalogue)
     found = attempt(configuration("dev"), secrets_of("dev"))
     assert isinstance(found, Program), found

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pulumi import RunError
 
-from settings import Secrets, parse
+from config.loading import parse
+from config.secrets import Secrets
 from tests.program.harness import LAYOUTS, PASSWORD, Program, configuration, fail, program, run, secrets_of
 from tests.program.monitor import Secret, leaves
 

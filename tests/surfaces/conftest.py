@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from config.schema import Settings
 from manifests import Manifest
-from settings import Settings
 from surfaces.stacks import stacks
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from config.loading import parse
+from config.schema import Settings
 from manifests import Manifest
 from manifests.fleet import everything
 from queues import IMAGES, QUEUES
-from settings import Settings, parse
 from surfaces.compare import compare
 from surfaces.kustomize import tree
 from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, in_layout, neutral_settings

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from problems import Section
+from config.errors import Section
+from config.schema import Settings
 from queues import HEAVY_QUEUES, QUEUES
-from settings import Settings
 from surfaces.queue_matrix import queue_matrix
 from surfaces.reference import reference
 

@@ -9,7 +9,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from settings import SECRET_KEYS, Settings, SettingsError, parse
+from config.errors import SettingsError
+from config.loading import parse
+from config.schema import SECRET_KEYS, Settings
 from surfaces.schema import SECRETS, schema
 
 PLAIN: Mapping[str, Any] = {
@@ -66,7 +68,7 @@ def _file(changed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_the_committed_schema_accepts_every_stack_file(root: Path) -> None:
-    committed = Draft202012Validator(json.loads((root / "schemas/stack.schema.json").read_text()))
+    committed = Draft202012Validator(json.loads((root / "config/stack.schema.json").read_text()))
     files = sorted(root.glob("Pulumi.*.yaml"))
     problems = {
         file.name: [error.message for error in committed.iter_errors(yaml.safe_load(file.read_text()))]
@@ -78,7 +80,7 @@ def test_the_committed_schema_accepts_every_stack_file(root: Path) -> None:
 
 def test_every_stack_file_names_its_schema(root: Path) -> None:
     first = {file.name: file.read_text().splitlines()[0] for file in root.glob("Pulumi.*.yaml")}
-    assert set(first.values()) == {"# yaml-language-server: $schema=schemas/stack.schema.json"}, first
+    assert set(first.values()) == {"# yaml-language-server: $schema=config/stack.schema.json"}, first
 
 
 @pytest.mark.parametrize("case", ACCEPTED)

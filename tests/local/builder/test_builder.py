@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from common.errors import CommandError
+from common.paths import Paths
+from common.progress import Progress
 from local.builder import service
 from local.builder.buildkitd import BuildKit, TrustedRegistry
-from local.builder.instance import declare
+from local.builder.buildx import declare
 from local.builder.service import Builder, BuilderService, Programs
 from local.builder.wolfi import Wolfi, base_of
-from local.errors import LocalError
-from local.paths import Paths
-from local.progress import Progress
 
 
 def programs(tmp_path: Path, *, exit_status: int = 1) -> Programs:
@@ -70,7 +70,7 @@ def test_wolfi_is_asked_for_again_after_a_day(tmp_path: Path, dockerfile: Path) 
 
 def test_a_dockerfile_that_pins_no_base_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
-    with pytest.raises(LocalError, match="ARG BASE"):
+    with pytest.raises(CommandError, match="ARG BASE"):
         base_of(tmp_path / "Dockerfile")
 
 
@@ -97,13 +97,13 @@ def test_buildkit_speaks_tls_to_the_registry_and_knows_its_authority(tmp_path: P
 def test_a_checkout_too_deep_for_a_socket_is_refused_before_anything_starts(tmp_path: Path) -> None:
     deep = Paths(tmp_path / ("d" * 100))
     daemon = BuildKit(tmp_path / "buildkitd", Path("/bin/true"), deep, TrustedRegistry("r", None))
-    with pytest.raises(LocalError, match="shorter path" if os.geteuid() == 0 else "needs root"):
+    with pytest.raises(CommandError, match="shorter path" if os.geteuid() == 0 else "needs root"):
         daemon.start()
 
 
 def test_without_root_the_builder_says_that_it_needs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(LocalError, match="needs root"):
+    with pytest.raises(CommandError, match="needs root"):
         BuildKit(tmp_path / "b", Path("/bin/true"), Paths(tmp_path), TrustedRegistry("r", None)).start()
 
 

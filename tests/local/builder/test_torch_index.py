@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from common.progress import Progress
 from local.builder.service import Builder
 from local.builder.torch_index import ELSEWHERE, TorchIndex, wheel_elsewhere
-from local.progress import Progress
 
 REFERENCE_LOCK = Path(__file__).parents[3] / "images" / "reference_app" / "uv.lock"
 NAME = "torch-2.8.0%2Bcpu-cp313-cp313-manylinux_2_28_x86_64.whl"

@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 import redis as client
 
+from common.errors import CommandError
+from common.paths import Paths
+from common.progress import Progress
 from local.cluster import EmbeddedCluster
-from local.errors import LocalError
-from local.paths import Paths
 from local.ports import Ports
 from local.processes import start_time
-from local.progress import Progress
 from local.services.redis import Redis
-from local.toolchain import ensure
-from tests import patience
+from tests import waiting
 from tests.embedded import Kubectl, embedded, kubectl
+from toolchain import ensure
 
 __all__ = ["embedded", "kubectl"]
 pytestmark = pytest.mark.cluster
 PARTS = {"etcd", "kube-apiserver", "kube-controller-manager", "keda-operator", "keda-adapter", "keda-webhooks"}
-eventually = partial(patience.eventually, pause=0.5, within=90.0)
+eventually = partial(waiting.eventually, pause=0.5, within=90.0)
 
 
 def namespace(name: str) -> dict[str, Any]:
@@ -227,7 +227,7 @@ def test_damaged_data_are_answered_with_the_way_to_begin_anew(embedded: Embedded
     wal = paths.state / "state" / "etcd" / "member" / "wal"
     wal.mkdir(parents=True)
     (wal / "0000000000000000-0000000000000000.wal").write_bytes(b"torn")
-    with pytest.raises(LocalError, match="`make down` deletes them"):
+    with pytest.raises(CommandError, match="`make down` deletes them"):
         broken.start(Progress())
     assert not any(part.running for part in broken.status())
 

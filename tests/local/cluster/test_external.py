@@ -5,12 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from local.cluster import Choice, ContextCluster, EmbeddedCluster, ExternalTools, KindCluster, Maker, choice, opening
+from common.errors import CommandError
+from common.paths import Paths
+from common.progress import Progress
+from local.cluster import (
+    ContextCluster,
+    EmbeddedCluster,
+    ExternalTools,
+    KindCluster,
+    Maker,
+    Selection,
+    factory,
+    selection,
+)
 from local.cluster.external import kind_clusters
-from local.errors import LocalError
-from local.paths import Paths
 from local.ports import Ports
-from local.progress import Progress
 
 # Each pretended command appends its arguments to `calls` and answers by what lies in the folder beside it.
 KIND = """#!/bin/sh
@@ -117,17 +126,17 @@ def test_a_kind_cluster_that_was_there_before_is_never_deleted(tmp_path: Path, t
 
 def test_a_cluster_cut_short_while_it_was_made_is_still_ours_to_delete(tmp_path: Path, tools: Path) -> None:
     (tools / "broken").touch()
-    with pytest.raises(LocalError, match="no space left on device"):
+    with pytest.raises(CommandError, match="no space left on device"):
         kind(tmp_path, tools).start(Progress())
     kind(tmp_path, tools).stop(Progress())
     assert len(said(tools, "kind delete")) == 1, "half a cluster stays behind"
 
 
 def test_without_kind_or_docker_the_message_names_what_is_missing(tmp_path: Path, tools: Path) -> None:
-    with pytest.raises(LocalError, match="docker and kind are not there"):
+    with pytest.raises(CommandError, match="docker and kind are not there"):
         kind(tmp_path, tools, path="").start(Progress())
     (tools / "docker").unlink()
-    with pytest.raises(LocalError, match="docker is not there"):
+    with pytest.raises(CommandError, match="docker is not there"):
         kind(tmp_path, tools).start(Progress())
 
 
@@ -144,18 +153,18 @@ def test_a_context_is_copied_alone_into_a_private_file(tmp_path: Path, tools: Pa
 
 
 def test_an_unknown_context_is_refused_with_those_there_are(tmp_path: Path, tools: Path) -> None:
-    with pytest.raises(LocalError, match="it has dev, staging"):
+    with pytest.raises(CommandError, match="it has dev, staging"):
         context(tmp_path, tools, "missing").start(Progress())
 
 
 def test_an_unreachable_context_gives_the_reason_and_the_way_out(tmp_path: Path, tools: Path) -> None:
     (tools / "down").touch()
-    with pytest.raises(LocalError, match=r"dev does not answer: connection refused\. .*embedded"):
+    with pytest.raises(CommandError, match=r"dev does not answer: connection refused\. .*embedded"):
         context(tmp_path, tools, "dev").start(Progress())
 
 
 def test_a_context_without_keda_says_how_to_install_it_and_installs_nothing(tmp_path: Path, tools: Path) -> None:
-    with pytest.raises(LocalError, match="helm --kube-context dev install keda"):
+    with pytest.raises(CommandError, match="helm --kube-context dev install keda"):
         context(tmp_path, tools, "dev").start(Progress())
     assert not (tools / "applied").exists()
 
@@ -165,17 +174,17 @@ def ready_made(monkeypatch: pytest.MonkeyPatch) -> None:
     def ensure(names: list[str], _: Progress) -> dict[str, Path]:
         return {name: Path(name) for name in names}
 
-    monkeypatch.setattr(opening, "ensure", ensure)
-    monkeypatch.setattr(opening, "keda_config", lambda: Path("config"))
+    monkeypatch.setattr(factory, "ensure", ensure)
+    monkeypatch.setattr(factory, "keda_config", lambda: Path("config"))
 
 
 @pytest.mark.usefixtures("ready_made")
 def test_a_later_command_finds_the_cluster_that_was_started(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     ports = Ports(paths.run / "ports.json")
-    assert isinstance(opening.started_cluster(paths, ports), EmbeddedCluster)
-    opening.cluster_to_start("context:dev", paths, ports, Progress())
-    found = opening.started_cluster(paths, ports)
+    assert isinstance(factory.started_cluster(paths, ports), EmbeddedCluster)
+    factory.cluster_to_start("context:dev", paths, ports, Progress())
+    found = factory.started_cluster(paths, ports)
     assert isinstance(found, ContextCluster)
     assert found.context == "dev"
 
@@ -184,22 +193,22 @@ def test_a_later_command_finds_the_cluster_that_was_started(tmp_path: Path) -> N
 def test_another_cluster_is_refused_while_one_is_started(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     ports = Ports(paths.run / "ports.json")
-    opening.cluster_to_start("kind:mine", paths, ports, Progress())
-    with pytest.raises(LocalError, match="LOCAL_CLUSTER=kind:mine"):
-        opening.cluster_to_start(None, paths, ports, Progress())
-    opening.forget(paths)
-    assert isinstance(opening.cluster_to_start(None, paths, ports, Progress()), EmbeddedCluster)
+    factory.cluster_to_start("kind:mine", paths, ports, Progress())
+    with pytest.raises(CommandError, match="LOCAL_CLUSTER=kind:mine"):
+        factory.cluster_to_start(None, paths, ports, Progress())
+    factory.forget(paths)
+    assert isinstance(factory.cluster_to_start(None, paths, ports, Progress()), EmbeddedCluster)
 
 
 @pytest.mark.usefixtures("ready_made")
 def test_every_tool_is_put_where_it_belongs() -> None:
-    tools = opening.embedded_tools(Progress())
+    tools = factory.embedded_tools(Progress())
     assert tools.kube_apiserver == Path("kube-apiserver")
     assert tools.keda_webhooks == Path("keda-webhooks")
     assert tools.keda_config == Path("config")
 
 
 def test_a_choice_reads_back_as_it_was_written() -> None:
-    assert opening._text(Choice(Maker.KIND, "mine")) == "kind:mine"
-    assert opening._text(Choice(Maker.EMBEDDED)) == "embedded"
-    assert choice(opening._text(Choice(Maker.CONTEXT, "a:b"))) == Choice(Maker.CONTEXT, "a:b")
+    assert factory._text(Selection(Maker.KIND, "mine")) == "kind:mine"
+    assert factory._text(Selection(Maker.EMBEDDED)) == "embedded"
+    assert selection(factory._text(Selection(Maker.CONTEXT, "a:b"))) == Selection(Maker.CONTEXT, "a:b")

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 import yaml
 
+from common.errors import CommandError
+from common.progress import Progress
 from local.cluster.keda_manifests import INSTALLED, fingerprint, marked_namespace, outside, render, with_released_images
-from local.errors import LocalError
-from local.progress import Progress
-from local.toolchain import ensure
+from toolchain import ensure
 
 UPSTREAM: list[dict[str, Any]] = [
     {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "keda"}},
@@ -83,7 +83,7 @@ def test_new_ports_and_new_manifests_are_installed_anew(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_kedas_manifests_is_said_to_be_incomplete(tmp_path: Path) -> None:
-    with pytest.raises(LocalError, match="make up"):
+    with pytest.raises(CommandError, match="make up"):
         render(Path("kubectl"), tmp_path)
 
 

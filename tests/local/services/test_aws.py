@@ -3,10 +3,10 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from local.errors import LocalError
-from local.paths import Paths
+from common.errors import CommandError
+from common.paths import Paths
+from common.progress import Progress
 from local.ports import Ports
-from local.progress import Progress
 from local.services.aws import ACCOUNT, Aws
 
 
@@ -43,5 +43,5 @@ def test_a_repository_outlives_a_second_start_and_not_a_reset(aws: Aws) -> None:
 
 def test_resetting_an_account_that_is_down_says_how_to_start_it(tmp_path_factory: pytest.TempPathFactory) -> None:
     paths = Paths(tmp_path_factory.mktemp("checkout"))
-    with pytest.raises(LocalError, match="make up"):
+    with pytest.raises(CommandError, match="make up"):
         Aws(paths, Ports(paths.run / "ports.json")).reset()

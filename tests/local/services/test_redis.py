@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import redis as client
 
-from local.paths import Paths
+from common.paths import Paths
+from common.progress import Progress
 from local.ports import Ports
-from local.progress import Progress
 from local.services.redis import Redis
-from local.toolchain import ensure
+from toolchain import ensure
 
 pytestmark = pytest.mark.redis
 

@@ -7,12 +7,12 @@ import certifi
 import pytest
 import requests
 
-from local.errors import LocalError
-from local.paths import Paths
+from common.errors import CommandError
+from common.paths import Paths
+from common.progress import Progress
 from local.ports import Ports
-from local.progress import Progress
 from local.services.registry import Registry, RegistryTls
-from local.toolchain import ensure, find
+from toolchain import ensure, find
 
 pytestmark = pytest.mark.skipif(find("docker-registry") is None, reason="docker-registry is neither on PATH nor built")
 BLOB = b"a layer"
@@ -86,5 +86,5 @@ def test_a_stranger_without_the_authority_does_not_trust_the_registry(tmp_path: 
 def test_a_name_that_leads_elsewhere_is_refused_with_the_line_to_add(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     made = Registry(Path("docker-registry"), paths, Ports(paths.run / "ports.json"), RegistryTls("registry.invalid"))
-    with pytest.raises(LocalError, match=r"127\.0\.0\.1 registry\.invalid"):
+    with pytest.raises(CommandError, match=r"127\.0\.0\.1 registry\.invalid"):
         made.start(Progress())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.errors import LocalError
+from common.errors import CommandError
 from local.ports import Ports
 from local.processes import Daemon
 from local.services.server import Server
@@ -95,7 +95,7 @@ def test_a_server_that_cannot_start_is_not_tried_for_ever(folder: Path) -> None:
         tries.append(1)
         return [sys.executable, "-c", "raise SystemExit('bad flag')"]
 
-    with pytest.raises(LocalError, match="bad flag"):
+    with pytest.raises(CommandError, match="bad flag"):
         Server(listener.daemon, listener.ports, listener.port_names, command, lambda: False).start()
     assert len(tries) == 1, "a failure that new ports cannot mend is retried"
 

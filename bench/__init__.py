@@ -1,1 +1,0 @@
-"""What the fleet's program costs, as ratios taken in one run: `python -m bench`."""

@@ -1,1 +1,0 @@
-"""What the two images cost, as ratios taken in one run: `python -m bench.images`."""

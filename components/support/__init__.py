@@ -1,0 +1,1 @@
+"""What components use and is no component."""

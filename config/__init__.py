@@ -1,0 +1,1 @@
+"""A stack's configuration, from its file to one frozen value. Nothing else reads configuration."""

@@ -1,0 +1,198 @@
+"""What is wrong with a configuration, in the words of the file it was read from.
+
+Pydantic says where a value lies in its own terms: with the chosen member of a union in the path, and a rule's internal
+name. Here both become what the reader typed: the key as the file writes it, what was given, what is allowed.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, ClassVar, Final, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+SHOWN_CHARACTERS: Final = 80
+PASSWORD_IN_URL: Final = re.compile(r"(?<=//)\S*@")
+
+IN_WORDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "a mapping"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "text, in quotes",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "string_too_short": "text that is not empty",
+    "too_short": "a list that is not empty",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "literal_error": "{expected}",
+}
+"""What a rule asks for, by the name that pydantic gives its breach."""
+
+
+class Section(BaseModel):
+    """A mapping of the file: frozen, camel case in the file, unknown keys refused."""
+
+    # A section is built when it is first needed: most are only ever read as a part of the whole.
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, defer_build=True)
+
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Keys that a reader might well try, and why they are not there."""
+
+
+class SettingsError(ValueError):
+    """The stack's configuration cannot be used; the message lists every error."""
+
+
+@dataclass(frozen=True)
+class ErrorLine:
+    """One thing wrong with a key."""
+
+    key: str
+    text: str
+
+    def __str__(self) -> str:
+        """The line a reader sees."""
+        return f"{self.key}: {self.text}"
+
+
+@dataclass(frozen=True)
+class ErrorReader:
+    """Words the errors of one kind of file: `root` describes it, and its keys begin with `prefix`.
+
+    `elsewhere` are keys that the file may have at its top without being the model's.
+    """
+
+    root: type[Section]
+    prefix: str
+    elsewhere: frozenset[str] = frozenset()
+
+    def errors(self, error: ValidationError, raw: Mapping[str, Any]) -> list[ErrorLine]:
+        """All that `error` says of the file's content `raw`."""
+        return [self._problem(detail, raw) for detail in error.errors() if not _follows_from_another(detail)]
+
+    def _problem(self, detail: ErrorDetails, raw: Mapping[str, Any]) -> ErrorLine:
+        place = self._place(detail["loc"], raw)
+        if detail["type"] == "extra_forbidden":
+            return ErrorLine(place.key, _unknown(str(detail["loc"][-1]), place, self._extra_keys(detail["loc"])))
+        if detail["type"] == "missing":
+            return ErrorLine(place.key, f"missing; {place.description}")
+        if detail["type"].startswith("union_tag"):
+            return _no_member(detail, place)
+        words = IN_WORDS.get(detail["type"])
+        rule = words.format_map(detail.get("ctx", {})) if words else detail["msg"].removeprefix("Input should be ")
+        hint = f" ({place.description})" if place.description else ""
+        return ErrorLine(place.key, f"given {shown(place.given)}; allowed: {rule}{hint}")
+
+    def _extra_keys(self, loc: tuple[int | str, ...]) -> frozenset[str]:
+        return self.elsewhere if len(loc) == 1 else frozenset()
+
+    def _place(self, loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> "_Place":
+        place = _Place(f"{self.prefix}:", raw, self.root, (self.root,), "")
+        for step in loc:
+            place = place.into(step)
+        return place
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a walk along pydantic's location has come to."""
+
+    key: str  # as the file writes it
+    given: Any  # what stands there
+    section: type[Section]  # whose key it is
+    inside: tuple[type[Section], ...]  # what the value may be, as far as it is a section
+    description: str
+    named: bool = False  # whether the next step is a name of the reader's own, as in a mapping of queues
+
+    def into(self, step: int | str) -> "_Place":
+        """One step further."""
+        if isinstance(step, int):
+            return _Place(f"{self.key}[{step}]", _at(self.given, step), self.section, self.inside, self.description)
+        if len(self.inside) > 1:  # the chosen member of a union, which stands nowhere in the file
+            member = next(member for member in self.inside if step in tags(member))
+            return _Place(self.key, self.given, member, (member,), self.description)
+        key = f"{self.key}{step}" if self.key.endswith(":") else f"{self.key}.{step}"
+        if self.named:
+            return _Place(key, _at(self.given, step), self.section, self.inside, self.description)
+        section = self.inside[0] if self.inside else self.section
+        field = _field(section, step)
+        inside = tuple(_sections(field.annotation)) if field else ()
+        named = field is not None and get_origin(field.annotation) is get_origin(Mapping[str, Any])
+        description = (field.description if field else None) or ""
+        return _Place(key, _at(self.given, step), section, inside, description, named)
+
+
+def listed(names: Iterable[str], prefix: str = "") -> str:
+    """Names in order, for a message."""
+    return ", ".join(f"{prefix}:{name}" if prefix else name for name in sorted(names))
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """A suggestion, when a known name is close."""
+    close = get_close_matches(name, sorted(known), n=1)
+    return f", did you mean {close[0]}?" if close else ""
+
+
+def shown(value: Any) -> str:  # noqa: ANN401 any input
+    """A value as a message shows it: short, and without a password in a URL."""
+    text = PASSWORD_IN_URL.sub("***@", repr(value))
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+
+
+def keys(section: type[Section]) -> frozenset[str]:
+    """The keys of a section, as the file writes them."""
+    return frozenset(field.alias or name for name, field in section.model_fields.items())
+
+
+def tags(section: type[Section]) -> frozenset[str]:
+    """The values by which a member of a union is chosen: those of its fields that allow one text only."""
+    return frozenset(
+        values[0]
+        for field in section.model_fields.values()
+        if get_origin(field.annotation) is Literal and len(values := get_args(field.annotation)) == 1
+    )
+
+
+def _unknown(name: str, place: _Place, elsewhere: frozenset[str]) -> str:
+    if name in place.section.refused:
+        return place.section.refused[name]
+    known = keys(place.section) | elsewhere
+    return f"unknown key{meant(name, known)}; allowed here: {listed(known)}"
+
+
+def _no_member(detail: ErrorDetails, place: _Place) -> ErrorLine:
+    discriminator = str(detail["ctx"]["discriminator"]).strip("'")
+    value = place.given.get(discriminator) if isinstance(place.given, Mapping) else place.given
+    what = "missing" if value is None else f"given {shown(value)}"
+    allowed = ", ".join(tag for member in place.inside for tag in tags(member))
+    return ErrorLine(f"{place.key}.{discriminator}", f"{what}; allowed: {allowed}")
+
+
+def _follows_from_another(detail: ErrorDetails) -> bool:
+    """A list counts as empty as soon as none of its items can be read."""
+    return detail["type"] == "too_short" and bool(detail["input"])
+
+
+def _field(section: type[Section], alias: str) -> FieldInfo | None:
+    return next((field for field in section.model_fields.values() if field.alias == alias), None)
+
+
+def _sections(annotation: Any) -> Iterator[type[Section]]:  # noqa: ANN401 any annotation
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _sections(part)
+
+
+def _at(value: Any, step: int | str) -> Any:  # noqa: ANN401 any input
+    if isinstance(value, Mapping):
+        return value.get(step)
+    if isinstance(value, list | tuple) and isinstance(step, int) and step < len(value):
+        return value[step]
+    return None

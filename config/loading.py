@@ -1,0 +1,124 @@
+"""From a stack's configuration to Settings: read as text, checked as a whole, reported all at once.
+
+The only module that knows how the engine hands configuration over.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from config.errors import ErrorLine, ErrorReader, SettingsError, listed
+from config.rules import RULES, Rule, application_folder_errors
+from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, QueueTuning, Settings
+from config.secrets import Secrets
+
+NOT_PLAIN: Final = "is a secret and stands here as plain text; set it with --secret, and treat the old value as known"
+READER: Final = ErrorReader(Settings, PREFIX, SECRET_KEYS)
+
+
+def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset(), rules: tuple[Rule, ...] = RULES) -> Settings:
+    """Check a stack's configuration: `raw` by key without its prefix, and the names of the secrets that are set.
+
+    Raises SettingsError naming every error.
+    """
+    errors = [ErrorLine(f"{PREFIX}:{key}", NOT_PLAIN) for key in sorted(SECRET_KEYS & raw.keys())]
+    plain = {key: value for key, value in raw.items() if key not in SECRET_KEYS}
+    for key in sorted(secrets - SECRET_KEYS):
+        errors.append(
+            ErrorLine(f"{PREFIX}:{key}", f"is stored as a secret; only these are: {listed(SECRET_KEYS, PREFIX)}")
+        )
+        plain.pop(key, None)
+    settings, sections = None, {}
+    try:
+        settings = Settings.model_validate(plain)
+        sections = dict(settings)
+    except ValidationError as error:
+        errors += READER.errors(error, plain)
+        sections = _readable(plain, {str(detail["loc"][0]) for detail in error.errors()})
+    known = {error.key for error in errors}
+    errors += [found for rule in rules for found in rule(sections, secrets) if found.key not in known]
+    if errors or settings is None:
+        lines = "\n".join(f"  {error}" for error in sorted(set(errors), key=str))
+        count = f"{len(set(errors))} error" + ("s" if len(set(errors)) > 1 else "")
+        raise SettingsError(f"The stack's configuration has {count}; nothing was changed.\n{lines}")
+    return settings
+
+
+def from_stack_file(file: Path, secrets_elsewhere: frozenset[str] = frozenset()) -> Settings:
+    """Read a stack's file without the engine; `secrets_elsewhere` are those that somebody adds to it later.
+
+    Raises SettingsError, also when the file is missing or no YAML.
+    """
+    try:
+        document = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        known = sorted(other.name for other in file.parent.glob("Pulumi.*.yaml"))
+        raise SettingsError(f"There is no {file.name}; the stacks here are: {', '.join(known)}.") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{file.name} is not YAML: {' '.join(str(error).split())}") from None
+    config = (document or {}).get("config") if isinstance(document or {}, dict) else None
+    if not isinstance(config, dict):
+        raise SettingsError(f"{file.name} needs a mapping named `config` with keys such as {PREFIX}:environment.")
+    own = {
+        key.partition(":")[2]: json.loads(json.dumps(value, default=str))  # as the engine hands it over: keys are text
+        for key, value in config.items()
+        if str(key).startswith(f"{PREFIX}:")
+    }
+    secrets = frozenset(key for key, value in own.items() if isinstance(value, dict) and set(value) == {"secure"})
+    return parse({key: value for key, value in own.items() if key not in secrets}, secrets | secrets_elsewhere)
+
+
+def load() -> tuple[Settings, Secrets]:
+    """The running stack's configuration, and whether the application it builds is there.
+
+    Raises pulumi.RunError, which the engine shows without a traceback.
+    """
+    import pulumi
+    from pulumi.runtime import config as engine
+
+    config = pulumi.Config(PREFIX)
+    every = {**engine.get_config_env(), **engine.CONFIG.get()}
+    own = {key.partition(":")[2]: value for key, value in every.items() if key.startswith(f"{PREFIX}:")}
+    secrets = frozenset(name for name in own if engine.is_config_secret(f"{PREFIX}:{name}"))
+    try:
+        plain = {name: _decoded(text) for name, text in own.items() if name not in secrets}
+        settings = parse(plain, secrets, (*RULES, application_folder_errors))
+    except SettingsError as error:
+        raise pulumi.RunError(str(error)) from None
+    return settings, Secrets(*(config.get_secret(key) for key in (BROKER_PASSWORD, NETRC, GIT_TOKEN)))
+
+
+def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a test may hand over data
+    """The engine passes lists and mappings as JSON text, and everything else as it stands in the file."""
+    if isinstance(text, str) and text[:1] in ("{", "["):
+        try:
+            return json.loads(text)
+        except ValueError:  # no JSON, or a number of more digits than Python reads
+            return text
+    return text
+
+
+def _readable(raw: Mapping[str, Any], wrong: set[str]) -> dict[str, Any]:
+    """The sections without an error of their own, by field name; `scaling` entry by entry."""
+    sections: dict[str, Any] = {}
+    for name, field in Settings.model_fields.items():
+        key = field.alias or name
+        if key == "scaling" and isinstance(raw.get(key), Mapping):
+            read = {str(queue): _valid(QueueTuning, given) for queue, given in raw[key].items()}
+            sections[name] = {queue: tuning for queue, tuning in read.items() if tuning is not None}
+        elif key in raw and key not in wrong:
+            sections[name] = _valid(field.annotation, raw[key])
+        elif key not in raw and not field.is_required():
+            sections[name] = field.get_default(call_default_factory=True)
+    return sections
+
+
+def _valid(annotation: Any, given: Any) -> Any:  # noqa: ANN401 any annotation, any input
+    try:
+        return TypeAdapter(annotation).validate_python(given)
+    except ValidationError:
+        return None

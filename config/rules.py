@@ -1,0 +1,161 @@
+"""What must hold between the sections of a stack's file, beyond what each key allows.
+
+Each rule takes the sections that could be read, so that all errors show at once, and the names of the secrets that are
+set. A new rule is one function and one line of RULES.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from config.application import folder_errors, is_remote, reference_error
+from config.errors import ErrorLine, listed, meant, shown
+from config.schema import (
+    APPLICATION,
+    APPLICATION_STAGE,
+    BROKER_PASSWORD,
+    PREFIX,
+    BuildImages,
+    ExternalBroker,
+    InClusterBroker,
+    PromoteImages,
+)
+from config.tuning import max_pods, tuned_queue
+from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError, Image
+
+ROLE_NAME_MAX: Final = 64  # IAM's limit
+Rule = Callable[[Mapping[str, Any], frozenset[str]], Iterator[ErrorLine]]
+
+
+def role_name(namespace: str, environment: str, image: Image) -> str:
+    """Return the name of the IAM role of an image's pods."""
+    return f"{namespace}-{environment}-{image.target}"
+
+
+def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    environment, gpu = sections.get("environment", "dev"), sections.get("gpu")
+    for name, tuning in sections.get("scaling", {}).items():
+        key = f"{PREFIX}:scaling.{name}"
+        if name not in QUEUES.names:
+            yield ErrorLine(
+                key, f"there is no such queue{meant(name, QUEUES.names)}; the catalogue has {listed(QUEUES.names)}"
+            )
+            continue
+        queue = QUEUES.queue(name)
+        try:
+            result = tuned_queue(queue, tuning, gpu, environment)
+        except CatalogueError as error:
+            yield ErrorLine(key, f"given {shown(tuning.model_dump(by_alias=True, exclude_none=True))}; {error}")
+            continue
+        if queue.always_on is AlwaysOn.PRODUCTION and environment == "prod" and result.min_replicas < 1:
+            yield ErrorLine(f"{key}.minReplicas", "given 0; in prod this queue is always on: at least 1")
+        if gpu and queue.gpus and result.max_replicas * queue.gpus > gpu.count:
+            yield ErrorLine(
+                f"{key}.maxReplicas",
+                f"given {result.max_replicas}; {PREFIX}:gpu.count is {gpu.count}, with {queue.gpus} a pod: at most "
+                f"{gpu.count // queue.gpus}",
+            )
+
+
+def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    if "quota" not in sections:
+        return
+    headroom, scaling, gpu = sections["quota"].headroom, sections.get("scaling", {}), sections.get("gpu")
+    for image in IMAGES:
+        queues = QUEUES.of(image)
+        most = sum(max_pods(queue, gpu) for queue in queues)
+        given = {name: tuning.max_replicas for name, tuning in scaling.items()}
+        wanted = sum(given.get(queue.name) or max_pods(queue, gpu) for queue in queues)
+        if wanted > headroom * most:
+            yield ErrorLine(
+                f"{PREFIX}:quota.headroom",
+                f"given {headroom:g}; {image.name} may have {wanted} pods where the catalogue has {most}: at least "
+                f"{wanted / most:.2f}, and twice that for rollouts without waiting",
+            )
+
+
+def _aws_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    if sections.get("aws") is not None:
+        return
+    for name in ("registry", "identity"):
+        if sections.get(name) is not None and "aws" in sections:
+            yield ErrorLine(f"{PREFIX}:aws", f"missing; {PREFIX}:{name} needs an account and a region")
+
+
+def _role_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    if sections.get("identity") is None:
+        return
+    namespace, environment = sections.get("namespace", ""), sections.get("environment", "")
+    for image in IMAGES:
+        if (length := len(role_name(namespace, environment, image))) > ROLE_NAME_MAX:
+            yield ErrorLine(
+                f"{PREFIX}:namespace",
+                f"given {namespace!r}; the role of {image.name} would have a name of {length} characters: at most "
+                f"{ROLE_NAME_MAX}, so shorten it by {length - ROLE_NAME_MAX}",
+            )
+            return
+
+
+def _image_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    images, registry = sections.get("images"), sections.get("registry")
+    if "registry" not in sections or images is None:
+        return
+    if isinstance(images, BuildImages) and registry is None:
+        yield ErrorLine(f"{PREFIX}:registry", "missing; a stack that builds owns the repositories")
+    if isinstance(images, PromoteImages) and registry is not None:
+        yield ErrorLine(
+            f"{PREFIX}:registry",
+            f"a stack that promotes deploys from the repositories of {images.stack}; remove this key",
+        )
+
+
+def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    images = sections.get("images")
+    if not isinstance(images, BuildImages):
+        return
+    if error := reference_error(images.application):
+        yield ErrorLine(APPLICATION, f"given {shown(images.application)}; {error}")
+    if APPLICATION_STAGE in images.contexts:
+        yield ErrorLine(f"{PREFIX}:images.contexts.{APPLICATION_STAGE}", f"set {APPLICATION} instead, which is checked")
+
+
+def application_folder_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    """What the application's folder lacks: the only rule that looks at the disk, so no rule of a file's text."""
+    images = sections.get("images")
+    if isinstance(images, BuildImages) and not is_remote(images.application):
+        for error in folder_errors(Path(images.application), images.build_args.get("MORE_EXTRAS", "")):
+            yield ErrorLine(APPLICATION, f"given {shown(images.application)}; {error}")
+
+
+def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    broker, environment = sections.get("broker"), sections.get("environment")
+    password = f"{PREFIX}:{BROKER_PASSWORD}"
+    if isinstance(broker, InClusterBroker):
+        if environment == "prod":
+            yield ErrorLine(f"{PREFIX}:broker.kind", "given 'in-cluster', which keeps no data; in prod: external")
+        if BROKER_PASSWORD not in secrets:
+            yield ErrorLine(password, f"missing; set it with: pulumi config set --secret {password}")
+    if isinstance(broker, ExternalBroker):
+        if "." not in broker.host:
+            yield ErrorLine(
+                f"{PREFIX}:broker.host",
+                f"given {broker.host!r}; a fully qualified name or an address: KEDA dials from its own namespace",
+            )
+        if (broker.existing_secret is None) is (BROKER_PASSWORD not in secrets):
+            yield ErrorLine(
+                password,
+                f"give either this secret or {PREFIX}:broker.existingSecret, "
+                + ("not both" if broker.existing_secret else "one is needed"),
+            )
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    _scaling_errors,
+    _quota_errors,
+    _aws_errors,
+    _role_errors,
+    _image_errors,
+    _application_errors,
+    _broker_errors,
+)
+"""The rules of a file's text."""

@@ -1,0 +1,314 @@
+"""What a stack's file may say: one frozen model, read by pydantic. A key's description is its documentation.
+
+Units: durations are whole seconds, replicas are pods, storage sizes are Kubernetes quantities.
+"""
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from config.application import FOLDER_OR_COMMIT, REFERENCE_APPLICATION
+from config.errors import Section
+
+PREFIX: Final = "fleet"
+BROKER_PASSWORD: Final = "brokerPassword"  # noqa: S105 the key's name, not a password
+NETRC: Final = "netrc"
+GIT_TOKEN: Final = "gitToken"  # noqa: S105 the key's name
+SECRET_KEYS: Final = frozenset({BROKER_PASSWORD, NETRC, GIT_TOKEN})
+
+DNS_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
+LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+ACCOUNT: Final = r"^[0-9]{12}$"
+DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
+IN_CLUSTER_REDIS_PORT: Final = 6379
+APPLICATION: Final = f"{PREFIX}:images.application"
+APPLICATION_STAGE: Final = "application"  # the Dockerfile's stage that holds the application's source
+
+AccountId = Annotated[str, Field(pattern=ACCOUNT)]
+Whole = Annotated[int, Field(strict=True)]  # `true` is no 1
+PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$")]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Seconds = Annotated[Whole, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
+Platform = Literal["linux/amd64", "linux/arm64"]
+
+
+def _network(text: str) -> str:
+    try:
+        ip_network(text)
+    except ValueError:
+        raise PydanticCustomError("network", "such as 10.40.0.0/16, without host bits") from None
+    return text
+
+
+class Aws(Section):
+    """Which account and region the stack belongs to."""
+
+    region: str = Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]$", description="AWS region, for example eu-central-1")
+    account_id: AccountId = Field(
+        description="the 12-digit account, quoted; credentials of any other account are refused"
+    )
+    endpoint: str | None = Field(
+        None, pattern=r"^http://(127\.0\.0\.1|localhost):[0-9]+$", description="an AWS emulator on loopback"
+    )
+
+    @property
+    def partition(self) -> str:
+        """The first part of every ARN: China and GovCloud are partitions of their own."""
+        return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rsplit("-", 2)[0], "aws")
+
+
+class Cluster(Section):
+    """How the Kubernetes cluster is reached; without it the ambient kubeconfig decides."""
+
+    context: str | None = Field(None, min_length=1, description="name of the kubeconfig's context")
+    kubeconfig: str | None = Field(None, min_length=1, description="path of the kubeconfig")
+    await_ready: bool = Field(True, description="whether an update waits until pods are ready")
+
+
+class Registry(Section):
+    """The two ECR repositories. The stack that builds owns them; stacks that promote have none."""
+
+    kms_key: str | None = Field(
+        None,
+        pattern=r"^(create|arn:aws[a-z-]*:kms:.+)$",
+        description="`create` for a key of the stack's own, or a key's ARN; without it ECR's AES-256",
+    )
+    scan_on_push: bool = Field(True, description="whether ECR scans each image for known vulnerabilities")
+    untagged_days: Whole = Field(14, ge=1, le=3650, description="days until an image without a tag is deleted")
+    cache_days: Whole = Field(30, ge=1, le=3650, description="days until a build cache is deleted")
+    keep_images: Whole = Field(
+        500,
+        ge=10,
+        le=100_000,
+        description="images kept, an index and each of its platforms counting one; older ones go, even if deployed",
+    )
+    readers: tuple[AccountId, ...] = Field((), description="accounts that may pull, for stacks that promote from here")
+    protect: bool | None = Field(
+        None, description="whether they refuse to be deleted; without it they do when other accounts read from them"
+    )
+    address: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$",
+        description="a registry that stands in for ECR's own address",
+    )
+
+
+class BuildImages(Section):
+    """Build both images from source and push them to the stack's repositories."""
+
+    source: Literal["build"] = Field(description="`build`")
+    application: str = Field(
+        REFERENCE_APPLICATION,
+        min_length=1,
+        description="the Celery application: a folder, seen from the project's own, or a git reference with its commit",
+        json_schema_extra={"pattern": FOLDER_OR_COMMIT},
+    )
+    platforms: tuple[Platform, ...] = Field(
+        ("linux/amd64", "linux/arm64"), min_length=1, description="platforms that both images are built for"
+    )
+    builder: str | None = Field(
+        None, min_length=1, description="name of the buildx builder; without it the default one"
+    )
+    contexts: Mapping[str, str] = Field(
+        default_factory=dict, description="build stages replaced by other contexts (BuildKit's named contexts)"
+    )
+    build_args: Mapping[str, str] = Field(
+        default_factory=dict,
+        description="build arguments, for instance SOURCE, REVISION and VERSION (labels) or MORE_EXTRAS; no secrets",
+    )
+
+
+class PromoteImages(Section):
+    """Deploy the digests that another stack built."""
+
+    source: Literal["promote"] = Field(description="`promote`")
+    stack: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+/[\w.-]+$", description="the building stack as organization/project/stack"
+    )
+
+
+class GivenImages(Section):
+    """Deploy given digests."""
+
+    source: Literal["digests"] = Field(description="`digests`")
+    worker: str = Field(pattern=DIGEST_REFERENCE, description="repository@sha256:… of alphaswarm-worker")
+    executor: str = Field(pattern=DIGEST_REFERENCE, description="repository@sha256:… of alphaswarm-executor")
+
+
+Images = Annotated[BuildImages | PromoteImages | GivenImages, Field(discriminator="source")]
+
+
+class InClusterBroker(Section):
+    """A Redis of the stack's own, without persistent storage: for trying things out."""
+
+    kind: Literal["in-cluster"] = Field(description="`in-cluster`")
+    image: str = Field("docker.io/library/redis:7.4", min_length=1, description="Redis' image")
+    scaler_address: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9.-]+:[0-9]+$",
+        description="host:port that KEDA dials where it does not run in the cluster",
+    )
+    database: Whole = Field(0, ge=0, le=15, description="Redis database of the queues")
+    result_database: Whole = Field(1, ge=0, le=15, description="Redis database of the results")
+
+    @property
+    def tls(self) -> bool:
+        """Traffic stays in the namespace."""
+        return False
+
+    @property
+    def user(self) -> str | None:
+        """Redis' default user."""
+        return None
+
+    @property
+    def existing_secret(self) -> str | None:
+        """The stack makes its own."""
+        return None
+
+
+class ExternalBroker(Section):
+    """A Redis that somebody else runs. Its password: `fleet:brokerPassword`, or a Secret that is there already."""
+
+    kind: Literal["external"] = Field(description="`external`")
+    host: str = Field(pattern=HOST, description="fully qualified: KEDA dials from a namespace of its own")
+    port: Port = Field(6379, description="TCP port")
+    tls: bool = Field(True, description="whether the connection is encrypted")
+    user: str | None = Field(None, pattern=r"^[\w.-]+$", description="ACL user; without it Redis' default user")
+    database: Whole = Field(0, ge=0, le=15, description="Redis database of the queues")
+    result_database: Whole = Field(1, ge=0, le=15, description="Redis database of the results")
+    existing_secret: str | None = Field(
+        None, pattern=DNS_LABEL, description="name of a Secret in the namespace with the key `password`"
+    )
+
+
+Broker = Annotated[InClusterBroker | ExternalBroker, Field(discriminator="kind")]
+
+
+class QueueTuning(Section):
+    """What a stack may change of a queue's row: how it scales and how long its tasks take, never its image."""
+
+    min_replicas: Whole | None = Field(None, ge=0, le=10_000, description="least pods")
+    max_replicas: Whole | None = Field(None, ge=1, le=10_000, description="most pods")
+    concurrency: Whole | None = Field(None, ge=1, le=1_000, description="tasks at once in one pod")
+    polling_interval: Seconds | None = Field(None, description="seconds between KEDA's looks while there are no pods")
+    cooldown_period: Seconds | None = Field(None, description="seconds without work before the last pod goes")
+    time_limit: Seconds | None = Field(None, description="hard time limit of a task, in seconds")
+    grace_period: Seconds | None = Field(None, description="seconds a pod gets to stop; more than the time limit")
+    visibility_timeout: Seconds | None = Field(
+        None, description="seconds until an unacknowledged task is handed out again; more than the grace period"
+    )
+    soft_shutdown: Seconds | None = Field(None, description="seconds after which a stopping pod re-queues its tasks")
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "image": "no stack may move a queue to another image; that is a row of queues.py",
+        "taskLimit": "is named timeLimit, as Celery names it",
+    }
+
+
+class Metrics(Section):
+    """Prometheus metrics of the workers, on port 9100."""
+
+    enabled: bool = Field(False, description="whether workers serve metrics")
+    scrape_namespace: str = Field("monitoring", pattern=DNS_LABEL, description="the namespace Prometheus runs in")
+
+
+class Tracing(Section):
+    """OpenTelemetry traces of the workers."""
+
+    endpoint: str = Field(pattern=r"^https?://[A-Za-z0-9.-]+:[0-9]+$", description="OTLP gRPC endpoint with its port")
+    sample_ratio: float = Field(0.1, strict=True, ge=0, le=1, description="share of traces that are kept")
+
+
+class Toleration(Section):
+    """A Kubernetes toleration of a node's taint."""
+
+    key: str = Field(min_length=1, description="the taint's key")
+    operator: Literal["Exists", "Equal"] = Field("Exists", description="`Exists` or `Equal`")
+    value: str | None = Field(None, description="the taint's value, for `Equal`")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="the taint's effect"
+    )
+
+
+class Gpu(Section):
+    """The GPU node group. Without it queues that want a GPU run on a CPU, one pod at a time."""
+
+    count: Whole = Field(ge=1, le=10_000, description="GPUs of the node group; training has at most that many pods")
+    node_selector: Mapping[str, str] = Field(default_factory=dict, description="labels of the node group")
+    tolerations: tuple[Toleration, ...] = Field((), description="taints of the node group")
+    resource: str = Field("nvidia.com/gpu", min_length=1, description="the extended resource's name")
+
+
+class Identity(Section):
+    """IAM roles for the images' service accounts (IRSA)."""
+
+    oidc_provider_arn: str = Field(
+        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/.+$", description="ARN of the cluster's OIDC provider"
+    )
+    worker_policies: tuple[PolicyArn, ...] = Field((), description="ARNs of further policies for alphaswarm-worker")
+    executor_policies: tuple[PolicyArn, ...] = Field((), description="ARNs of further policies for alphaswarm-executor")
+    permissions_boundary: str | None = Field(None, pattern=r"^arn:aws", description="ARN of the roles' boundary")
+
+
+class FinOps(Section):
+    """Labels that every workload carries."""
+
+    project: str = Field(pattern=LABEL_VALUE, description="who uses it")
+    cost_center: str = Field(pattern=LABEL_VALUE, description="who pays")
+    owner: str = Field(pattern=LABEL_VALUE, description="who is asked")
+    data_classification: Literal["public", "internal", "confidential", "restricted"] = Field(
+        description="the most sensitive data it holds"
+    )
+
+
+class Egress(Section):
+    """Somewhere else the workers may connect to, beyond DNS, the broker and HTTPS."""
+
+    cidr: Annotated[str, AfterValidator(_network)] = Field(description="a network")
+    ports: tuple[Port, ...] = Field(min_length=1, description="TCP ports")
+
+
+class Quota(Section):
+    """How much the namespace may take: a guard against runaways and a budget."""
+
+    headroom: float = Field(
+        2.0,
+        strict=True,
+        ge=1,
+        le=100,
+        description="multiple of the catalogue's most pods; 2 leaves room for the old pods of a rollout",
+    )
+
+
+class Settings(Section):
+    """Everything a stack says, checked. Make one with `config.loading`."""
+
+    environment: Literal["local", "dev", "staging", "prod"] = Field(description="which environment this stack is")
+    namespace: str = Field("alphaswarm", pattern=DNS_LABEL, description="Kubernetes namespace of the fleet")
+    layout: Literal["per-queue", "per-image"] = Field(
+        "per-queue", description="one Deployment a queue with KEDA, or one an image with an HPA"
+    )
+    aws: Aws | None = Field(None, description="the AWS account; needed for repositories and roles")
+    cluster: Cluster = Field(default_factory=lambda: Cluster.model_validate({}), description="the Kubernetes cluster")
+    registry: Registry | None = Field(None, description="the ECR repositories, for the stack that builds")
+    images: Images = Field(description="where the images come from")
+    broker: Broker = Field(description="Redis: broker and result backend")
+    celery_app: str = Field(
+        "alphaswarm.tasks.celery_app",
+        pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$",
+        description="the Celery application",
+    )
+    scaling: Mapping[str, QueueTuning] = Field(default_factory=dict, description="tuning by queue")
+    metrics: Metrics = Field(default_factory=lambda: Metrics.model_validate({}), description="Prometheus metrics")
+    tracing: Tracing | None = Field(None, description="OpenTelemetry traces")
+    gpu: Gpu | None = Field(None, description="the GPU node group")
+    identity: Identity | None = Field(None, description="IAM roles for service accounts")
+    egress: tuple[Egress, ...] = Field((), description="further networks the workers may reach")
+    quota: Quota = Field(default_factory=lambda: Quota.model_validate({}), description="the namespace's quota")
+    labels: FinOps = Field(description="FinOps labels")
+    protect: bool = Field(False, description="whether repositories, keys and the namespace refuse to be deleted")

@@ -1,0 +1,1 @@
+"""A base image of Debian packages that stands in for Wolfi."""

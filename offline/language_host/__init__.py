@@ -1,0 +1,1 @@
+"""A language host that stands in for the released one."""

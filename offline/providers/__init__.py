@@ -1,0 +1,1 @@
+"""Providers that stand in for the released AWS and Kubernetes ones."""

@@ -1,0 +1,241 @@
+"""An application that cannot become both images is refused by its key, before anything is registered."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi import RunError
+
+from config.application import FOLDER_OR_COMMIT, PYTHON, folder_errors, reference_error
+from queues import IMAGES
+from tests.program.harness import configuration, fail, run, secrets_of
+
+ROOT = Path(__file__).parents[2]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+REPOSITORY = "https://git.example.com/research/tasks.git"
+EVERY_EXTRA = list(dict.fromkeys(extra for image in IMAGES for extra in image.extras))
+
+FULL_COMMITS = (
+    f"{REPOSITORY}#{COMMIT}",
+    f"{REPOSITORY}#{COMMIT}:services/tasks",
+    f"https://git.example.com:8443/a/b/c.git#{COMMIT}",
+)
+FOLDERS = ("images/reference_app", "../app", "./app", "/srv/app", "app.git", "git-hub.com/app")
+MOVING = {
+    REPOSITORY: "HEAD",
+    f"{REPOSITORY}#main": "main",
+    f"{REPOSITORY}#v1.2.3": "v1.2.3",
+    f"{REPOSITORY}#refs/heads/main:tasks": "refs/heads/main",
+    f"{REPOSITORY}#0123456": "0123456",
+    f"{REPOSITORY}#{COMMIT[:39]}": COMMIT[:39],
+    f"{REPOSITORY}#{COMMIT}0": f"{COMMIT}0",
+    f"{REPOSITORY}#:tasks": "HEAD",
+}
+OTHERS = (
+    f"http://git.example.com/tasks.git#{COMMIT}",
+    f"git://git.example.com/tasks.git#{COMMIT}",
+    f"https://git.example.com/tasks#{COMMIT}",
+    f"{REPOSITORY}?ref=main#{COMMIT}",
+    "https://example.com/tasks.tar.gz",
+    "github.com/research/tasks",
+    "docker-image://registry.example.com/tasks:1",
+)
+OVER_SSH = (f"git@github.com:research/tasks.git#{COMMIT}", f"ssh://git@git.example.com/tasks.git#{COMMIT}")
+
+
+def project(**changes: Any) -> str:  # noqa: ANN401 any TOML, as text
+    """A pyproject.toml with every extra of both images, or some of them."""
+    extras = changes.get("extras", EVERY_EXTRA)
+    lines = ["[project]", 'name = "tasks"', *changes.get("lines", ()), "[project.optional-dependencies]"]
+    return "\n".join([*lines, *(f"{extra} = []" for extra in extras)])
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """A folder that has all it needs."""
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(project())
+    (folder / "uv.lock").write_text("version = 1\n")
+    return folder
+
+
+def building(application: Path | str, **images: object) -> dict[str, Any]:
+    """Stack `local`, building that application."""
+    return configuration("local", images={"source": "build", "application": str(application), **images})
+
+
+def refusal(application: Path | str, **images: object) -> str:
+    """What the program says of it, having registered nothing."""
+    failure = fail(building(application, **images), secrets_of("local"))
+    assert isinstance(failure.error, RunError), "the engine would show a traceback"
+    assert not failure.registrations
+    return str(failure.error)
+
+
+# --- git references ---
+
+
+@pytest.mark.parametrize("given", [*FULL_COMMITS, *FOLDERS])
+def test_a_folder_and_a_full_commit_are_taken(given: str) -> None:
+    assert reference_error(given) is None
+    assert re.fullmatch(FOLDER_OR_COMMIT, given), "an editor would mark it"
+
+
+@pytest.mark.parametrize("given", MOVING)
+def test_a_reference_that_can_move_is_refused_with_the_way_to_its_commit(given: str) -> None:
+    said = reference_error(given)
+    assert said is not None
+    assert said.startswith(f"{MOVING[given]!r} is no full commit")
+    assert f"git ls-remote {REPOSITORY}`" in said
+    assert not re.fullmatch(FOLDER_OR_COMMIT, given), "an editor would not mark it"
+
+
+@pytest.mark.parametrize("given", [*OTHERS, *OVER_SSH])
+def test_what_cannot_be_built_from_is_refused_with_what_can(given: str) -> None:
+    said = reference_error(given)
+    assert said is not None
+    assert "allowed: a folder, or https://host/repository.git#<commit>" in said
+    assert not re.fullmatch(FOLDER_OR_COMMIT, given)
+
+
+@pytest.mark.parametrize("given", OVER_SSH)
+def test_a_reference_over_ssh_says_why_not(given: str) -> None:
+    assert "over SSH even a preview would need this machine's agent" in str(reference_error(given))
+
+
+def test_a_token_in_the_reference_is_refused_without_being_repeated() -> None:
+    said = refusal(f"https://x:hunter2@git.example.com/tasks.git#{COMMIT}")
+    assert "a token there would stand in the state as plain text; set it as fleet:gitToken" in said
+    assert "hunter2" not in said
+
+
+def test_a_moving_reference_stops_the_program() -> None:
+    assert f"fleet:images.application: given '{REPOSITORY}#main'; 'main' is no full commit" in refusal(
+        f"{REPOSITORY}#main"
+    )
+
+
+def test_the_application_has_one_key_and_not_two() -> None:
+    said = refusal("images/reference_app", contexts={"application": "../app"})
+    assert "fleet:images.contexts.application: set fleet:images.application instead" in said
+
+
+# --- folders ---
+
+
+def test_a_folder_with_all_it_needs_is_built(app: Path) -> None:
+    assert list(folder_errors(app)) == []
+    found = run(building(app), secrets_of("local"), preview=True)
+    for image in found.every("docker-build:index:Image"):
+        assert image.inputs["context"]["named"] == {"application": {"location": str(app)}}
+
+
+def test_the_reference_application_has_all_it_needs() -> None:
+    assert list(folder_errors(ROOT / "images/reference_app", "ml-torch-cuda")) == []
+
+
+@pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
+def test_a_missing_folder_is_named_before_anything_is_registered(preview: bool) -> None:
+    failure = fail(building("../no-such-app"), secrets_of("local"), preview=preview)
+    assert "fleet:images.application: given '../no-such-app'; there is no such folder" in str(failure.error)
+    assert not failure.registrations
+
+
+def test_each_missing_file_is_named(app: Path) -> None:
+    (app / "pyproject.toml").unlink()
+    (app / "uv.lock").unlink()
+    said = refusal(app)
+    assert "it has no pyproject.toml" in said
+    assert "it has no uv.lock" in said
+    assert "run `uv lock`" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"[project", "its pyproject.toml is not TOML"),
+        (b"\xff\xfe", "its pyproject.toml is not TOML"),
+        (b"", "has no [project] table"),
+        (b"project = 1", "has no [project] table"),
+        (b"[project]\noptional-dependencies = 1", "[project.optional-dependencies] is no table"),
+        (b"[project]\nrequires-python = 3.13", "its requires-python is 3.13"),
+        (b"[project]\nrequires-python = 'three'", "its requires-python is 'three'"),
+        (b"[project]\ndynamic = 7", "lacks"),
+    ],
+)
+def test_a_project_file_that_cannot_be_used_is_refused_for_what_is_wrong_with_it(
+    app: Path, content: bytes, expected: str
+) -> None:
+    (app / "pyproject.toml").write_bytes(content)
+    assert expected in refusal(app)
+
+
+def test_a_project_file_that_cannot_be_read_is_refused(app: Path) -> None:
+    (app / "pyproject.toml").unlink()
+    (app / "pyproject.toml").mkdir()
+    assert "its pyproject.toml cannot be read" in refusal(app)
+
+
+@pytest.mark.parametrize("extra", EVERY_EXTRA)
+def test_a_missing_extra_is_named_with_every_image_that_needs_it(app: Path, extra: str) -> None:
+    (app / "pyproject.toml").write_text(project(extras=[each for each in EVERY_EXTRA if each != extra]))
+    said = refusal(app)
+    images = [image.name for image in IMAGES if extra in image.extras]
+    assert f"has no extra {extra!r}, which {' and '.join(images)} need" in said
+    assert "add it to [project.optional-dependencies]" in said
+
+
+def test_all_missing_extras_are_named_at_once(app: Path) -> None:
+    (app / "pyproject.toml").write_text(project(extras=[]))
+    said = refusal(app)
+    assert f"lacks {len(EVERY_EXTRA)} extras" in said
+    assert [extra for extra in EVERY_EXTRA if f"{extra!r}" not in said] == []
+
+
+def test_an_extra_that_the_stack_adds_must_be_there_too(app: Path) -> None:
+    said = refusal(app, buildArgs={"MORE_EXTRAS": "ml-torch-cuda otel"})
+    assert "has no extra 'ml-torch-cuda', which alphaswarm-executor needs" in said
+
+
+def test_an_extra_may_be_spelt_as_uv_accepts_it(app: Path) -> None:
+    (app / "pyproject.toml").write_text(project(extras=[extra.replace("-", "_").upper() for extra in EVERY_EXTRA]))
+    assert list(folder_errors(app)) == []
+
+
+def test_extras_that_only_the_build_backend_knows_are_left_to_the_build(app: Path) -> None:
+    (app / "pyproject.toml").write_text('[project]\nname = "a"\ndynamic = ["optional-dependencies"]')
+    assert list(folder_errors(app)) == []
+
+
+@pytest.mark.parametrize("requires", [">=3.13", ">=3.11,<4", "==3.13.*", "~=3.13.2", ">=3.13.5,<3.14", ""])
+def test_a_project_that_allows_the_images_python_is_taken(app: Path, requires: str) -> None:
+    (app / "pyproject.toml").write_text(project(lines=[f'requires-python = "{requires}"']))
+    assert list(folder_errors(app)) == []
+
+
+@pytest.mark.parametrize("requires", [">=3.14", "<3.13", "==3.12.*", ">=3.10,!=3.13.*"])
+def test_a_project_that_excludes_the_images_python_is_refused(app: Path, requires: str) -> None:
+    (app / "pyproject.toml").write_text(project(lines=[f'requires-python = "{requires}"']))
+    assert f"its requires-python is {requires!r}, and the images have Python 3.13" in refusal(app)
+
+
+def test_the_dockerfile_has_the_python_that_is_asked_for() -> None:
+    assert f"UV_PYTHON=/usr/bin/python{PYTHON} " in (ROOT / "images/Dockerfile").read_text()
+
+
+def test_other_problems_are_reported_together_with_the_applications(app: Path) -> None:
+    (app / "uv.lock").unlink()
+    failure = fail({**building(app), "layout": "both"}, secrets_of("local"))
+    assert "2 errors" in str(failure.error)
+    assert "fleet:layout" in str(failure.error)
+    assert "fleet:images.application" in str(failure.error)
+
+
+@pytest.mark.parametrize("stack", ["staging", "prod"])
+def test_a_stack_that_builds_nothing_needs_no_application(
+    stack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(configuration(stack), {}, preview=True).workers(), "the program did not run"

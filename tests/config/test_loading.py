@@ -1,0 +1,515 @@
+"""A stack's configuration: what is valid is read, and what is not is refused by the key that the file writes."""
+
+import copy
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from config.errors import SettingsError
+from config.loading import _decoded, from_stack_file, parse
+from config.schema import SECRET_KEYS, Settings
+from config.tuning import tuned_catalogue
+from manifests.fleet import everything
+from queues import QUEUES
+from tests.program.harness import STACKS, as_the_engine_passes_it, configuration, fail
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = frozenset({"brokerPassword"})
+DIGESTS = {
+    name: f"registry.example.com/{name}@sha256:{digit * 64}" for name, digit in (("worker", "1"), ("executor", "2"))
+}
+REFERENCES = {f"alphaswarm-{name}": reference for name, reference in DIGESTS.items()}
+
+COMMON: Mapping[str, Any] = {
+    "environment": "staging",
+    "namespace": "fleet",
+    "layout": "per-queue",
+    "aws": {"region": "eu-central-1", "accountId": "111122223333", "endpoint": "http://127.0.0.1:5001"},
+    "cluster": {"context": "here", "kubeconfig": "/etc/kube/config", "awaitReady": False},
+    "celeryApp": "research.tasks:app",
+    "scaling": {
+        "rag": {
+            "minReplicas": 1, "maxReplicas": 5, "concurrency": 3, "pollingInterval": 7, "cooldownPeriod": 70,
+            "timeLimit": 500, "gracePeriod": 600, "visibilityTimeout": 900, "softShutdown": 400,
+        },
+        "training": {"maxReplicas": 2},
+    },
+    "metrics": {"enabled": True, "scrapeNamespace": "observers"},
+    "tracing": {"endpoint": "http://collector.example.com:4317", "sampleRatio": 0.5},
+    "gpu": {
+        "count": 4,
+        "nodeSelector": {"nodes": "gpu"},
+        "tolerations": [{"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoExecute"}],
+        "resource": "amd.com/gpu",
+    },
+    "identity": {
+        "oidcProviderArn": "arn:aws:iam::111122223333:oidc-provider/oidc.example.com/id/1",
+        "workerPolicies": ["arn:aws:iam::111122223333:policy/a"],
+        "executorPolicies": ["arn:aws:iam::111122223333:policy/b"],
+        "permissionsBoundary": "arn:aws:iam::111122223333:policy/c",
+    },
+    "egress": [{"cidr": "10.0.0.0/8", "ports": [5432, 5433]}],
+    "quota": {"headroom": 3.5},
+    "labels": {"project": "p", "costCenter": "c", "owner": "o", "dataClassification": "restricted"},
+    "protect": True,
+}  # fmt: skip
+REGISTRY = {
+    "kmsKey": "create", "scanOnPush": False, "untaggedDays": 3, "cacheDays": 4, "keepImages": 50,
+    "readers": ["444455556666"], "protect": False, "address": "127.0.0.1:5000",
+}  # fmt: skip
+EXTERNAL = {
+    "kind": "external", "host": "redis.example.com", "port": 6380, "tls": False, "user": "fleet",
+    "database": 2, "resultDatabase": 3, "existingSecret": "theirs",
+}  # fmt: skip
+IN_CLUSTER = {
+    "kind": "in-cluster", "image": "redis:8", "scalerAddress": "127.0.0.1:6379", "database": 4, "resultDatabase": 5,
+}  # fmt: skip
+BUILD = {
+    "source": "build", "application": "images/app", "platforms": ["linux/arm64"], "builder": "b",
+    "contexts": {"base": "docker-image://base"}, "buildArgs": {"REVISION": "0123abc"},
+}  # fmt: skip
+# Between them they use every key that there is.
+FULL: Mapping[str, tuple[dict[str, Any], frozenset[str]]] = {
+    "building": ({**COMMON, "registry": REGISTRY, "images": BUILD, "broker": EXTERNAL}, frozenset()),
+    "promoting": ({**COMMON, "images": {"source": "promote", "stack": "o/p/s"}, "broker": IN_CLUSTER}, PASSWORD),
+    "given": ({**COMMON, "images": {"source": "digests", **DIGESTS}, "broker": EXTERNAL}, frozenset()),
+}
+
+
+def read(plain: dict[str, Any], secrets: frozenset[str]) -> Settings:
+    """Parse what the engine would hand over."""
+    return parse(
+        {key.removeprefix("fleet:"): _decoded(text) for key, text in as_the_engine_passes_it(plain).items()}, secrets
+    )
+
+
+def refusal(plain: dict[str, Any], secrets: frozenset[str] = frozenset()) -> dict[str, str]:
+    """The refused keys, with what is said of each. Raises AssertionError when nothing is refused."""
+    try:
+        settings = read(plain, secrets)
+    except SettingsError as error:
+        return told(str(error))
+    raise AssertionError(f"was accepted: {settings!r}")
+
+
+def told(message: str) -> dict[str, str]:
+    """The message's lines by their key."""
+    head, *lines = message.splitlines()
+    assert re.fullmatch(r"The stack's configuration has \d+ errors?; nothing was changed\.", head)
+    assert lines
+    assert all(re.match(r"  fleet:[\w.\[\]-]*: .", line) for line in lines), message
+    pairs = [line.strip().partition(": ") for line in lines]
+    return {key: text for key, _, text in pairs}
+
+
+# --- the stacks' own files ---
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_key_of_a_stacks_file_is_a_field(stack: str) -> None:
+    document = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())
+    aliases = {field.alias for field in Settings.model_fields.values()}
+    assert {key.partition(":")[0] for key in document["config"]} == {"fleet"}
+    assert {key.partition(":")[2] for key in document["config"]} <= aliases | SECRET_KEYS
+    assert document["config"]["fleet:environment"] == stack
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stacks_file_can_be_read(stack: str) -> None:
+    settings = from_stack_file(ROOT / f"Pulumi.{stack}.yaml", PASSWORD if stack == "local" else frozenset())
+    assert settings.environment == stack
+    assert tuned_catalogue(settings).names == QUEUES.names
+    assert tuned_catalogue(settings).heavy_queues == QUEUES.heavy_queues
+
+
+def test_only_production_keeps_the_default_queue_awake_and_protects_what_holds_state() -> None:
+    for stack in STACKS:
+        settings = from_stack_file(ROOT / f"Pulumi.{stack}.yaml", PASSWORD if stack == "local" else frozenset())
+        assert tuned_catalogue(settings).queue("default").min_replicas == (1 if stack == "prod" else 0)
+        assert settings.protect is (stack == "prod")
+
+
+def test_a_missing_stack_is_named_with_those_that_exist() -> None:
+    with pytest.raises(SettingsError, match=r"no Pulumi\.qa\.yaml.*Pulumi\.dev\.yaml.*Pulumi\.prod\.yaml"):
+        from_stack_file(ROOT / "Pulumi.qa.yaml")
+
+
+@pytest.mark.parametrize("text", ["config: [", "config: 5", "", "- 1", "other: {}", "config:\n  fleet:aws: {a: *b}"])
+def test_a_stacks_file_that_is_no_configuration_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.odd.yaml"
+    file.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        from_stack_file(file)
+    assert "Pulumi.odd.yaml" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_secret_of_a_stacks_file_is_known_to_be_set_and_never_read(tmp_path: Path) -> None:
+    document = {"config": {f"fleet:{key}": value for key, value in configuration("local").items()}}
+    document["config"]["fleet:brokerPassword"] = {"secure": "AAABAOnlyTheEngineReadsThis"}
+    file = tmp_path / "Pulumi.local.yaml"
+    file.write_text(yaml.safe_dump(document))
+    assert "AAABA" not in repr(from_stack_file(file))
+
+
+def test_a_number_as_a_key_is_a_misspelt_key_and_nothing_else(tmp_path: Path) -> None:
+    document = {"config": {f"fleet:{key}": value for key, value in configuration("dev", scaling={7: {}}).items()}}
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(yaml.safe_dump(document))
+    with pytest.raises(SettingsError) as refused:
+        from_stack_file(file)
+    assert set(told(str(refused.value))) == {"fleet:scaling.7"}
+
+
+# --- what is valid ---
+
+
+@pytest.mark.parametrize("which", FULL)
+def test_every_value_of_a_full_configuration_arrives(which: str) -> None:
+    plain, secrets = FULL[which]
+    settings = read(plain, secrets)
+    found = settings.model_dump(by_alias=True, mode="json", exclude_unset=True)
+    assert found == plain
+
+
+def test_the_full_configurations_use_every_key_there_is() -> None:
+    used = {path for plain, _ in FULL.values() for path in _key_paths(plain)}
+    assert set(_model_paths(Settings, "")) <= used, "a key is read that no test of bad configurations reaches"
+
+
+def _key_paths(value: object, above: str = "") -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield f"{above}.{key}".removeprefix(".")
+            yield from _key_paths(item, f"{above}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _key_paths(item, above)
+
+
+def _model_paths(model: type[BaseModel], above: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        path = f"{above}.{field.alias or name}".removeprefix(".")
+        yield path
+        inner = "scaling.rag" if path == "scaling" else path
+        for part in _models(field.annotation):
+            yield from _model_paths(part, inner)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 any annotation
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def test_a_false_and_a_zero_are_answers() -> None:
+    plain = {**configuration("dev"), "registry": {"scanOnPush": False}, "scaling": {"default": {"minReplicas": 0}}}
+    settings = read(plain, frozenset())
+    assert settings.registry is not None
+    assert settings.registry.scan_on_push is False
+    assert tuned_catalogue(settings).queue("default").min_replicas == 0
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False)])
+def test_the_engines_text_for_a_truth_value_is_understood(text: str, value: bool) -> None:
+    assert parse({**configuration("dev"), "protect": text}).protect is value
+
+
+def test_settings_cannot_be_changed_in_place() -> None:
+    settings = parse(configuration("dev"))
+    with pytest.raises(ValueError, match="frozen"):
+        settings.namespace = "other"
+
+
+# --- what is refused: one mutation of a valid configuration, and exactly its key is named ---
+
+
+def _paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:  # noqa: ANN401 any data
+    items: Iterator[tuple[str | int, Any]] = iter(())
+    if isinstance(value, dict):
+        items = iter(value.items())
+    elif isinstance(value, list):
+        items = iter(enumerate(value))
+    for key, item in items:
+        yield (*path, key)
+        yield from _paths(item, (*path, key))
+
+
+def _spelt(path: tuple[str | int, ...]) -> str:
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return f"fleet:{text.removeprefix('.')}"
+
+
+def _at(value: Any, path: tuple[str | int, ...]) -> Any:  # noqa: ANN401 any data
+    for step in path:
+        value = value[step]
+    return value
+
+
+def _changed(plain: dict[str, Any], path: tuple[str | int, ...], value: object) -> dict[str, Any]:
+    result = copy.deepcopy(plain)
+    _at(result, path[:-1])[path[-1]] = value
+    return result
+
+
+def _wrong(value: object, *, top: bool) -> st.SearchStrategy[Any]:
+    """Values that can never stand in for `value`; the engine turns a scalar at the top into text, so none there."""
+    shapes: list[st.SearchStrategy[Any]] = []
+    if not isinstance(value, dict):
+        shapes.append(st.dictionaries(st.text("abc", min_size=1), st.integers(), max_size=2))
+    if not isinstance(value, list):
+        shapes.append(st.lists(st.integers(), max_size=3))
+    if isinstance(value, str) and not top:
+        shapes += [st.integers(), st.floats(allow_nan=False), st.booleans()]
+    if isinstance(value, bool | int | float):
+        shapes.append(st.sampled_from(["perhaps", "abc", ""]))
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        shapes += [st.booleans(), st.just(-1), st.just(10**40), st.just(float("nan"))]
+    if isinstance(value, int) and not isinstance(value, bool):
+        shapes.append(st.just(2.5))
+    if isinstance(value, dict | list):
+        shapes += [st.sampled_from(["perhaps", ""]), st.just("plain")]
+        if not top:
+            shapes += [st.integers(), st.booleans()]
+    return st.one_of(shapes)
+
+
+NOT_IN_WORDS = (
+    "http", "pydantic", "Traceback", "validation error", "instance of", "Input should", "type=", "dictionary", "tuple",
+    "should match", "after validation",
+)  # fmt: skip
+
+
+@st.composite
+def mutations(draw: st.DrawFn) -> tuple[str, tuple[str | int, ...], object]:
+    which = draw(st.sampled_from(sorted(FULL)))
+    path = draw(st.sampled_from(list(_paths(FULL[which][0]))))
+    return which, path, draw(_wrong(_at(FULL[which][0], path), top=len(path) == 1))
+
+
+@given(mutations())
+@hypothesis_settings(max_examples=400)
+@example(("building", ("gpu", "count"), True))
+@example(("building", ("scaling", "rag", "gracePeriod"), 10**40))
+@example(("building", ("scaling", "rag", "visibilityTimeout"), 10**12))
+@example(("given", ("broker", "kind"), ["external"]))
+@example(("building", ("registry",), "plain"))
+def test_a_value_of_the_wrong_type_is_refused_by_its_key_alone(
+    mutation: tuple[str, tuple[str | int, ...], object],
+) -> None:
+    which, path, value = mutation
+    plain, secrets = FULL[which]
+    found = refusal(_changed(plain, path, value), secrets)
+    allowed = {_spelt(path)} | _inside(path, value)
+    assert found.keys() <= allowed, f"{_spelt(path)} = {value!r}"
+    assert found
+    for text in found.values():
+        assert not [word for word in NOT_IN_WORDS if word in text.replace(repr(value), "")]
+
+
+def _inside(path: tuple[str | int, ...], value: object) -> set[str]:
+    """The keys that a message may name where a whole section was exchanged: those inside it."""
+    below = {_spelt(inner) for inner in _paths(value, path)}
+    if path in (("broker",), ("images",)):
+        below |= {f"{_spelt(path)}.kind", f"{_spelt(path)}.source"}
+    return below
+
+
+@given(st.data())
+@hypothesis_settings(max_examples=200)
+def test_an_unknown_key_is_refused_wherever_it_stands(data: st.DataObject) -> None:
+    plain, secrets = FULL[data.draw(st.sampled_from(sorted(FULL)))]
+    free = {("scaling",), ("gpu", "nodeSelector"), ("images", "contexts"), ("images", "buildArgs")}
+    sections = [()] + [path for path in _paths(plain) if isinstance(_at(plain, path), dict) and path not in free]
+    section = data.draw(st.sampled_from(sections))
+    key = data.draw(st.from_regex(r"[a-z]{3,8}Zz", fullmatch=True))
+    value = data.draw(st.sampled_from([1, "x", {"a": 1}, [1], True]))
+    found = refusal(_changed(plain, (*section, key), value), secrets)
+    assert set(found) == {_spelt((*section, key))}
+    assert found[_spelt((*section, key))].startswith("unknown key")
+
+
+@given(st.data())
+@hypothesis_settings(max_examples=100)
+def test_a_misspelt_key_is_answered_with_the_right_one(data: st.DataObject) -> None:
+    plain, secrets = FULL[data.draw(st.sampled_from(sorted(FULL)))]
+    paths = [path for path in _paths(plain) if isinstance(path[-1], str) and len(path[-1]) > 5]
+    free = {("gpu", "nodeSelector"), ("images", "contexts"), ("images", "buildArgs")}
+    path = data.draw(st.sampled_from([one for one in paths if one[:-1] not in free]))
+    right = str(path[-1])
+    wrong = f"{right[:-2]}{right[-1]}{right[-2]}"
+    if wrong == right:
+        wrong = right[:-1]
+    result = _changed(plain, (*path[:-1], wrong), _at(plain, path))
+    found = refusal(result, secrets)
+    assert f"did you mean {right}?" in found[_spelt((*path[:-1], wrong))]
+
+
+def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
+    found = refusal({**configuration("local"), "brokerPasword": "hunter2"}, PASSWORD)
+    assert "did you mean brokerPassword?" in found["fleet:brokerPasword"]
+    assert "hunter2" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "said"),
+    [
+        ({"environment": "qa"}, "fleet:environment", "'local', 'dev', 'staging' or 'prod'"),
+        ({"layout": "both"}, "fleet:layout", "'per-queue' or 'per-image'"),
+        ({"namespace": "Not A Label"}, "fleet:namespace", "'Not A Label'"),
+        ({"scaling": {"rag": {"minReplicas": 7}}}, "fleet:scaling.rag", "min 7 and max 6"),
+        ({"scaling": {"rag": {"gracePeriod": 10}}}, "fleet:scaling.rag", "must exceed the time limit (3600 s)"),
+        ({"scaling": {"rag": {"visibilityTimeout": 3700}}}, "fleet:scaling.rag", "exceed the grace period (3700 s)"),
+        ({"scaling": {"rag": {"taskLimit": 60}}}, "fleet:scaling.rag.taskLimit", "is named timeLimit"),
+        ({"scaling": {"paper": {"minReplicas": 0}}}, "fleet:scaling.paper", "never scales to zero"),
+        ({"scaling": {"ragg": {}}}, "fleet:scaling.ragg", "did you mean rag?"),
+        ({"scaling": {"rag": {"image": "worker"}}}, "fleet:scaling.rag.image", "no stack may move a queue"),
+        (
+            {"gpu": {"count": 2}, "scaling": {"training": {"maxReplicas": 3}}},
+            "fleet:scaling.training.maxReplicas", "at most 2",
+        ),
+        ({"images": {"source": "elsewhere"}}, "fleet:images.source", "build, promote, digests"),
+        ({"broker": {"kind": "kafka"}}, "fleet:broker.kind", "in-cluster, external"),
+        ({"broker": {**EXTERNAL, "host": "redis"}}, "fleet:broker.host", "fully qualified"),
+        ({"registry": None}, "fleet:registry", "owns the repositories"),
+        ({"aws": None}, "fleet:aws", "needs an account and a region"),
+        ({"aws": {"region": "eu-central-1", "accountId": "1"}}, "fleet:aws.accountId", "12-digit"),
+        ({"images": {"source": "promote", "stack": "o/p/s"}}, "fleet:registry", "remove this key"),
+        ({"scaling": {"rag": {"maxReplicas": 500}}}, "fleet:quota.headroom", "at least"),
+        ({"egress": [{"cidr": "10.0.0.0/8", "ports": []}]}, "fleet:egress[0].ports", "not empty"),
+        ({"labels": None}, "fleet:labels", "missing"),
+    ],
+)  # fmt: skip
+def test_each_rule_names_the_key_and_what_is_allowed(change: dict[str, Any], key: str, said: str) -> None:
+    found = refusal(configuration("dev", **change))
+    assert set(found) == {key}
+    assert said in found[key]
+
+
+@pytest.mark.parametrize(
+    ("change", "secrets", "key", "said"),
+    [
+        ({"scaling": {"default": {"minReplicas": 0}}}, frozenset(), "fleet:scaling.default.minReplicas", "always on"),
+        ({"broker": {"kind": "in-cluster"}}, PASSWORD, "fleet:broker.kind", "in prod: external"),
+        ({}, PASSWORD, "fleet:brokerPassword", "not both"),
+        (
+            {"broker": {"kind": "external", "host": "r.example.com"}},
+            frozenset(), "fleet:brokerPassword", "one is needed",
+        ),
+    ],
+)  # fmt: skip
+def test_production_refuses_what_would_lose_tasks(
+    change: dict[str, Any], secrets: frozenset[str], key: str, said: str
+) -> None:
+    found = refusal(configuration("prod", **change), secrets)
+    assert set(found) == {key}
+    assert said in found[key]
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    found = refusal(
+        configuration(
+            "dev",
+            layout="both",
+            lables={},
+            scaling={"rag": {"minReplicas": 7}, "nope": {}, "ml": {"speed": 1}},
+            images={"source": "build", "platforms": ["windows"]},
+            broker={**EXTERNAL, "host": "redis"},
+        )
+    )
+    assert set(found) == {
+        "fleet:layout", "fleet:lables", "fleet:scaling.rag", "fleet:scaling.nope", "fleet:scaling.ml.speed",
+        "fleet:images.platforms[0]", "fleet:broker.host",
+    }  # fmt: skip
+
+
+@given(mutations())
+@hypothesis_settings(max_examples=5)
+def test_a_bad_configuration_registers_no_resource(mutation: tuple[str, tuple[str | int, ...], object]) -> None:
+    which, path, value = mutation
+    plain, secrets = FULL[which]
+    failure = fail(_changed(plain, path, value), dict.fromkeys(secrets, "x"))
+    assert type(failure.error).__name__ == "RunError", "the engine would show a traceback"
+    assert not failure.registrations
+    assert failure.error.__cause__ is None
+    assert told(str(failure.error))
+
+
+# --- what any valid tuning becomes ---
+
+
+@st.composite
+def tunings(draw: st.DrawFn) -> dict[str, dict[str, int]]:
+    found = {}
+    for name in draw(st.lists(st.sampled_from(sorted(QUEUES.names)), unique=True, max_size=4)):
+        limit = draw(st.integers(1, 100_000))
+        soft = draw(st.integers(1, 100_000))
+        least = draw(st.integers(1, 4))
+        grace = max(soft, limit) + draw(st.integers(1, 1000))
+        found[name] = {
+            "minReplicas": least,
+            "maxReplicas": least + draw(st.integers(0, 4)),
+            "concurrency": 1 if name in ("terraform", "training") else draw(st.integers(1, 32)),
+            "pollingInterval": draw(st.integers(1, 60)),
+            "cooldownPeriod": draw(st.integers(1, 900)),
+            "timeLimit": limit,
+            "softShutdown": soft,
+            "gracePeriod": grace,
+            "visibilityTimeout": grace + draw(st.integers(1, 1000)),
+        }
+    return found
+
+
+@given(tunings(), st.sampled_from(["per-queue", "per-image"]), st.sampled_from(["staging", "prod"]))
+@hypothesis_settings(max_examples=60)
+def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
+    tuning: dict[str, dict[str, int]], layout: str, environment: str
+) -> None:
+    plain = {
+        **configuration(environment, gpu={"count": 8}),
+        "layout": layout, "scaling": tuning, "quota": {"headroom": 9},
+    }  # fmt: skip
+    settings = read(plain, frozenset())
+    objects = everything(settings, REFERENCES)
+    assert json.loads(json.dumps(objects)) == objects, "an object holds more than plain data"
+    for name, given_tuning in tuning.items():
+        queue = tuned_catalogue(settings).queue(name)
+        assert queue.image is QUEUES.queue(name).image, "a stack moved a queue to another image"
+        assert (queue.min_replicas, queue.max_replicas) == (given_tuning["minReplicas"], given_tuning["maxReplicas"])
+        assert queue.concurrency == given_tuning["concurrency"]
+    drained: list[str] = []
+    for one in objects:
+        spec = one.get("spec", {})
+        if one["kind"] == "Deployment" and one["metadata"]["name"] != "alphaswarm-beat":
+            pod = spec["template"]["spec"]
+            variables = {each["name"]: each.get("value", "") for each in pod["containers"][0]["env"]}
+            drained += variables["ALPHASWARM_QUEUES"].split(",")
+            longest = variables.get("ALPHASWARM_SOFT_SHUTDOWN", variables["ALPHASWARM_TIME_LIMIT"])
+            assert pod["terminationGracePeriodSeconds"] > int(longest)
+            assert int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]) > pod["terminationGracePeriodSeconds"]
+        if one["kind"] == "ScaledObject":
+            assert 0 <= spec["minReplicaCount"] <= spec["maxReplicaCount"]
+            assert ("pollingInterval" in spec) is ("cooldownPeriod" in spec) is (spec["minReplicaCount"] == 0)
+        if one["kind"] == "HorizontalPodAutoscaler":
+            assert 1 <= spec["minReplicas"] <= spec["maxReplicas"]
+    assert sorted(drained) == sorted(QUEUES.names)
+
+
+def test_the_settings_need_no_engine_to_be_read() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, config.loading; print('pulumi' in sys.modules)"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "False"

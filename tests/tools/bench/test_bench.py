@@ -1,0 +1,50 @@
+"""The bench compares like with like; what it measures is asserted nowhere."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from common.errors import CommandError
+from common.progress import Progress
+from queues import QUEUES
+from tools.bench.measure import Command, interleaved
+from tools.bench.plot import Bar, svg
+from tools.bench.workspace import Workspace
+
+
+def test_a_larger_catalogue_registers_the_same_again_for_each_queue(tmp_path: Path) -> None:
+    workspace, few = Workspace(tmp_path, Progress()), len(QUEUES.queues)
+    counts = [
+        json.loads(workspace.mocked(workspace.fleet(count)).lap().said.splitlines()[-1])["registered"]
+        for count in (few, few + 1, few + 4)
+    ]
+    each = counts[1] - counts[0]
+    assert each > 0, "a queue more registers nothing, so growth is measured on the same catalogue"
+    assert counts[2] - counts[0] == 4 * each
+
+
+def test_a_command_that_fails_is_no_lap_but_an_error_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="status 3:\nno luck"):
+        Command(("/bin/sh", "-c", "echo no luck; exit 3"), tmp_path, {}).lap()
+
+
+def test_sides_take_turns_after_a_lap_of_each_that_does_not_count() -> None:
+    ran: list[str] = []
+
+    def side(name: str) -> Callable[[], int]:
+        def lap() -> int:
+            ran.append(name)
+            return len(ran)
+
+        return lap
+
+    assert interleaved({"a": side("a"), "b": side("b")}, 2) == {"a": [3, 5], "b": [4, 6]}
+    assert ran == ["a", "b"] * 3
+
+
+def test_the_picture_is_a_document_whatever_the_labels_say() -> None:
+    drawn = ElementTree.fromstring(svg("a < b & c", [Bar("x > y", 1.5, 1.2), Bar("z", 0.5)]))  # noqa: S314 our own text
+    assert "x > y" in "".join(drawn.itertext())

@@ -1,0 +1,142 @@
+"""Builds the commands of one engine from its pinned Go module into the shared cache.
+
+The folder's name holds a hash of everything that decides the result: go.mod, go.sum, stub modules, flags, platform
+and Go version, but no path, so every checkout of the same pins finds the same folder. GOFLAGS of the machine is
+respected and not part of the hash: it says how to build here, not what. `-mod=readonly` refuses to build anything
+that go.sum does not list.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common import paths
+from common.errors import CommandError
+from common.progress import Progress
+from toolchain import golang, space
+from toolchain.catalogue import Engine
+from toolchain.folders import placed
+
+MODULES = Path(__file__).with_name("modules")
+_FLAGS = ("-mod=readonly", "-trimpath")
+_LOG_LINES_SHOWN = 12
+
+
+def folder(engine: Engine, modules: Path = MODULES) -> Path:
+    """Where the engine's binaries lie, or will once it is built."""
+    return paths.cache() / "tools" / f"{engine.name}-{engine.version}-{fingerprint(engine, modules)}"
+
+
+def find(engine: Engine, command: str, modules: Path = MODULES) -> Path | None:
+    """The built command, or None."""
+    built = folder(engine, modules) / "bin" / command
+    return built if built.exists() else None
+
+
+def fingerprint(engine: Engine, modules: Path = MODULES) -> str:
+    """16 hex digits that change when, and only when, the binaries would."""
+    module = modules / engine.module
+    facts = {
+        "files": {
+            str(file.relative_to(module)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted(module.rglob("*"))
+            if file.name in {"go.mod", "go.sum"} or file.suffix == ".go"
+        },
+        "build": _arguments(engine),
+        "commands": dict(engine.commands),
+        "sources": [engine.sources.module, engine.sources.folder] if engine.sources else None,
+        "platform": golang.platform_name(),
+        "go": golang.choose(needed_go(module)).version,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def build(engine: Engine, progress: Progress, count: str = "", modules: Path = MODULES) -> Path:
+    """Build what is not built yet and return the engine's folder. `count` reads like "2 of 6"."""
+    module, target = modules / engine.module, folder(engine, modules)
+    if target.exists():
+        return target
+    go = golang.provide(golang.choose(needed_go(module)), progress)
+    with placed(target, progress) as partial:
+        if partial is not None:
+            label = f"downloading and building {engine.name} {engine.version}" + (f" ({count})" if count else "")
+            with progress.step(label, usual=f"{engine.usual} the first time"):
+                _compile(engine, module, partial, go)
+                _copy_sources(engine, module, partial, go)
+    return target
+
+
+def needed_go(module: Path) -> str:
+    """The Go version that the module's go.mod asks for."""
+    match = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
+    if match is None:
+        raise CommandError(f"{module / 'go.mod'} names no Go version. Restore it from the repository.")
+    return match[1]
+
+
+def _arguments(engine: Engine) -> list[str]:
+    return [*_FLAGS, "-ldflags", " ".join(("-s", "-w", *engine.link)), *engine.commands.values()]
+
+
+def _compile(engine: Engine, module: Path, partial: Path, go: Path) -> None:
+    out, scratch = partial / "out", partial / "scratch"
+    for made in (out, scratch, partial / "bin"):
+        made.mkdir()
+    env = golang.environment() | {"GOTMPDIR": str(scratch)}  # linking needs room that a /tmp in memory may lack
+    log = paths.this_checkout().logs / f"build-{engine.name}.log"
+    _run([str(go), "build", "-o", f"{out}/", *_arguments(engine)], module, env, log, engine)
+    for command, package in engine.commands.items():
+        (out / _executable(package)).rename(partial / "bin" / command)
+    shutil.rmtree(out)
+    shutil.rmtree(scratch)
+
+
+def _executable(package: str) -> str:
+    """The name Go gives it: the last part of the import path that is not a major version."""
+    parts = package.split("/")
+    return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) else parts[-1]
+
+
+def _run(command: Sequence[str], module: Path, env: Mapping[str, str], log: Path, engine: Engine) -> None:
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with log.open("w") as out:
+        code = subprocess.run(command, cwd=module, env=env, stdout=out, stderr=out, check=False).returncode
+    if code == 0:
+        return
+    lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith("go: downloading")]
+    last = "\n".join(f"  {line}" for line in lines[-_LOG_LINES_SHOWN:])
+    raise CommandError(
+        f"{engine.name} {engine.version} could not be built; go build ended with {code}:\n{last}\n"
+        f"All of it: {log}. Nothing is lost: run the same again and it goes on where it stopped. "
+        f"Or put {', '.join(engine.commands)} on PATH."
+    )
+
+
+def _copy_sources(engine: Engine, module: Path, partial: Path, go: Path) -> None:
+    if engine.sources is None:
+        return
+    asked = [str(go), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", engine.sources.module]
+    answer = subprocess.run(asked, cwd=module, env=golang.environment(), capture_output=True, text=True, check=False)
+    tree = Path(answer.stdout.strip() or "/nonexistent") / engine.sources.folder
+    if not tree.is_dir():
+        raise CommandError(f"{engine.sources.module} has no folder {engine.sources.folder}: {answer.stderr.strip()}")
+    copy = shutil.copytree(tree, partial / engine.sources.folder, copy_function=shutil.copyfile)
+    for made in (copy, *copy.rglob("*")):
+        if made.is_dir():
+            made.chmod(0o755)  # read-only in Go's module cache, and then nobody but root could delete the copy
+
+
+def check_space(engines: Sequence[Engine], progress: Progress) -> None:
+    """Refuse before the first download when the disk cannot hold the builds."""
+    if not engines:
+        return
+    newest = max(
+        (needed_go(MODULES / engine.module) for engine in engines), key=lambda v: [int(n) for n in v.split(".")]
+    )
+    go = golang.provide(golang.choose(newest), progress)
+    places = (paths.cache(), *golang.folders_used(golang.environment(), go))
+    space.check(places, sum(engine.disk for engine in engines))

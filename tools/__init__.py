@@ -1,0 +1,1 @@
+"""What maintainers run: benchmarks, bills of materials, scripts of continuous integration."""

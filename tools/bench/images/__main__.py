@@ -1,0 +1,150 @@
+"""What the images cost, as ratios taken in one run: `python -m tools.bench.images [--quick] [--cuda] [--plot]`.
+
+Nothing is asserted: a shared machine is no judge. Exit status: 0 measured, 1 could not be measured, 130 interrupted.
+"""
+
+import argparse
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+
+from common.exit_status import as_exit_status
+from common.paths import this_checkout
+from common.progress import Progress
+from queues import EXECUTOR, IMAGES, WORKER
+from tools.bench.images import ready
+from tools.bench.images.build_environment import BuildEnvironment, Order, Pushed, opened
+from tools.bench.images.figures import CUDA, FAT, FAT_CUDA, Ratio, fat_extras, pushing, readiness, rebuilding, slimness
+from tools.bench.plot import svg
+
+PICTURE = "docs/bench-images.svg"
+CUDA_PLATFORM = "linux/amd64"  # elsewhere PyPI's torch is for CPUs
+GIGABYTES = {"quick": 6, "all": 16, "cuda": 30}
+USUAL = {WORKER.target: "40 s", EXECUTOR.target: "90 s", FAT: "10 s", FAT_CUDA: "10 min"}
+
+
+@dataclass
+class Bench:
+    """One run; lines are printed as they are known, so that an interrupted run has told something."""
+
+    environment: BuildEnvironment
+    orders: tuple[Order, ...]
+    rebuilds: int
+    starts: int
+    sizes: dict[tuple[str, str], int] = field(default_factory=dict)
+    ratios: list[Ratio] = field(default_factory=list)
+    worker: Pushed | None = None
+
+    def builds(self) -> None:
+        """The cold builds, then builds of changed code."""
+        cold = 0.0
+        for order in self.orders:
+            pushed = self._push(order, order.image.target)
+            cold += pushed.seconds
+            self.worker = self.worker or pushed
+        first = self.environment.stored()
+        seconds: list[float] = []
+        gained: list[int] = []
+        for number in range(self.rebuilds):
+            before = self.environment.stored()
+            self.environment.change_code(number)
+            with self.environment.progress.step(
+                f"changed code, build {number + 1} of {self.rebuilds}", usual="1 s an image"
+            ):
+                seconds.append(sum(self.environment.push(order).seconds for order in self.orders))
+            gained.append(self.environment.stored() - before)
+        self._tell(rebuilding(cold, seconds), pushing(first, gained))
+
+    def fat(self, *, cuda: bool) -> None:
+        """The images that all queues would share."""
+        for order in self.orders:
+            if order.image is EXECUTOR:
+                self._push(Order(EXECUTOR, order.platform, fat_extras()), FAT)
+        if cuda:
+            self._push(Order(EXECUTOR, CUDA_PLATFORM, (*fat_extras(), CUDA), whole=True), FAT_CUDA)
+        self._tell(*slimness(self.sizes))
+
+    def ready(self) -> None:
+        """The worker's start, on this machine's own architecture."""
+        if self.worker is None:
+            return
+        with ready.standing(self.environment, self.orders[0], self.worker.config) as stand:
+            what = f"workers until ready: {', '.join(ready.SIDES)}, {self.starts} starts each in turns"
+            with self.environment.progress.step(what, usual="1 min"):
+                laps = stand.laps(self.starts)
+        self._tell(readiness(laps["runtime"], laps["bare"]))
+
+    def _push(self, order: Order, name: str) -> Pushed:
+        with self.environment.progress.step(f"{name} for {order.platform}", usual=USUAL[name]):
+            pushed = self.environment.push(order)
+        self.sizes[name, order.architecture] = pushed.size
+        return pushed
+
+    def _tell(self, *ratios: Ratio) -> None:
+        self.ratios += ratios
+        print("\n".join(ratio.line for ratio in ratios), flush=True)
+
+
+def main() -> int:
+    """Read the command line and do it."""
+    arguments = _parser().parse_args()
+    progress, began = Progress(), time.monotonic()
+    kind = "quick" if arguments.quick else "cuda" if arguments.cuda else "all"
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this run wants its servers gone too
+    progress.say(_announcement(kind))
+    with (
+        as_exit_status(interrupted="Interrupted; what was measured stands above."),
+        opened(progress, GIGABYTES[kind]) as environment,
+    ):
+        bench = Bench(environment, _orders(environment, quick=arguments.quick), 1 if arguments.quick else 3, 5)
+        bench.builds()
+        if not arguments.quick:
+            bench.fat(cuda=arguments.cuda)
+        bench.ready()
+        notes = _notes(environment)
+    print("".join(f"\n  {note}" for note in (*notes, f"Measured in {(time.monotonic() - began) / 60:.0f} min.")))
+    if arguments.plot:
+        title = "The images: bytes, build time and start, as ratios"
+        (this_checkout().checkout / PICTURE).write_text(svg(title, [ratio.bar for ratio in bench.ratios]))
+        print(f"  Drawn into {PICTURE}")
+    return 0
+
+
+def _orders(environment: BuildEnvironment, *, quick: bool) -> tuple[Order, ...]:
+    """The machine's own worker first: it is the one that is started."""
+    platforms = environment.builder.platforms
+    if quick:
+        return (Order(WORKER, platforms[0]),)
+    return tuple(Order(image, platform) for platform in platforms for image in IMAGES)
+
+
+def _announcement(kind: str) -> str:
+    takes = {
+        "quick": "The worker alone, for this machine: about 3 minutes on two idle cores",
+        "all": "Both images for each architecture: about 9 minutes on two idle cores",
+        "cuda": "Both images for each architecture, and one with CUDA: about 25 minutes on two idle cores",
+    }[kind]
+    loads = {"quick": "0.4", "all": "1.5", "cuda": "5"}[kind]
+    return f"{takes}; loads some {loads} GB, and writes up to {GIGABYTES[kind]} GB that are deleted at the end."
+
+
+def _notes(environment: BuildEnvironment) -> list[str]:
+    builder = environment.builder
+    return [
+        "Bytes are compressed, as they lie in the registry. Cold: nothing cached, everything loaded, one by one.",
+        *(["On the stand-in base of Debian packages, not on Wolfi."] if builder.stands_in else []),
+        *([f"Left out, since this machine cannot have it: {builder.leave_out}."] if builder.leave_out else []),
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tools.bench.images", description="The images' cost, as ratios.")
+    parser.add_argument("--quick", action="store_true", help="the worker alone, for this machine's architecture")
+    parser.add_argument("--cuda", action="store_true", help="also against an image with PyPI's CUDA torch (4 GB more)")
+    parser.add_argument("--plot", action="store_true", help=f"write {PICTURE} too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
