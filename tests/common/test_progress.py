@@ -1,9 +1,10 @@
 import io
-import time
+import threading
 
 import pytest
 
 from common.progress import Progress
+from tests.waiting import eventually
 
 
 def test_a_step_announces_itself_with_its_usual_time_and_says_when_it_is_done() -> None:
@@ -22,10 +23,8 @@ def test_a_step_that_fails_is_not_reported_as_done() -> None:
 
 
 def test_a_long_step_gives_signs_of_life_and_none_after_its_end() -> None:
-    out = io.StringIO()
+    out, before = io.StringIO(), set(threading.enumerate())
     with Progress(out, heartbeat=0.01).step("building pulumi"):
-        while "so far" not in out.getvalue():
-            time.sleep(0.005)
-    ended = out.getvalue()
-    time.sleep(0.05)
-    assert out.getvalue() == ended
+        eventually(lambda: "so far" in out.getvalue(), expected=True, pause=0.005)
+    assert set(threading.enumerate()) <= before, "a thread is left that may write after the end"
+    assert "ok  building pulumi" in out.getvalue().splitlines()[-1]

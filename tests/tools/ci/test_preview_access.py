@@ -2,8 +2,7 @@
 
 import json
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from local.ports import Ports
 from manifests import Manifest
 from manifests.fleet import everything
 from queues import IMAGES
+from tests.waiting import eventually
 from toolchain import ensure
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -26,7 +26,6 @@ ACCESS = ROOT / "docs" / "preview-access.yaml"
 DIGESTS = {image.name: f"registry.example/{image.name}@sha256:{'0' * 64}" for image in IMAGES}
 PLURALS = {"NetworkPolicy": "networkpolicies", "PriorityClass": "priorityclasses"}
 PREVIEW = ("--as", "preview", "--as-group", "fleet-preview")
-PATIENCE = 60.0  # seconds; a loaded machine, never an assertion about speed
 NAMESPACE = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "asked-for"}}
 
 
@@ -86,15 +85,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def _with_access(server: Server) -> Server:
     done = server.run("apply", "--server-side", "--filename", str(ACCESS))
     assert done.returncode == 0, done.stderr
-    _eventually(lambda: "only dry runs" in server.apply([NAMESPACE], *PREVIEW).stderr)  # policies take effect late
+    # A policy takes effect some time after it was applied.
+    eventually(lambda: "only dry runs" in server.apply([NAMESPACE], *PREVIEW).stderr, expected=True)
     return server
-
-
-def _eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        assert time.monotonic() < deadline, "a preview is not refused what is no dry run"
-        time.sleep(0.5)
 
 
 def _fleet() -> list[Any]:
