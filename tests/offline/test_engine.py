@@ -85,7 +85,7 @@ def test_any_other_error_shows_once_with_the_programs_own_frames(project: Projec
     assert shown.count("KeyError: 'replicas'") == 1
     assert 'File "__main__.py", line 2' in shown
     assert 'File "settings.py", line 2' in shown
-    assert "standins" not in shown[shown.index("Traceback") :]
+    assert "language_host" not in shown[shown.index("Traceback") :], "it begins in the host that runs the program"
 
 
 def test_the_virtual_environment_that_the_project_names_runs_the_program(project: Project) -> None:

@@ -1,3 +1,4 @@
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ UPSTREAM: list[dict[str, Any]] = [
 
 
 def local() -> dict[str, dict[str, Any]]:
-    made = outside(UPSTREAM, adapter=6444, webhooks=9443, authority="Q0E=")
+    made = outside(deepcopy(UPSTREAM), adapter=6444, webhooks=9443, authority="Q0E=")
     return {manifest["kind"]: manifest for manifest in made}
 
 

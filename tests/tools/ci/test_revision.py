@@ -89,7 +89,7 @@ def test_a_change_of_a_source_is_the_revision_until_the_next(repository: Reposit
     repository.commit("images/Dockerfile", "README.md")
     changed = repository.commit(source)
     repository.commit(
-        "README.md", "settings.py", "queues.py", "images/README.md", "images/alphaswarm_worker/Dockerfile"
+        "README.md", "config/loading.py", "queues.py", "images/README.md", "images/alphaswarm_worker/Dockerfile"
     )
     assert repository.revision() == changed, "a commit that changes no image would roll every pod"
 

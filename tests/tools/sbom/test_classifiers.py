@@ -46,10 +46,8 @@ def test_what_syft_could_not_tell_is_told_by_the_classifier(found: list[dict[str
     "found", [{"license": {"id": "MIT"}}, {"license": {"name": "BSD"}}, {"expression": "MIT OR ISC"}]
 )
 def test_what_syft_did_tell_stands(found: dict[str, Any]) -> None:
-    component = jinja(found)
-    assert with_classifiers(component, {PLACE: METADATA}) is component
+    assert with_classifiers(jinja(found), {PLACE: METADATA}) == jinja(found)
 
 
 def test_a_package_that_says_nothing_stays_unknown() -> None:
-    component = jinja()
-    assert with_classifiers(component, {PLACE: "Name: jinja2\n"}) is component
+    assert with_classifiers(jinja(), {PLACE: "Name: jinja2\n"}) == jinja()
