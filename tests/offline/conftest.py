@@ -100,7 +100,7 @@ class Client:
         return decode(self.stub.Update(request).properties)[0]
 
     def delete(self, kind: str, ident: str, inputs: dict[str, Any], state: dict[str, Any] | None = None) -> None:
-        request = provider_pb2.DeleteRequest(id=ident, urn=urn(kind), old_inputs=encode(inputs), timeout=2)
+        request = provider_pb2.DeleteRequest(id=ident, urn=urn(kind), old_inputs=encode(inputs), timeout=0.3)
         request.properties.CopyFrom(encode(state or inputs))
         self.stub.Delete(request)
 
@@ -156,7 +156,7 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command: list[str | Path] = [Path(sys.prefix) / "bin" / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
     server.start(command, env={"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}, ready=ready, within=60)
     yield url
-    server.stop()
+    server.stop(0.0)
 
 
 @pytest.fixture

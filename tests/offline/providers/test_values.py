@@ -1,6 +1,6 @@
 """Values through the engine's encoding."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from offline.providers.values import SECRET, SIGNATURE, UNKNOWN, Json, Secrets, decode, encode, has_unknown
@@ -11,7 +11,8 @@ JSON = st.recursive(
 )
 
 
-@given(st.dictionaries(st.text(max_size=8), JSON, max_size=5))
+@settings(max_examples=40)
+@given(st.dictionaries(st.text(max_size=8), JSON, max_size=3))
 def test_what_goes_through_the_encoding_comes_back_the_same(value: Json) -> None:
     assert decode(encode(value)) == (value, Secrets())
 
