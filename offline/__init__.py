@@ -1,1 +1,1 @@
-"""What is made here where nothing can be downloaded: stand-in providers, a language host, a base image."""
+"""Stand-ins for what some machines cannot download: Pulumi's providers, its language host, the Wolfi base image."""

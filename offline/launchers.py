@@ -1,7 +1,7 @@
-"""Puts the stand-ins where the engine looks for plugins: small launchers in a folder that goes first on PATH.
+"""Installs the stand-ins where the engine looks for plugins: as launchers in a folder that is first on PATH.
 
-A launcher names the Python and the checkout it was written for, so it works from any folder, and gives both up when
-either moves: `install` is cheap and runs on every `up`.
+A launcher is a shell script with the paths of a Python and of this checkout in it, so it runs from any folder and
+breaks when either moves. `install` is cheap and runs on every `up`.
 """
 
 import shlex
@@ -20,7 +20,19 @@ ALL = tuple(LAUNCHERS)
 
 
 def install(bin_dir: Path, python: Path, which: Iterable[str] = ALL) -> tuple[Path, ...]:
-    """Write the launchers in `which` into `bin_dir`, to run with `python`, and remove those not in it."""
+    """Write launchers, and remove those of the other stand-ins.
+
+    Args:
+        bin_dir: the folder for them.
+        python: the interpreter that runs the stand-ins.
+        which: their names.
+
+    Returns:
+        The launchers written.
+
+    Raises:
+        CommandError: there is no stand-in of such a name, or no such interpreter.
+    """
     wanted = tuple(which)
     if unknown := sorted(set(wanted) - set(LAUNCHERS)):
         raise CommandError(f"There is no stand-in for {', '.join(unknown)}; there are {', '.join(LAUNCHERS)}.")

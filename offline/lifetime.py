@@ -1,4 +1,4 @@
-"""A stand-in lives as long as the engine that started it: it ends when told, and when that engine is killed."""
+"""Ends a plugin with the engine that started it: on SIGINT and SIGTERM, and when the engine is killed."""
 
 import os
 import signal
@@ -7,25 +7,25 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
-def end_with_the_engine() -> None:
-    """End quietly on SIGINT and SIGTERM, and by ourselves once the parent process is another one.
+def exit_with_engine() -> None:
+    """Exit quietly on SIGINT and SIGTERM, and once the parent process is another one.
 
-    A killed engine tells nobody. The kernel's own notice (PR_SET_PDEATHSIG) speaks of the thread that started us, and
-    the engine's threads come and go.
+    A killed engine tells nobody. The kernel's own notice (PR_SET_PDEATHSIG) is about the thread that started this
+    process, and the engine's threads come and go.
     """
 
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+    def on_signal(_number: int, _frame: FrameType | None) -> NoReturn:
         os._exit(0)
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
+        signal.signal(number, on_signal)
+    threading.Thread(target=_exit_when_orphaned, args=(os.getppid(),), daemon=True).start()
 
 
-def _watch(engine: int) -> None:
-    while os.getppid() == engine:
-        time.sleep(LOOK_SECONDS)
+def _exit_when_orphaned(parent_pid: int) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(POLL_SECONDS)
     os._exit(0)

@@ -1,12 +1,12 @@
-"""The stand-in base: Debian in the place of Wolfi, where Wolfi cannot be pulled.
+"""Builds the stand-in base image: Debian instead of Wolfi, where Wolfi cannot be pulled.
 
-It replaces the stages `base` and `toolchain` of the Dockerfiles through BuildKit's named contexts, so that the
-same Dockerfiles build here as anywhere. Debian's packages are unpacked for both architectures without running
-anything of them (11 s each [measured]; with maintainer scripts under emulation it was 205 s), and written as an
-OCI layout with one multi-architecture index for each stage. `toolchain` is `base` with uv and this machine's own
-certificate authorities, which never reach an image: final stages are built from `base`.
+It replaces the stages `base` and `toolchain` of the Dockerfiles as named contexts of BuildKit, so the same
+Dockerfiles build here as anywhere. Debian's packages are unpacked for both architectures without running their
+scripts (11 s each [measured]; with maintainer scripts under emulation 205 s), and written as an OCI layout with one
+multi-platform index for each stage. `toolchain` is `base` with uv and this machine's certificate authorities, which
+never reach an image: final stages are built from `base`.
 
-The layout lies in the tool cache under the hash of its recipe and is made once for all checkouts.
+The layout is in the tool cache, in a folder named by the hash of what it is made from, once for all checkouts.
 """
 
 import hashlib
@@ -47,18 +47,18 @@ PATH_VALUE = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 @dataclass(frozen=True)
 class StandInBase:
-    """Makes the layout; `requirements` is the file that pins uv with its hashes."""
+    """Builds the layout; `requirements` is the file that pins uv with its hashes."""
 
     mmdebstrap: Path
     requirements: Path
 
     def ensure(self, progress: Progress) -> Mapping[str, str]:
-        """The named contexts, stage to layout; makes the layout unless the cache has it."""
-        folder = paths.cache() / "base" / self._recipe()
+        """Build the layout unless the cache has it, and return the named contexts: stage to layout."""
+        folder = paths.cache() / "base" / self._input_hash()
         if not (folder / "index.json").exists():
             with progress.step("stand-in base image for two architectures", usual="40 s"):
                 self._make(folder)
-        return {stage: f"oci-layout://{folder}@{digest}" for stage, digest in oci.named_digests(folder).items()}
+        return {stage: f"oci-layout://{folder}@{digest}" for stage, digest in oci.digests_by_name(folder).items()}
 
     def _make(self, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -66,13 +66,13 @@ class StandInBase:
             layout = oci.Layout(Path(scratch) / "layout")
             bases, toolchains = [], []
             for architecture in UV_TAGS:
-                base = layout.layer(tree.entries(self._unpack(architecture, Path(scratch))))
-                tools = layout.layer(self._tools(architecture, Path(scratch)))
-                bases.append(layout.image(architecture, [base], _config({})))
+                base = layout.write_layer(tree.entries(self._unpack(architecture, Path(scratch))))
+                tools = layout.write_layer(self._tools(architecture, Path(scratch)))
+                bases.append(layout.write_image(architecture, [base], _config({})))
                 toolchains.append(
-                    layout.image(architecture, [base, tools], _config({"SSL_CERT_FILE": f"/{_MACHINE_BUNDLE}"}))
+                    layout.write_image(architecture, [base, tools], _config({"SSL_CERT_FILE": f"/{_MACHINE_BUNDLE}"}))
                 )
-            layout.write_names({"base": layout.index(bases), "toolchain": layout.index(toolchains)})
+            layout.write_names({"base": layout.write_index(bases), "toolchain": layout.write_index(toolchains)})
             shutil.rmtree(folder, ignore_errors=True)
             layout.folder.replace(folder)
 
@@ -102,16 +102,16 @@ class StandInBase:
             yield oci.file_entry("usr/bin/uv", wheel.read(program), mode=0o755)
         yield oci.file_entry(_MACHINE_BUNDLE, _machine_authorities())
 
-    def _recipe(self) -> str:
-        recipe = hashlib.sha256(_machine_authorities())
+    def _input_hash(self) -> str:
+        inputs = hashlib.sha256(_machine_authorities())
         for source in (Path(__file__), Path(oci.__file__), Path(tree.__file__)):
-            recipe.update(source.read_bytes())
-        recipe.update(_uv_pin(self.requirements.read_text()).encode())
-        return recipe.hexdigest()[:16]
+            inputs.update(source.read_bytes())
+        inputs.update(_uv_pin(self.requirements.read_text()).encode())
+        return inputs.hexdigest()[:16]
 
 
 def native_architecture() -> str:
-    """This machine's architecture by BuildKit's name."""
+    """Return this machine's architecture as BuildKit calls it. Raises CommandError for others than the images'."""
     machine = platform.machine()
     if machine not in MACHINES:
         raise CommandError(
@@ -122,7 +122,14 @@ def native_architecture() -> str:
 
 
 def mirror(targets: str) -> str:
-    """The mirror that this machine's apt takes Debian itself from."""
+    """Find the mirror of Debian that apt on this machine uses.
+
+    Args:
+        targets: the output of `apt-get indextargets`, formatted as `_TARGET`.
+
+    Raises:
+        CommandError: there is none.
+    """
     for line in targets.splitlines():
         address, label, component = line.split("\t")
         if (label, component) == ("Debian", "main"):
@@ -151,7 +158,7 @@ def _uv_pin(requirements: str) -> str:
 
 
 def _machine_authorities() -> bytes:
-    """What this machine trusts, for downloads while building: its network may have an authority of its own."""
+    """Read the certificates that this machine trusts: its network may have an authority of its own."""
     for file in (os.environ.get("SSL_CERT_FILE"), f"/{tree.BUNDLE}", "/etc/pki/tls/certs/ca-bundle.crt"):
         if file and Path(file).is_file():
             return Path(file).read_bytes()

@@ -1,8 +1,8 @@
-"""Writes an OCI image layout from file trees, with the standard library alone.
+"""Writes an OCI image layout with the standard library alone.
 
 The same files give the same digests on every machine: entries are sorted, times are 1980 (some zip readers refuse
-earlier ones), owners are numbers, and gzip carries no name and no date. Files that setuid or setgid programs
-would bring in lose those bits. Sizes are bytes.
+earlier ones), owners are numbers, and gzip has no name and no date. Files lose their setuid and setgid bits. Sizes
+are bytes.
 """
 
 import gzip
@@ -18,7 +18,7 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
-MOMENT = 315_532_800  # 1980-01-01
+TIMESTAMP = 315_532_800  # 1980-01-01
 GZIP_LEVEL = 6
 
 Entry = tuple[tarfile.TarInfo, bytes | None]
@@ -26,7 +26,7 @@ Entry = tuple[tarfile.TarInfo, bytes | None]
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that lies in the layout: what the manifest says of it, and the digest of its tar before gzip."""
+    """A layer of the layout: its descriptor, and the digest of its tar before gzip."""
 
     descriptor: Mapping[str, object]
     diff_id: str
@@ -34,29 +34,31 @@ class Layer:
 
 @dataclass(frozen=True)
 class Layout:
-    """An OCI image layout in `folder`; `write_names` finishes it."""
+    """An OCI image layout in `folder`; `write_names` completes it."""
 
     folder: Path
 
-    def layer(self, entries: Iterable[Entry]) -> Layer:
-        """Write a layer of these entries; of two with the same path the last wins. Hard links follow their targets."""
+    def write_layer(self, entries: Iterable[Entry]) -> Layer:
+        """Write a layer. Of two entries with the same path the last counts; hard links follow their targets."""
         by_path = {info.name: (info, data) for info, data in entries}
         raw = io.BytesIO()
         with tarfile.open(fileobj=raw, mode="w", format=tarfile.GNU_FORMAT) as tar:
             for info, data in sorted(by_path.values(), key=lambda entry: (entry[0].islnk(), entry[0].name)):
-                tar.addfile(_fixed(info), io.BytesIO(data) if data is not None else None)
+                tar.addfile(_normalized(info), io.BytesIO(data) if data is not None else None)
         plain = raw.getvalue()
         packed = gzip.compress(plain, GZIP_LEVEL, mtime=0)
         return Layer(self._blob(packed, LAYER), _digest(plain))
 
-    def image(self, architecture: str, layers: Sequence[Layer], config: Mapping[str, object]) -> Mapping[str, object]:
-        """Write one architecture's image; returns its descriptor."""
+    def write_image(
+        self, architecture: str, layers: Sequence[Layer], config: Mapping[str, object]
+    ) -> Mapping[str, object]:
+        """Write the image of one architecture, and return its descriptor."""
         platform = {"architecture": architecture, "os": "linux"}
         body = {
             **platform,
             "config": config,
             "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in layers]},
-            # A line for each layer, or BuildKit makes up what is missing from whichever platform it builds first.
+            # One for each layer: BuildKit fills in what is missing from the platform that it builds first.
             "history": [{"created": "1980-01-01T00:00:00Z", "created_by": "Debian packages"} for _ in layers],
         }
         manifest = {
@@ -67,12 +69,12 @@ class Layout:
         }
         return {**self._blob(_json(manifest), MANIFEST), "platform": platform}
 
-    def index(self, images: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
-        """Write the index that joins the architectures; returns its descriptor."""
+    def write_index(self, images: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+        """Write the index of the architectures' images, and return its descriptor."""
         return self._blob(_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": list(images)}), INDEX)
 
     def write_names(self, names: Mapping[str, Mapping[str, object]]) -> None:
-        """Name the indexes, which makes the folder a layout."""
+        """Write the layout's index.json, with a name for each image index."""
         named = [
             {**descriptor, "annotations": {"org.opencontainers.image.ref.name": name}}
             for name, descriptor in sorted(names.items())
@@ -88,28 +90,28 @@ class Layout:
         return {"mediaType": media_type, "digest": digest, "size": len(data)}
 
 
-def named_digests(folder: Path) -> dict[str, str]:
-    """The digest of each named index of a layout."""
+def digests_by_name(folder: Path) -> dict[str, str]:
+    """Return the digest of each named image index of a layout."""
     found = json.loads((folder / "index.json").read_text())["manifests"]
     return {entry["annotations"]["org.opencontainers.image.ref.name"]: entry["digest"] for entry in found}
 
 
 def file_entry(path: str, data: bytes, mode: int = 0o644) -> Entry:
-    """A regular file."""
+    """Make the entry of a regular file."""
     info = tarfile.TarInfo(path)
     info.size, info.mode = len(data), mode
     return info, data
 
 
 def folder_entry(path: str, mode: int = 0o755, owner: int = 0) -> Entry:
-    """A folder."""
+    """Make the entry of a directory."""
     info = tarfile.TarInfo(path)
     info.type, info.mode, info.uid, info.gid = tarfile.DIRTYPE, mode, owner, owner
     return info, None
 
 
-def _fixed(info: tarfile.TarInfo) -> tarfile.TarInfo:
-    info.mtime = MOMENT
+def _normalized(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.mtime = TIMESTAMP
     info.uname = info.gname = ""
     info.mode &= 0o1777
     info.pax_headers = {}

@@ -1,9 +1,9 @@
-"""Runs one Pulumi program in Python, as one call of the engine asks for, and says how it ended.
+"""Runs a Pulumi program for one Run request of the engine.
 
-It runs on the main thread (a program may set signal handlers) with its own folder first on `sys.path`, so that its
-modules `queues`, `settings` and `components` win over any others of that name. What it prints goes to standard
-output, which the engine turns into diagnostics. A `pulumi.RunError` is a message to the user and shows as it is;
-any other exception shows once, with the traceback cut to begin in the program.
+The program runs in the main thread (it may set signal handlers) with its folder first on `sys.path`, so its own
+modules, such as `queues` and `components`, come before others of the same name. The engine shows what it prints as
+diagnostics. A `pulumi.RunError` is logged as its message; any other exception once, with a traceback that begins in
+the program.
 """
 
 import asyncio
@@ -23,12 +23,20 @@ from pulumi import RunError, log
 from pulumi.runtime import reset_options, run_in_stack, set_all_config
 from pulumi.runtime.proto import language_pb2
 
-FAILED = 32  # the exit status by which a program's own process says that it has reported its error
+FAILED = 32  # the exit status of a program in a process of its own that has logged its error
 
 
 def run(request: language_pb2.RunRequest, engine: str) -> bool:
-    """Run the program of a RunRequest; false when it failed, and has said why in the diagnostics."""
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # the engine hears of failed tasks from the SDK
+    """Run the program of a request.
+
+    Args:
+        request: the engine's.
+        engine: the engine's address.
+
+    Returns:
+        Whether it succeeded; if not, the error is logged.
+    """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # the SDK logs failed tasks to the engine
     entry = entry_point(request.info)
     reset_options(
         project=request.project,
@@ -41,17 +49,17 @@ def run(request: language_pb2.RunRequest, engine: str) -> bool:
         organization=request.organization or "organization",
     )
     set_all_config(dict(request.config), list(request.configSecretKeys))
-    with _as_main(entry, list(request.args), request.pwd):
-        return _reported(entry, request.parallel)
+    with _process_set_up_for(entry, list(request.args), request.pwd):
+        return _run_and_report(entry, request.parallel)
 
 
 def entry_point(info: language_pb2.ProgramInfo) -> Path:
-    """The file to run: the `main` of Pulumi.yaml, a folder of it standing for its `__main__.py`."""
+    """Return the file to run: the `main` of Pulumi.yaml, for a folder the `__main__.py` in it."""
     path = Path(info.program_directory or info.root_directory) / (info.entry_point or ".")
     return (path / "__main__.py" if path.is_dir() else path).absolute()
 
 
-def _reported(entry: Path, parallel: int) -> bool:
+def _run_and_report(entry: Path, parallel: int) -> bool:
     try:
         _run_to_end(entry, parallel)
     except RunError as error:
@@ -66,8 +74,8 @@ def _reported(entry: Path, parallel: int) -> bool:
             log.error(stop.code if isinstance(stop.code, str) else f"The program ended with status {stop.code}.")
             return False
         return True
-    except Exception as error:  # noqa: BLE001 (whatever a program raises is its user's to read)
-        log.error(f"Program failed with an unhandled exception:\n{shown(error, entry.parent)}")
+    except Exception as error:  # noqa: BLE001 (whatever a program raises is shown to its user)
+        log.error(f"Program failed with an unhandled exception:\n{format_traceback(error, entry.parent)}")
     else:
         return True
     return False
@@ -96,8 +104,8 @@ def _run_to_end(entry: Path, parallel: int) -> None:
 
 
 @contextlib.contextmanager
-def _as_main(entry: Path, arguments: list[str], folder: str) -> Iterator[None]:
-    """Set the process up as if it had been started for this program, and forget its modules afterwards."""
+def _process_set_up_for(entry: Path, arguments: list[str], folder: str) -> Iterator[None]:
+    """Set the process up as if it had been started for this program; remove its modules afterwards."""
     argv, path, here = sys.argv, sys.path, Path.cwd()
     sys.argv, sys.path = [str(entry), *arguments], [str(entry.parent), *path]
     if Path(folder or entry.parent).is_dir():
@@ -118,8 +126,13 @@ def _lies_in(module: ModuleType, folder: Path) -> bool:
     return Path(file).is_relative_to(folder) and not Path(file).is_relative_to(sys.prefix)
 
 
-def shown(error: BaseException, program: Path) -> str:
-    """The traceback of `error` from the program's first frame on, with the program's own files named relatively."""
+def format_traceback(error: BaseException, program: Path) -> str:
+    """Format the traceback of an error from the program's first frame on, with the program's files relative to it.
+
+    Args:
+        error: the exception.
+        program: the program's folder.
+    """
     trace = traceback.TracebackException.from_exception(error)
     seen: set[int] = set()
     pending: list[traceback.TracebackException | None] = [trace]
@@ -155,7 +168,7 @@ def _relative(frame: traceback.FrameSummary, program: Path) -> traceback.FrameSu
 
 
 def main() -> None:
-    """Run in a process of its own: the request on standard input, the engine's address as the argument."""
+    """Run in a process of its own, with the request on standard input and the engine's address as the argument."""
     request = language_pb2.RunRequest.FromString(sys.stdin.buffer.read())
     sys.exit(0 if run(request, sys.argv[1]) else FAILED)
 

@@ -1,11 +1,11 @@
 """The language host `pulumi-language-python` for machines that cannot download Pulumi's own.
 
-The engine starts it with its address as the argument, reads the port, and asks it to run the program. The released
-host is a Go program that starts a Python process for each run; this one already is that Python, and runs the program
-itself, unless Pulumi.yaml names another virtual environment, whose Python then runs it.
+The engine starts it with its address as the argument, reads the port from standard output, and calls Run. The
+released host is a Go program that starts a Python process for each run. This one is Python and runs the program in
+its own process. Only where Pulumi.yaml names another virtual environment, that one's Python runs the program.
 
-It names no required packages: the engine would try to download each one before the program starts, which is just
-what such a machine cannot do. A missing plugin is reported when the program first uses it.
+GetRequiredPackages returns nothing: the engine would download each package before the program starts. A missing
+plugin is an error when the program first uses it.
 """
 
 # ruff: noqa: ARG002, D102, N802
@@ -29,15 +29,15 @@ from google.protobuf.json_format import MessageToDict
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
 from offline.language_host import program
-from offline.lifetime import end_with_the_engine
+from offline.lifetime import exit_with_engine
 
-LIMIT = 400 << 20
+MESSAGE_LIMIT = 400 << 20
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
-class _Work:
-    """One run, handed from the thread that serves the call to the main thread, and its end handed back."""
+class _ProgramRun:
+    """A run of the program: requested by the thread that serves the call, done by the main thread."""
 
     job: Callable[[], bool]
     done: Event = field(default_factory=Event)
@@ -45,20 +45,20 @@ class _Work:
 
 
 class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
-    """What the engine asks of a language."""
+    """The gRPC service `LanguageRuntime` of Pulumi's plugin protocol."""
 
     def __init__(self, engine: str) -> None:
         self._engine = engine
-        self._queue: queue.Queue[_Work] = queue.Queue()
+        self._queue: queue.Queue[_ProgramRun] = queue.Queue()
 
-    def work(self) -> NoReturn:
-        """Run programs as they are asked for, on the thread that calls this."""
+    def run_programs(self) -> NoReturn:
+        """Run the programs that are requested, in the calling thread, for ever."""
         while True:
-            work = self._queue.get()
+            program_run = self._queue.get()
             try:
-                work.succeeded = work.job()
+                program_run.succeeded = program_run.job()
             finally:
-                work.done.set()
+                program_run.done.set()
 
     def Handshake(
         self, request: language_pb2.LanguageHandshakeRequest, context: grpc.ServicerContext
@@ -84,11 +84,11 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             python = python_of(request.info)
         except FileNotFoundError as error:
             return language_pb2.RunResponse(error=str(error))
-        work = _Work(lambda: self._run(request, python))
-        self._queue.put(work)
-        work.done.wait()
-        # The error is in the diagnostics already; `bail` keeps the engine from printing it again.
-        return language_pb2.RunResponse(bail=not work.succeeded)
+        program_run = _ProgramRun(lambda: self._run(request, python))
+        self._queue.put(program_run)
+        program_run.done.wait()
+        # The error is among the diagnostics already: with `bail` the engine does not print it again.
+        return language_pb2.RunResponse(bail=not program_run.succeeded)
 
     def About(self, request: language_pb2.AboutRequest, context: grpc.ServicerContext) -> language_pb2.AboutResponse:
         return language_pb2.AboutResponse(
@@ -107,7 +107,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def InstallDependencies(
         self, request: language_pb2.InstallDependenciesRequest, context: grpc.ServicerContext
     ) -> Iterator[language_pb2.InstallDependenciesResponse]:
-        wanted = named_environment(request.info)
+        wanted = virtualenv_of(request.info)
         if wanted is None or (wanted / "bin" / "python").exists():
             return
         yield from _streamed([sys.executable, "-m", "venv", str(wanted)], context)
@@ -133,15 +133,19 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return subprocess.run(command, input=request.SerializeToString(), check=False).returncode == 0
 
 
-def named_environment(info: language_pb2.ProgramInfo) -> Path | None:
-    """The virtual environment that Pulumi.yaml names, if it names one."""
+def virtualenv_of(info: language_pb2.ProgramInfo) -> Path | None:
+    """Return the virtual environment that Pulumi.yaml names; None when it names none."""
     name = MessageToDict(info.options).get("virtualenv")
     return Path(info.root_directory) / name if isinstance(name, str) and name else None
 
 
 def python_of(info: language_pb2.ProgramInfo) -> Path:
-    """The Python to run the program with: this one, unless Pulumi.yaml names another virtual environment."""
-    wanted = named_environment(info)
+    """Return the interpreter for the program: this one, unless Pulumi.yaml names another virtual environment.
+
+    Raises:
+        FileNotFoundError: there is no such virtual environment.
+    """
+    wanted = virtualenv_of(info)
     if wanted is None or wanted.resolve() == Path(sys.prefix).resolve():
         return Path(sys.executable)
     python = wanted / "bin" / "python"
@@ -161,17 +165,17 @@ def _streamed(command: list[str], context: grpc.ServicerContext) -> Iterator[lan
 
 
 def main() -> None:
-    """Serve until the engine ends this process. The last argument without a dash is the engine's address."""
-    end_with_the_engine()
+    """Serve until the engine ends this process; the last argument without a dash is the engine's address."""
+    exit_with_engine()
     addresses = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     host = LanguageHost(addresses[-1] if addresses else "")
-    options = [("grpc.max_receive_message_length", LIMIT), ("grpc.max_send_message_length", LIMIT)]
+    options = [("grpc.max_receive_message_length", MESSAGE_LIMIT), ("grpc.max_send_message_length", MESSAGE_LIMIT)]
     server = grpc.server(futures.ThreadPoolExecutor(8), options=options)
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    host.work()
+    host.run_programs()
 
 
 if __name__ == "__main__":

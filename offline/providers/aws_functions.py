@@ -1,48 +1,48 @@
-"""The AWS functions this fleet asks: who and where one is, a login for the registry, a policy document."""
+"""The functions (invokes) of the AWS provider that this fleet calls."""
 
 import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from offline.providers.aws_cloud import Cloud, Gone
-from offline.providers.plugin import PluginError
+from offline.providers.aws_client import AwsClient, NotFoundError
+from offline.providers.plugin import ProviderError
 from offline.providers.values import Json, Object
 
-Function = Callable[[Cloud, Object], Object]
+Function = Callable[[AwsClient, Object], Object]
 
 
-def caller_identity(cloud: Cloud, args: Object) -> Object:
-    """aws:index/getCallerIdentity."""
+def caller_identity(client: AwsClient, args: Object) -> Object:
+    """Answer aws:index/getCallerIdentity."""
     del args
-    found = cloud.call("sts", "get_caller_identity")
+    found = client.call("sts", "get_caller_identity")
     account = found["Account"]
     return {"accountId": account, "id": account, "arn": found["Arn"], "userId": found["UserId"]}
 
 
-def region(cloud: Cloud, args: Object) -> Object:
-    """aws:index/getRegion: what the provider was told, without a call."""
-    name = args.get("region") or args.get("name") or cloud.region
+def region(client: AwsClient, args: Object) -> Object:
+    """Answer aws:index/getRegion from the provider's configuration, without a call."""
+    name = args.get("region") or args.get("name") or client.region
     endpoint = f"ec2.{name}.{_suffix(name)}"
     return {"region": name, "name": name, "id": name, "endpoint": endpoint, "description": name}
 
 
-def partition(cloud: Cloud, args: Object) -> Object:
-    """aws:index/getPartition, which follows from the region."""
+def partition(client: AwsClient, args: Object) -> Object:
+    """Answer aws:index/getPartition, which follows from the region."""
     del args
-    suffix = _suffix(cloud.region)
-    name = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(cloud.region.rpartition("-")[0].rpartition("-")[0], "aws")
+    suffix = _suffix(client.region)
+    name = {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(client.region.rpartition("-")[0].rpartition("-")[0], "aws")
     reverse = ".".join(reversed(suffix.split(".")))
     return {"partition": name, "id": name, "dnsSuffix": suffix, "reverseDnsPrefix": reverse}
 
 
-def authorization_token(cloud: Cloud, args: Object) -> Object:
-    """aws:ecr/getAuthorizationToken."""
+def authorization_token(client: AwsClient, args: Object) -> Object:
+    """Answer aws:ecr/getAuthorizationToken."""
     try:
-        answer = cloud.call("ecr", "get_authorization_token", args.get("region"))
-    except Gone:
-        raise PluginError("The registry gives out no token.") from None
-    found = answer["authorizationData"][0]
+        response = client.call("ecr", "get_authorization_token", args.get("region"))
+    except NotFoundError:
+        raise ProviderError("The registry returns no authorization token.") from None
+    found = response["authorizationData"][0]
     token = found["authorizationToken"]
     user, _, password = base64.b64decode(token).decode().partition(":")
     return {
@@ -52,14 +52,14 @@ def authorization_token(cloud: Cloud, args: Object) -> Object:
         "proxyEndpoint": found["proxyEndpoint"],
         "expiresAt": found["expiresAt"].isoformat(),
         "registryId": args.get("registryId"),
-        "region": args.get("region") or cloud.region,
-        "id": args.get("region") or cloud.region,
+        "region": args.get("region") or client.region,
+        "id": args.get("region") or client.region,
     }
 
 
-def policy_document(cloud: Cloud, args: Object) -> Object:
-    """aws:iam/getPolicyDocument, which only arranges its arguments."""
-    del cloud
+def policy_document(client: AwsClient, args: Object) -> Object:
+    """Answer aws:iam/getPolicyDocument, which only arranges its arguments."""
+    del client
     statements = [_statement(given) for given in args.get("statements") or ()]
     document: Object = {"Version": args.get("version") or "2012-10-17"}
     if args.get("policyId"):
@@ -76,7 +76,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "aws:ecr/getAuthorizationToken:getAuthorizationToken": authorization_token,
     "aws:iam/getPolicyDocument:getPolicyDocument": policy_document,
 }
-SECRET_ANSWERS: Mapping[str, tuple[str, ...]] = {
+SECRET_OUTPUTS: Mapping[str, tuple[str, ...]] = {
     "aws:ecr/getAuthorizationToken:getAuthorizationToken": ("authorizationToken", "password"),
 }
 

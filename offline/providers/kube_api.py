@@ -1,7 +1,7 @@
-"""Speaks the Kubernetes API server's own HTTP: apply, read, delete, and what kinds there are.
+"""A client of the Kubernetes API over HTTP: server-side apply, get, delete, discovery.
 
-One HTTP session a thread, since a TLS handshake costs more than the call. A loopback server is never asked through
-a proxy. The server's own sentences (admission, validation, conflicts) are passed on as they are.
+Each thread has its HTTP session, since a TLS handshake takes longer than the call. A server on loopback is never
+reached through a proxy. The server's messages (admission, validation, conflicts) are passed on unchanged.
 """
 
 import re
@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from offline.providers.kube_config import Access, exec_token
-from offline.providers.plugin import PluginError
+from offline.providers.plugin import ProviderError
 from offline.providers.values import Json
 
 CONNECT_SECONDS = 3.0
@@ -25,8 +25,8 @@ APPLY = "application/apply-patch+yaml"  # JSON is YAML
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An answer: its status, its body, and the warnings admission gave."""
+class Response:
+    """A response with the warnings of admission."""
 
     status: int
     body: dict[str, Any]
@@ -34,41 +34,41 @@ class Reply:
 
     @property
     def ok(self) -> bool:
-        """Whether the server did as asked."""
+        """Whether the request succeeded."""
         return self.status < 300
 
     @property
     def message(self) -> str:
-        """The server's own sentence."""
+        """The message of the Status object."""
         return str(self.body.get("message") or f"status {self.status}")
 
     @property
     def missing_namespace(self) -> bool:
-        """Whether it failed only because the namespace is not there yet."""
+        """Whether the request failed because the namespace does not exist."""
         details = self.body.get("details") or {}
         return self.status == 404 and details.get("kind") == "namespaces"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where objects of one kind live: their plural, and whether each is in a namespace."""
+class ApiResource:
+    """A kind as discovery lists it: the plural in paths, and whether objects are in a namespace."""
 
     plural: str
     namespaced: bool
 
 
-class UnreachableError(PluginError):
+class UnreachableError(ProviderError):
     """No API server answers."""
 
 
 class Api:
-    """One API server."""
+    """A client of one API server."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._kinds: dict[str, dict[str, Place]] = {}
+        self._kinds: dict[str, dict[str, ApiResource]] = {}
         self._token: str | None = None
 
     @property
@@ -76,46 +76,54 @@ class Api:
         """The server's address."""
         return self._access.server
 
-    def get(self, path: str) -> Reply:
-        """Read."""
+    def get(self, path: str) -> Response:
+        """Get an object or a list."""
         return self._call("GET", path)
 
     def apply(
         self, path: str, body: Mapping[str, Any], manager: str, *, dry_run: bool = False, force: bool = False
-    ) -> Reply:
-        """Server-side apply as `manager`; with `dry_run` everything but the writing happens, admission included."""
+    ) -> Response:
+        """Apply the object on the server's side.
+
+        Args:
+            path: the object's.
+            body: the fields that `manager` wants to own.
+            manager: the field manager.
+            dry_run: do everything but write, admission included.
+            force: take fields over from other managers.
+        """
         query = {"fieldManager": manager, "fieldValidation": "Warn", "force": "true" if force else "false"}
         if dry_run:
             query["dryRun"] = "All"
         return self._call("PATCH", path, query, body, APPLY)
 
-    def delete(self, path: str, propagation: str, uid: str | None = None) -> Reply:
-        """Ask for deletion of this very object; it may stay until its finalizers and dependents are done."""
+    def delete(self, path: str, propagation: str, uid: str | None = None) -> Response:
+        """Delete the object with this UID. It may stay until its finalizers and dependents are done."""
         precondition = {"preconditions": {"uid": uid}} if uid else {}
         return self._call("DELETE", path, body={"propagationPolicy": propagation, **precondition})
 
-    def place(self, api_version: str, kind: str) -> Place | None:
-        """Where objects of this kind live, or None when the server does not know the kind."""
+    def resource(self, api_version: str, kind: str) -> ApiResource | None:
+        """Look a kind up; None when the server does not have it."""
         known = self._kinds.get(api_version) or self._discover(api_version)
         return known.get(kind)
 
     def path(self, api_version: str, kind: str, namespace: str | None, name: str) -> str | None:
-        """The path of one object, or None when the server does not know the kind."""
-        place = self.place(api_version, kind)
-        if place is None:
+        """Return the path of an object; None when the server does not have the kind."""
+        resource = self.resource(api_version, kind)
+        if resource is None:
             return None
-        within = f"/namespaces/{quote(namespace or 'default')}" if place.namespaced else ""
-        return f"{_root(api_version)}{within}/{place.plural}/{quote(name)}"
+        within = f"/namespaces/{quote(namespace or 'default')}" if resource.namespaced else ""
+        return f"{_root(api_version)}{within}/{resource.plural}/{quote(name)}"
 
-    def _discover(self, api_version: str) -> dict[str, Place]:
-        reply = self.get(_root(api_version))
-        if reply.status == 404:
-            return {}  # not kept: the definition may come later in the same run
-        if not reply.ok:
-            raise PluginError(f"The API server at {self.server} does not list {api_version}: {reply.message}")
+    def _discover(self, api_version: str) -> dict[str, ApiResource]:
+        response = self.get(_root(api_version))
+        if response.status == 404:
+            return {}  # not cached: the CustomResourceDefinition may be created later in the same run
+        if not response.ok:
+            raise ProviderError(f"The API server at {self.server} does not list {api_version}: {response.message}")
         found = {
-            item["kind"]: Place(item["name"], item["namespaced"])
-            for item in reply.body["resources"]
+            item["kind"]: ApiResource(item["name"], item["namespaced"])
+            for item in response.body["resources"]
             if "/" not in item["name"]
         }
         with self._lock:
@@ -124,10 +132,10 @@ class Api:
 
     def _call(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Json = None, content: str = ""
-    ) -> Reply:
+    ) -> Response:
         headers = {"Content-Type": content} if content else {}
         try:
-            answer = self._session().request(
+            http_response = self._session().request(
                 method,
                 self.server + path,
                 params=query,
@@ -136,13 +144,13 @@ class Api:
                 timeout=(CONNECT_SECONDS, ANSWER_SECONDS),
             )
         except requests.exceptions.SSLError as error:
-            raise PluginError(f"The API server at {self.server} is not trusted: {_cause(error)}") from None
+            raise ProviderError(f"The API server at {self.server} is not trusted: {_cause(error)}") from None
         except (requests.ConnectionError, requests.Timeout) as error:
             raise UnreachableError(f"No Kubernetes API server answers at {self.server}: {_cause(error)}") from None
         except requests.RequestException as error:
-            raise PluginError(f"The API server at {self.server} cannot be asked: {_cause(error)}") from None
-        warnings = tuple(text.replace('\\"', '"') for text in WARNING.findall(answer.headers.get("Warning", "")))
-        return Reply(answer.status_code, _body(answer), warnings)
+            raise ProviderError(f"The API server at {self.server} cannot be asked: {_cause(error)}") from None
+        warnings = tuple(text.replace('\\"', '"') for text in WARNING.findall(http_response.headers.get("Warning", "")))
+        return Response(http_response.status_code, _body(http_response), warnings)
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
@@ -156,13 +164,13 @@ class Api:
         session.verify = access.authority
         if access.certificate:
             session.cert = access.certificate
-        elif token := self._bearer():
+        elif token := self._bearer_token():
             session.headers["Authorization"] = f"Bearer {token}"
         elif access.basic:
             session.auth = access.basic
         return session
 
-    def _bearer(self) -> str | None:
+    def _bearer_token(self) -> str | None:
         access = self._access
         if access.token_file:
             return Path(access.token_file).read_text().strip()
@@ -176,16 +184,16 @@ def _root(api_version: str) -> str:
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
-def _body(answer: requests.Response) -> dict[str, Any]:
+def _body(response: requests.Response) -> dict[str, Any]:
     try:
-        body = answer.json()
+        body = response.json()
     except requests.JSONDecodeError:
-        return {"message": answer.text.strip()[:400] or f"status {answer.status_code}"}
+        return {"message": response.text.strip()[:400] or f"status {response.status_code}"}
     return body if isinstance(body, dict) else {}
 
 
 def _cause(error: Exception) -> str:
-    """The innermost reason, which is the only part of the chain that says anything."""
+    """Return the innermost reason: the rest of the chain says nothing."""
     text = str(error)
     for known in ("Connection refused", "timed out", "Name or service not known", "certificate verify failed"):
         if known in text:

@@ -1,9 +1,9 @@
-"""Property values as the engine sends them over gRPC: plain Python in, plain Python out.
+"""Property values: from the engine's gRPC encoding to plain Python values and back.
 
-Three things travel in-band in the engine's encoding and must not be mistaken for data: values not known before an
-update (a fixed string each), secrets (an object with a signature key), and numbers (always floating point).
-A secret is unwrapped for the plugin's own use and remembered by place *and* by content, so that it is wrapped again
-wherever the plugin's answer repeats it: a server that reorders a list must not lay it bare in the state.
+Three things in the encoding are no data: unknown values (each a fixed string), secrets (an object with a signature
+key), and numbers (always floating point). A secret is decoded to its plain value; its path *and* its text are kept,
+so that it is a secret again wherever the provider returns it. A server that reorders a list must not put it into the
+state in the clear.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,46 +34,46 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Secrets:
-    """Where secrets stood, and the texts they held."""
+    """The paths of secrets, and the texts in them."""
 
-    places: frozenset[Path] = frozenset()
+    paths: frozenset[Path] = frozenset()
     texts: frozenset[str] = frozenset()
 
     def __or__(self, other: "Secrets") -> "Secrets":
-        return Secrets(self.places | other.places, self.texts | other.texts)
+        return Secrets(self.paths | other.paths, self.texts | other.texts)
 
     def __bool__(self) -> bool:
-        return bool(self.places)
+        return bool(self.paths)
 
 
 @dataclass
-class _Seen:
-    places: set[Path] = field(default_factory=set)
+class _SecretsFound:
+    paths: set[Path] = field(default_factory=set)
     texts: set[str] = field(default_factory=set)
 
 
 def decode(struct: Struct) -> tuple[Object, Secrets]:
-    """The plain object inside `struct`, and which of it was secret."""
-    seen = _Seen()
-    plain = {key: _plain(value, (key,), seen) for key, value in struct.fields.items()}
-    return plain, Secrets(frozenset(seen.places), frozenset(seen.texts))
+    """Return the plain object, and the secrets in it."""
+    found = _SecretsFound()
+    plain = {key: _decode(value, (key,), found) for key, value in struct.fields.items()}
+    return plain, Secrets(frozenset(found.paths), frozenset(found.texts))
 
 
 def encode(plain: Mapping[str, Any], secrets: Secrets | None = None) -> Struct:
-    """The engine's encoding of `plain`, with everything that was secret wrapped again."""
+    """Encode a plain object, with `secrets` marked as such."""
     struct = Struct()
     for key, value in plain.items():
-        _fill(struct.fields[key], value, (key,), secrets or Secrets())
+        _encode(struct.fields[key], value, (key,), secrets or Secrets())
     return struct
 
 
 def is_unknown(value: object) -> bool:
-    """Whether this very value is not known before the update."""
+    """Tell whether this value is unknown until the update."""
     return isinstance(value, str) and value in UNKNOWNS
 
 
 def has_unknown(value: object) -> bool:
-    """Whether anything inside is not known before the update."""
+    """Tell whether the value or anything in it is unknown until the update."""
     if isinstance(value, Mapping):
         return any(has_unknown(part) for part in value.values())
     if isinstance(value, list):
@@ -81,37 +81,28 @@ def has_unknown(value: object) -> bool:
     return is_unknown(value)
 
 
-def without_unknowns(value: Json) -> Json:
-    """The same value without the parts not known yet: what a preview can say of it."""
-    if isinstance(value, Mapping):
-        return {key: without_unknowns(part) for key, part in value.items() if not is_unknown(part)}
-    if isinstance(value, list):
-        return [without_unknowns(part) for part in value if not is_unknown(part)]
-    return value
-
-
 def at(value: object, path: Path) -> Json:
-    """The value at `path`, or None where there is none."""
-    for step in path:
-        if isinstance(value, list) and isinstance(step, int):
-            value = value[step] if step < len(value) else None
+    """Return the value at a path; None where there is none."""
+    for key in path:
+        if isinstance(value, list) and isinstance(key, int):
+            value = value[key] if key < len(value) else None
         else:
-            value = value.get(step) if isinstance(value, Mapping) else None
+            value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
-def _plain(value: Value, path: Path, seen: _Seen) -> Json:
+def _decode(value: Value, path: Path, found: _SecretsFound) -> Json:
     kind = value.WhichOneof("kind")
     if kind == "struct_value":
         fields = value.struct_value.fields
         if SIGNATURE in fields and fields[SIGNATURE].string_value == SECRET:
-            plain = _plain(fields["value"], path, seen)
-            seen.places.add(path)
-            seen.texts.update(_texts(plain))
+            plain = _decode(fields["value"], path, found)
+            found.paths.add(path)
+            found.texts.update(_texts(plain))
             return plain
-        return {key: _plain(part, (*path, key), seen) for key, part in fields.items()}
+        return {key: _decode(part, (*path, key), found) for key, part in fields.items()}
     if kind == "list_value":
-        return [_plain(part, (*path, i), seen) for i, part in enumerate(value.list_value.values)]
+        return [_decode(part, (*path, i), found) for i, part in enumerate(value.list_value.values)]
     if kind == "number_value":
         number = value.number_value
         return int(number) if number.is_integer() else number
@@ -131,8 +122,8 @@ def _texts(value: object) -> Iterator[str]:
         yield value
 
 
-def _fill(into: Value, value: Json, path: Path, secrets: Secrets) -> None:
-    if secrets and (path in secrets.places or (isinstance(value, str) and value in secrets.texts)):
+def _encode(into: Value, value: Json, path: Path, secrets: Secrets) -> None:
+    if secrets and (path in secrets.paths or (isinstance(value, str) and value in secrets.texts)):
         wrapper = into.struct_value.fields
         wrapper[SIGNATURE].string_value = SECRET
         into, secrets = wrapper["value"], Secrets()
@@ -145,10 +136,10 @@ def _fill(into: Value, value: Json, path: Path, secrets: Secrets) -> None:
     elif isinstance(value, Mapping):
         into.struct_value.SetInParent()
         for key, part in value.items():
-            _fill(into.struct_value.fields[key], part, (*path, key), secrets)
+            _encode(into.struct_value.fields[key], part, (*path, key), secrets)
     elif isinstance(value, Sequence):
         into.list_value.SetInParent()
         for i, part in enumerate(value):
-            _fill(into.list_value.values.add(), part, (*path, i), secrets)
+            _encode(into.list_value.values.add(), part, (*path, i), secrets)
     else:
         into.null_value = 0  # type: ignore[assignment]

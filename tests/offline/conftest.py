@@ -1,4 +1,4 @@
-"""A plugin behind its real gRPC face, and the servers it speaks to."""
+"""A provider behind its gRPC service, and the servers that it calls."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, provider_pb2, prov
 from local.ports import free_port
 from local.processes import Daemon
 from offline.launchers import install
-from offline.providers.plugin import Engine, Plugin, Servicer
+from offline.providers.plugin import Engine, Provider, Servicer
 from offline.providers.values import Json, Secrets, decode, encode
 from tests.offline.api_server import Cluster, Handler
 from toolchain import find
@@ -31,27 +31,27 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 REGION = "eu-west-1"
 
 
-class Ear(engine_pb2_grpc.EngineServicer):
-    """The engine's side of diagnostics: remembers what it is told."""
+class EngineLog(engine_pb2_grpc.EngineServicer):
+    """The engine's log: keeps the messages of the provider."""
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.messages: list[str] = []
 
     def Log(  # noqa: N802 (the protocol's name)
         self,
         request: engine_pb2.LogRequest,
         context: grpc.ServicerContext,  # noqa: ARG002 (the protocol's argument)
     ) -> Empty:
-        self.said.append(request.message)
+        self.messages.append(request.message)
         return Empty()
 
 
 @dataclass
 class Client:
-    """Calls a plugin as the engine does."""
+    """Calls a provider as the engine does."""
 
     stub: provider_pb2_grpc.ResourceProviderStub
-    ear: Ear
+    log: EngineLog
 
     def configure(self, **config: Json) -> None:
         self.stub.Configure(provider_pb2.ConfigureRequest(args=encode(config)))
@@ -113,26 +113,26 @@ def urn(kind: str) -> str:
 
 
 def refusal(call: Callable[[], object]) -> str:
-    """The one sentence with which a call fails."""
+    """The error message with which a call fails."""
     with pytest.raises(grpc.RpcError) as failure:
         call()
     return str(failure.value.details())
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Plugin], Client]]:
+def serve() -> Iterator[Callable[[Provider], Client]]:
     started: list[grpc.Server] = []
 
-    def start(plugin: Plugin) -> Client:
-        ear = Ear()
+    def start(provider: Provider) -> Client:
+        log = EngineLog()
         server = grpc.server(futures.ThreadPoolExecutor(8))
-        engine_pb2_grpc.add_EngineServicer_to_server(ear, server)
+        engine_pb2_grpc.add_EngineServicer_to_server(log, server)
         port = server.add_insecure_port("127.0.0.1:0")
         engine = Engine(f"127.0.0.1:{port}")
-        provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(plugin, engine), server)
+        provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(provider, engine), server)
         server.start()
         started.append(server)
-        return Client(provider_pb2_grpc.ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}")), ear)
+        return Client(provider_pb2_grpc.ResourceProviderStub(grpc.insecure_channel(f"127.0.0.1:{port}")), log)
 
     yield start
     for server in started:

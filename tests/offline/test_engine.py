@@ -179,9 +179,9 @@ class Api:
     """Somebody else's hand on the cluster."""
 
     def __init__(self, kubeconfig: Path) -> None:
-        from offline.providers.kube_config import find
+        from offline.providers.kube_config import load
 
-        access = find(str(kubeconfig))
+        access = load(str(kubeconfig))
         assert access is not None
         self._access = access
 

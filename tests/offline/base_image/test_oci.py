@@ -24,13 +24,13 @@ def blob(folder: Path, digest: str) -> bytes:
 
 
 def test_the_same_files_give_the_same_digest_whenever_and_in_whatever_order_they_were_made(tmp_path: Path) -> None:
-    first = oci.Layout(tmp_path / "one").layer([a_file("a", mtime=1), a_file("b", mtime=2)])
-    second = oci.Layout(tmp_path / "two").layer([a_file("b", mtime=4), a_file("a", mtime=3)])
+    first = oci.Layout(tmp_path / "one").write_layer([a_file("a", mtime=1), a_file("b", mtime=2)])
+    second = oci.Layout(tmp_path / "two").write_layer([a_file("b", mtime=4), a_file("a", mtime=3)])
     assert first == second
 
 
 def test_a_blob_lies_under_its_own_digest(tmp_path: Path) -> None:
-    layer = oci.Layout(tmp_path).layer([a_file("a")])
+    layer = oci.Layout(tmp_path).write_layer([a_file("a")])
     digest = str(layer.descriptor["digest"])
     data = blob(tmp_path, digest)
     assert digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
@@ -39,21 +39,21 @@ def test_a_blob_lies_under_its_own_digest(tmp_path: Path) -> None:
 
 
 def test_no_file_keeps_the_right_to_become_somebody_else(tmp_path: Path) -> None:
-    (member,) = members(tmp_path, oci.Layout(tmp_path).layer([a_file("su", mode=0o6755)]))
+    (member,) = members(tmp_path, oci.Layout(tmp_path).write_layer([a_file("su", mode=0o6755)]))
     assert member.mode == 0o755
 
 
 def test_a_hard_link_comes_after_the_file_it_names(tmp_path: Path) -> None:
     link = tarfile.TarInfo("a-link")
     link.type, link.linkname = tarfile.LNKTYPE, "z-file"
-    found = members(tmp_path, oci.Layout(tmp_path).layer([(link, None), a_file("z-file")]))
+    found = members(tmp_path, oci.Layout(tmp_path).write_layer([(link, None), a_file("z-file")]))
     assert [member.name for member in found] == ["z-file", "a-link"]
 
 
 def test_each_layer_has_its_line_of_history(tmp_path: Path) -> None:
     layout = oci.Layout(tmp_path)
-    layers = [layout.layer([a_file("a")]), layout.layer([a_file("b")])]
-    manifest = json.loads(blob(tmp_path, str(layout.image("amd64", layers, {})["digest"])))
+    layers = [layout.write_layer([a_file("a")]), layout.write_layer([a_file("b")])]
+    manifest = json.loads(blob(tmp_path, str(layout.write_image("amd64", layers, {})["digest"])))
     config = json.loads(blob(tmp_path, manifest["config"]["digest"]))
     assert len(config["history"]) == len(layers), "BuildKit would fill the gap, differently for each order of platforms"
     assert not any(line.get("empty_layer") for line in config["history"])
@@ -61,10 +61,10 @@ def test_each_layer_has_its_line_of_history(tmp_path: Path) -> None:
 
 def test_an_index_joins_both_architectures_under_a_name(tmp_path: Path) -> None:
     layout = oci.Layout(tmp_path)
-    layer = layout.layer([a_file("a")])
-    images = [layout.image(architecture, [layer], {"User": "0"}) for architecture in ("amd64", "arm64")]
-    layout.write_names({"base": layout.index(images)})
-    index = json.loads(blob(tmp_path, oci.named_digests(tmp_path)["base"]))
+    layer = layout.write_layer([a_file("a")])
+    images = [layout.write_image(architecture, [layer], {"User": "0"}) for architecture in ("amd64", "arm64")]
+    layout.write_names({"base": layout.write_index(images)})
+    index = json.loads(blob(tmp_path, oci.digests_by_name(tmp_path)["base"]))
     assert [entry["platform"]["architecture"] for entry in index["manifests"]] == ["amd64", "arm64"]
     for entry in index["manifests"]:
         config = json.loads(blob(tmp_path, json.loads(blob(tmp_path, entry["digest"]))["config"]["digest"]))

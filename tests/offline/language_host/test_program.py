@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pulumi.runtime.proto import language_pb2
 
-from offline.language_host.program import entry_point, shown
+from offline.language_host.program import entry_point, format_traceback
 
 
 def failing(folder: Path) -> ValueError:
@@ -18,7 +18,7 @@ def failing(folder: Path) -> ValueError:
 
 
 def test_a_traceback_begins_in_the_program_and_names_its_files_relatively(tmp_path: Path) -> None:
-    text = shown(failing(tmp_path), tmp_path)
+    text = format_traceback(failing(tmp_path), tmp_path)
     assert text.splitlines()[1].strip() == 'File "__main__.py", line 3, in <module>'
     assert "test_program.py" not in text
     assert str(tmp_path) not in text
@@ -26,7 +26,7 @@ def test_a_traceback_begins_in_the_program_and_names_its_files_relatively(tmp_pa
 
 
 def test_an_error_outside_of_the_program_keeps_its_whole_traceback(tmp_path: Path) -> None:
-    assert "test_program.py" in shown(failing(tmp_path), tmp_path / "elsewhere")
+    assert "test_program.py" in format_traceback(failing(tmp_path), tmp_path / "elsewhere")
 
 
 def test_a_folder_stands_for_its_main_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import boto3
 import pytest
 
 from offline.providers.aws import Aws
-from offline.providers.plugin import Plugin
+from offline.providers.plugin import Provider
 from offline.providers.values import UNKNOWN, Json, Object, has_unknown
 from tests.offline.conftest import REGION, Client, refusal
 
@@ -41,14 +41,14 @@ def settings(url: str) -> Object:
 
 
 @pytest.fixture
-def plugin(serve: Callable[[Plugin], Client], moto: str) -> Client:
+def plugin(serve: Callable[[Provider], Client], moto: str) -> Client:
     client = serve(Aws())
     client.configure(**settings(moto))
     return client
 
 
 @pytest.fixture
-def alone(serve: Callable[[Plugin], Client]) -> Client:
+def alone(serve: Callable[[Provider], Client]) -> Client:
     client = serve(Aws())
     client.configure(**settings("http://127.0.0.1:1"))
     return client
@@ -175,15 +175,15 @@ def test_a_preview_calls_nothing_and_leaves_unknown_what_only_the_account_knows(
 
 def test_an_endpoint_that_does_not_answer_is_one_sentence(alone: Client) -> None:
     inputs, _ = alone.check(REPOSITORY, {"name": "worker"})
-    said = refusal(lambda: alone.create(REPOSITORY, inputs))
-    assert said.startswith("No AWS endpoint answers at http://127.0.0.1:1 (for ecr)")
+    message = refusal(lambda: alone.create(REPOSITORY, inputs))
+    assert message.startswith("No AWS endpoint answers at http://127.0.0.1:1 (for ecr)")
 
 
-def test_no_service_is_called_whose_endpoint_the_provider_does_not_name(serve: Callable[[Plugin], Client]) -> None:
+def test_no_service_is_called_whose_endpoint_the_provider_does_not_name(serve: Callable[[Provider], Client]) -> None:
     client = serve(Aws())
     client.configure(region=REGION, accessKey="test", secretKey="test")
-    said = refusal(lambda: client.create(REPOSITORY, {"name": "w", "tagsAll": {}}))
-    assert "names none for ecr" in said, "a stand-in must never reach a real account"
+    message = refusal(lambda: client.create(REPOSITORY, {"name": "w", "tagsAll": {}}))
+    assert "names none for ecr" in message, "a stand-in must never reach a real account"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_functions_say_who_and_where_one_is(plugin: Client) -> None:
 def test_a_registry_token_is_secret(plugin: Client) -> None:
     token, secrets = plugin.invoke("aws:ecr/getAuthorizationToken:getAuthorizationToken")
     assert token["userName"] == "AWS"
-    assert secrets.places == {("authorizationToken",), ("password",)}
+    assert secrets.paths == {("authorizationToken",), ("password",)}
 
 
 def test_a_policy_document_is_arranged_as_iam_wants_it(alone: Client) -> None:

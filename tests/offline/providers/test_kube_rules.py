@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from offline.providers.changes import Verdict
-from offline.providers.kube_rules import AUTONAMED, autonamed, compare, imported, not_ready, project, quantity
+from offline.providers.diff import Diff
+from offline.providers.kube_rules import AUTONAMED, autonamed, diff, imported, live_inputs, not_ready, quantity
 from offline.providers.values import Json, Object
 
 
@@ -13,8 +13,8 @@ def obj(kind: str, version: str = "apps/v1", name: str = "w", namespace: str = "
     return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "namespace": namespace}, **rest}
 
 
-def places(verdict: Verdict) -> list[str]:
-    return [change.place for change in verdict.replaces]
+def replaced(difference: Diff) -> list[str]:
+    return [change.property_path for change in difference.replaces]
 
 
 @pytest.mark.parametrize(
@@ -36,29 +36,29 @@ def places(verdict: Verdict) -> list[str]:
     ],
 )
 def test_only_what_the_server_cannot_change_replaces_the_object(old: Json, new: Json, replaces: bool) -> None:
-    verdict = compare(old, new, "default")
-    assert verdict.changes
-    assert bool(places(verdict)) is replaces
+    difference = diff(old, new, "default")
+    assert difference.changes
+    assert bool(replaced(difference)) is replaces
 
 
 def test_a_config_map_changes_in_place_where_the_provider_allows_it_unless_it_is_immutable() -> None:
     old, new = obj("ConfigMap", data={"a": "1"}), obj("ConfigMap", data={"a": "2"})
-    assert not places(compare(old, new, "default", frozenset({"ConfigMap"})))
-    assert places(compare({**old, "immutable": True}, {**new, "immutable": True}, "default", frozenset({"ConfigMap"})))
+    assert not replaced(diff(old, new, "default", frozenset({"ConfigMap"})))
+    assert replaced(diff({**old, "immutable": True}, {**new, "immutable": True}, "default", frozenset({"ConfigMap"})))
 
 
 def test_an_object_with_an_explicit_name_makes_way_for_its_replacement() -> None:
     old, new = obj("Job", spec={"template": 1}), obj("Job", spec={"template": 2})
-    assert compare(old, new, "default").delete_first, "the new object cannot be created beside the old one"
+    assert diff(old, new, "default").delete_before_replace, "the new object cannot be created beside the old one"
     moved = obj("Job", name="other", spec={"template": 2})
-    assert not compare(old, moved, "default").delete_first
+    assert not diff(old, moved, "default").delete_before_replace
 
 
 def test_writing_the_default_namespace_down_is_no_change() -> None:
     bare = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}}
     written = {**bare, "metadata": {"name": "s", "namespace": "team"}}
-    assert not compare(bare, written, "team").changes
-    assert places(compare(bare, written, "default")) == ["metadata.namespace"]
+    assert not diff(bare, written, "team").changes
+    assert replaced(diff(bare, written, "default")) == ["metadata.namespace"]
 
 
 def test_a_name_is_made_up_once_and_kept() -> None:
@@ -102,7 +102,7 @@ INPUTS = obj(
 
 
 def test_defaults_spelling_sidecars_and_an_autoscalers_replicas_are_no_drift() -> None:
-    assert project(INPUTS, LIVE) == INPUTS
+    assert live_inputs(INPUTS, LIVE) == INPUTS
 
 
 @pytest.mark.parametrize(
@@ -115,19 +115,21 @@ def test_defaults_spelling_sidecars_and_an_autoscalers_replicas_are_no_drift() -
     ],
 )
 def test_a_changed_or_removed_field_of_ours_is_drift(drifted: Json) -> None:
-    assert project(INPUTS, {**LIVE, "spec": drifted}) != INPUTS
+    assert live_inputs(INPUTS, {**LIVE, "spec": drifted}) != INPUTS
 
 
 def test_a_text_that_looks_like_a_quantity_is_compared_as_text() -> None:
-    assert project({"env": [{"name": "A", "value": "1000m"}]}, {"env": [{"name": "A", "value": "1"}]}) == {
+    assert live_inputs({"env": [{"name": "A", "value": "1000m"}]}, {"env": [{"name": "A", "value": "1"}]}) == {
         "env": [{"name": "A", "value": "1"}]
     }
 
 
 def test_string_data_of_a_secret_is_compared_with_what_the_server_made_of_it() -> None:
     inputs = obj("Secret", "v1", stringData={"password": "pw"})
-    assert project(inputs, obj("Secret", "v1", data={"password": "cHc="})) == inputs
-    assert project(inputs, obj("Secret", "v1", data={"password": "b3RoZXI="}))["stringData"] == {"password": "other"}
+    assert live_inputs(inputs, obj("Secret", "v1", data={"password": "cHc="})) == inputs
+    assert live_inputs(inputs, obj("Secret", "v1", data={"password": "b3RoZXI="}))["stringData"] == {
+        "password": "other"
+    }
 
 
 @pytest.mark.parametrize(

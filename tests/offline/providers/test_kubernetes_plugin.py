@@ -7,7 +7,7 @@ import pytest
 from pulumi.runtime.proto import provider_pb2
 
 from offline.providers.kubernetes import INPUTS_ONLY, Kubernetes
-from offline.providers.plugin import Plugin
+from offline.providers.plugin import Provider
 from offline.providers.values import UNKNOWN, Json, Object, encode
 from tests.offline.api_server import Cluster
 from tests.offline.conftest import Client, kubeconfig, refusal, urn
@@ -29,21 +29,21 @@ def scaled_object() -> Object:
 
 
 @pytest.fixture
-def plugin(serve: Callable[[Plugin], Client], cluster: Cluster) -> Client:
+def plugin(serve: Callable[[Provider], Client], cluster: Cluster) -> Client:
     client = serve(Kubernetes())
     client.configure(kubeconfig=kubeconfig(cluster.url))
     return client
 
 
 @pytest.fixture
-def alone(serve: Callable[[Plugin], Client]) -> Client:
+def alone(serve: Callable[[Provider], Client]) -> Client:
     client = serve(Kubernetes())
     client.configure(kubeconfig=kubeconfig("http://127.0.0.1:1"))
     return client
 
 
 def test_it_says_at_once_that_it_is_a_stand_in(plugin: Client, cluster: Cluster) -> None:
-    assert plugin.ear.said == [f"stand-in Kubernetes plugin: speaks to {cluster.url}; not a released provider"]
+    assert plugin.log.messages == [f"stand-in Kubernetes plugin: speaks to {cluster.url}; not a released provider"]
 
 
 def test_an_object_is_made_changed_read_and_deleted(plugin: Client, cluster: Cluster) -> None:
@@ -73,14 +73,14 @@ def test_a_preview_asks_the_server_and_writes_nothing(plugin: Client, cluster: C
     assert "uid" not in shown["metadata"], "a dry-run's identity is not the one the object will have"
     assert not cluster.objects
     assert any("dryRun=All" in call for call in cluster.calls)
-    assert "PollingInterval is not relevant" in plugin.ear.said
+    assert "PollingInterval is not relevant" in plugin.log.messages
 
 
 def test_what_admission_would_refuse_fails_the_preview_in_its_own_words(plugin: Client, cluster: Cluster) -> None:
     cluster.refuses = (403, "the workload 'wh' is already managed by the hpa 'mine'")
-    said = refusal(lambda: plugin.create(CONFIG_MAP, config_map(), preview=True))
-    assert said.startswith("thing would be refused by the API server: ")
-    assert "already managed by the hpa 'mine'" in said
+    message = refusal(lambda: plugin.create(CONFIG_MAP, config_map(), preview=True))
+    assert message.startswith("thing would be refused by the API server: ")
+    assert "already managed by the hpa 'mine'" in message
 
 
 def test_a_preview_with_unknown_inputs_or_a_namespace_still_to_come_shows_the_inputs(
@@ -95,7 +95,7 @@ def test_a_preview_with_unknown_inputs_or_a_namespace_still_to_come_shows_the_in
 def test_without_a_cluster_previews_show_inputs_and_say_so_once(alone: Client) -> None:
     for name in ("a", "b", "c"):
         assert alone.create(CONFIG_MAP, config_map(name), preview=True)[1]["metadata"]["name"] == name
-    warnings = [line for line in alone.ear.said if INPUTS_ONLY in line]
+    warnings = [line for line in alone.log.messages if INPUTS_ONLY in line]
     assert len(warnings) == 1
     assert "connection refused" in warnings[0]
 
@@ -111,7 +111,7 @@ def test_without_a_cluster_an_update_fails_in_one_sentence(alone: Client) -> Non
 
 def test_a_missing_keda_is_named_with_how_to_install_it(plugin: Client) -> None:
     plugin.create(SCALER, scaled_object(), preview=True)
-    assert any("KEDA is not installed: `helm install keda" in line for line in plugin.ear.said)
+    assert any("KEDA is not installed: `helm install keda" in line for line in plugin.log.messages)
     assert "KEDA is not installed" in refusal(lambda: plugin.create(SCALER, scaled_object()))
 
 
@@ -135,9 +135,9 @@ def test_the_object_of_an_interrupted_create_is_taken_up_and_not_deleted_after_i
 
 def test_a_conflict_names_the_way_out(plugin: Client, cluster: Cluster) -> None:
     cluster.refuses = (409, 'Apply failed with 1 conflict: conflict with "kubectl-set": .spec.image')
-    said = refusal(lambda: plugin.create(CONFIG_MAP, config_map()))
-    assert 'conflict with "kubectl-set"' in said
-    assert "pulumi.com/patchForce" in said
+    message = refusal(lambda: plugin.create(CONFIG_MAP, config_map()))
+    assert 'conflict with "kubectl-set"' in message
+    assert "pulumi.com/patchForce" in message
 
 
 def test_force_is_used_only_where_it_is_asked_for(plugin: Client, cluster: Cluster) -> None:
@@ -149,7 +149,9 @@ def test_force_is_used_only_where_it_is_asked_for(plugin: Client, cluster: Clust
     assert "force=true" in cluster.calls[-1]
 
 
-def test_a_deployment_is_awaited_unless_told_otherwise(serve: Callable[[Plugin], Client], cluster: Cluster) -> None:
+def test_a_deployment_is_awaited_unless_an_annotation_says_no(
+    serve: Callable[[Provider], Client], cluster: Cluster
+) -> None:
     client = serve(Kubernetes())
     client.configure(kubeconfig=kubeconfig(cluster.url))
     skipped = deployment(annotations={"pulumi.com/skipAwait": "true"})
@@ -180,7 +182,7 @@ def test_a_secrets_content_is_always_secret(plugin: Client) -> None:
         "metadata": {"name": "s", "namespace": "n"},
         "stringData": {"a": "pw"},
     }
-    assert ("stringData",) in plugin.secrets_of_create("kubernetes:core/v1:Secret", secret).places
+    assert ("stringData",) in plugin.secrets_of_create("kubernetes:core/v1:Secret", secret).paths
 
 
 def test_inputs_that_are_no_object_are_refused_by_name(plugin: Client) -> None:

@@ -40,7 +40,7 @@ def test_a_whole_secret_object_hides_all_of_its_texts() -> None:
     plain, secrets = decode(encode({"data": wrapped({"a": "x", "b": ["y"]})}))
     assert plain == {"data": {"a": "x", "b": ["y"]}}
     assert secrets.texts == {"x", "y"}
-    assert secrets.places == {("data",)}
+    assert secrets.paths == {("data",)}
 
 
 def test_an_unknown_deep_inside_is_found_and_is_no_secret_text() -> None:

@@ -83,10 +83,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 
 def layout(folder: Path) -> Path:
     made = Layout(folder)
-    images = [made.image(architecture, [made.layer(files(architecture))], {}) for architecture in MACHINES]
-    attestation = made.image("unknown", [made.layer([])], {})
+    images = [made.write_image(architecture, [made.write_layer(files(architecture))], {}) for architecture in MACHINES]
+    attestation = made.write_image("unknown", [made.write_layer([])], {})
     stranger = {**attestation, "platform": {"architecture": "unknown", "os": "unknown"}}
-    made.write_names({"tag": made.index([*images, stranger])})
+    made.write_names({"tag": made.write_index([*images, stranger])})
     return folder
 
 

@@ -1,7 +1,7 @@
-"""The AWS resource types, one class each: what it needs, what forces a new one, and the calls that make it so.
+"""The AWS resource types, one class each: required inputs, which inputs force a new resource, and the API calls.
 
-`read` answers with the properties as the account has them, in the shape of the inputs, plus the computed ones. The
-generic part (`aws.py`) compares, previews and refreshes from these facts alone.
+`read` returns the properties as the account has them, in the shape of the inputs, and the computed ones. `aws.py`
+compares, previews and refreshes from these facts alone.
 """
 
 import json
@@ -9,53 +9,53 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import unquote
 
-from offline.providers.aws_cloud import Cloud, Gone
-from offline.providers.plugin import PluginError
+from offline.providers.aws_client import AwsClient, NotFoundError
+from offline.providers.plugin import ProviderError
 from offline.providers.values import Json, Object
 
 
-class Kind:
+class ResourceType:
     """One resource type."""
 
     required: ClassVar[tuple[str, ...]] = ()
     forces_new: ClassVar[frozenset[str]] = frozenset()
     computed: ClassVar[tuple[str, ...]] = ()
-    documents: ClassVar[tuple[str, ...]] = ()  # JSON texts: compared by meaning
-    unserved: ClassVar[tuple[str, ...]] = ()  # inputs of the released provider that are refused here
+    json_documents: ClassVar[tuple[str, ...]] = ()  # inputs that are JSON: compared as values, not as text
+    unsupported: ClassVar[tuple[str, ...]] = ()  # inputs of the released provider that this one refuses
     tagged: ClassVar[bool] = False
-    named: ClassVar[str] = ""  # the input that is given a name when it has none
+    autonamed_property: ClassVar[str] = ""  # the input that gets a name when it has none
     regional: ClassVar[bool] = True
-    imported_as: ClassVar[str] = ""  # the input that is the id
+    id_property: ClassVar[str] = ""  # the input that is the id
 
-    def create(self, cloud: Cloud, inputs: Object) -> str:
-        """Make it; its id."""
+    def create(self, client: AwsClient, inputs: Object) -> str:
+        """Create the resource, and return its id."""
         raise NotImplementedError
 
-    def read(self, cloud: Cloud, ident: str, inputs: Object) -> Object:
-        """Its properties now; raises Gone."""
+    def read(self, client: AwsClient, ident: str, inputs: Object) -> Object:
+        """Return the properties. Raises NotFoundError."""
         raise NotImplementedError
 
-    def update(self, cloud: Cloud, ident: str, old: Object, new: Object) -> None:
-        """Change what can be changed in place."""
+    def update(self, client: AwsClient, ident: str, old: Object, new: Object) -> None:
+        """Change the inputs that do not force a new resource."""
         raise NotImplementedError
 
-    def delete(self, cloud: Cloud, ident: str, inputs: Object) -> None:
-        """Remove it; may raise Gone."""
+    def delete(self, client: AwsClient, ident: str, inputs: Object) -> None:
+        """Delete the resource. May raise NotFoundError."""
         raise NotImplementedError
 
 
-class Repository(Kind):
+class Repository(ResourceType):
     """aws:ecr/repository:Repository."""
 
     forces_new = frozenset({"name", "encryptionConfigurations", "region"})
     computed = ("arn", "registryId", "repositoryUrl")
     tagged = True
-    named = "name"
+    autonamed_property = "name"
 
-    def create(self, cloud: Cloud, inputs: Object) -> str:
-        """Make it."""
+    def create(self, client: AwsClient, inputs: Object) -> str:
+        """Create the resource, and return its id."""
         encryption = (inputs.get("encryptionConfigurations") or [None])[0]
-        made = cloud.call(
+        response = client.call(
             "ecr",
             "create_repository",
             inputs.get("region"),
@@ -66,13 +66,13 @@ class Repository(Kind):
             encryptionConfiguration=_without_none(encryption),
             tags=_pairs(inputs["tagsAll"]),
         )
-        return str(made["repository"]["repositoryName"])
+        return str(response["repository"]["repositoryName"])
 
-    def read(self, cloud: Cloud, ident: str, inputs: Object) -> Object:
-        """Its properties now."""
+    def read(self, client: AwsClient, ident: str, inputs: Object) -> Object:
+        """Return the properties."""
         region = inputs.get("region")
-        found = cloud.call("ecr", "describe_repositories", region, repositoryNames=[ident])["repositories"][0]
-        tags = cloud.call("ecr", "list_tags_for_resource", region, resourceArn=found["repositoryArn"])["tags"]
+        found = client.call("ecr", "describe_repositories", region, repositoryNames=[ident])["repositories"][0]
+        tags = client.call("ecr", "list_tags_for_resource", region, resourceArn=found["repositoryArn"])["tags"]
         return {
             "name": found["repositoryName"],
             "arn": found["repositoryArn"],
@@ -85,11 +85,11 @@ class Repository(Kind):
             "tagsAll": {tag["Key"]: tag["Value"] for tag in tags},
         }
 
-    def update(self, cloud: Cloud, ident: str, old: Object, new: Object) -> None:
+    def update(self, client: AwsClient, ident: str, old: Object, new: Object) -> None:
         """Change mutability, scanning and tags."""
         region = new.get("region")
         if _differ(old, new, "imageTagMutability", "imageTagMutabilityExclusionFilters"):
-            cloud.call(
+            client.call(
                 "ecr",
                 "put_image_tag_mutability",
                 region,
@@ -99,7 +99,7 @@ class Repository(Kind):
             )
         if _differ(old, new, "imageScanningConfiguration"):
             scanning = new.get("imageScanningConfiguration") or {"scanOnPush": False}
-            cloud.call(
+            client.call(
                 "ecr",
                 "put_image_scanning_configuration",
                 region,
@@ -107,31 +107,31 @@ class Repository(Kind):
                 imageScanningConfiguration=scanning,
             )
         if _differ(old, new, "tagsAll"):
-            arn = self.read(cloud, ident, new)["arn"]
+            arn = self.read(client, ident, new)["arn"]
             if dropped := [key for key in old.get("tagsAll") or {} if key not in new["tagsAll"]]:
-                cloud.call("ecr", "untag_resource", region, resourceArn=arn, tagKeys=dropped)
-            cloud.call("ecr", "tag_resource", region, resourceArn=arn, tags=_pairs(new["tagsAll"]))
+                client.call("ecr", "untag_resource", region, resourceArn=arn, tagKeys=dropped)
+            client.call("ecr", "tag_resource", region, resourceArn=arn, tags=_pairs(new["tagsAll"]))
 
-    def delete(self, cloud: Cloud, ident: str, inputs: Object) -> None:
-        """Remove it; with images in it only where forceDelete was set."""
+    def delete(self, client: AwsClient, ident: str, inputs: Object) -> None:
+        """Delete the repository. With images in it, only where forceDelete is set."""
         force = bool(inputs.get("forceDelete"))
         try:
-            cloud.call("ecr", "delete_repository", inputs.get("region"), repositoryName=ident, force=force)
-        except PluginError as error:
+            client.call("ecr", "delete_repository", inputs.get("region"), repositoryName=ident, force=force)
+        except ProviderError as error:
             if "RepositoryNotEmpty" not in str(error):
                 raise
             advice = "Delete them, or set forceDelete and run `pulumi up` first."
-            raise PluginError(f"The ECR repository {ident} still holds images. {advice}") from None
+            raise ProviderError(f"The ECR repository {ident} still holds images. {advice}") from None
 
 
-class LifecyclePolicy(Kind):
+class LifecyclePolicy(ResourceType):
     """aws:ecr/lifecyclePolicy:LifecyclePolicy."""
 
     required = ("repository", "policy")
     forces_new = frozenset({"repository", "region"})
     computed = ("registryId",)
-    documents = ("policy",)
-    imported_as = "repository"
+    json_documents = ("policy",)
+    id_property = "repository"
     service: ClassVar[Mapping[str, str]] = {
         "put": "put_lifecycle_policy",
         "get": "get_lifecycle_policy",
@@ -139,35 +139,35 @@ class LifecyclePolicy(Kind):
         "text": "lifecyclePolicyText",
     }
 
-    def create(self, cloud: Cloud, inputs: Object) -> str:
-        """Make it."""
-        self._put(cloud, inputs)
+    def create(self, client: AwsClient, inputs: Object) -> str:
+        """Create the resource, and return its id."""
+        self._put(client, inputs)
         return str(inputs["repository"])
 
-    def read(self, cloud: Cloud, ident: str, inputs: Object) -> Object:
-        """Its properties now."""
-        found = cloud.call("ecr", self.service["get"], inputs.get("region"), repositoryName=ident)
+    def read(self, client: AwsClient, ident: str, inputs: Object) -> Object:
+        """Return the properties."""
+        found = client.call("ecr", self.service["get"], inputs.get("region"), repositoryName=ident)
         return {
             "repository": found["repositoryName"],
             "registryId": found["registryId"],
             "policy": found[self.service["text"]],
         }
 
-    def update(self, cloud: Cloud, ident: str, old: Object, new: Object) -> None:
-        """Put it again."""
+    def update(self, client: AwsClient, ident: str, old: Object, new: Object) -> None:
+        """Put the policy again."""
         del ident, old
-        self._put(cloud, new)
+        self._put(client, new)
 
-    def delete(self, cloud: Cloud, ident: str, inputs: Object) -> None:
-        """Remove it."""
-        cloud.call("ecr", self.service["delete"], inputs.get("region"), repositoryName=ident)
+    def delete(self, client: AwsClient, ident: str, inputs: Object) -> None:
+        """Delete the resource."""
+        client.call("ecr", self.service["delete"], inputs.get("region"), repositoryName=ident)
 
-    def _put(self, cloud: Cloud, inputs: Object) -> None:
+    def _put(self, client: AwsClient, inputs: Object) -> None:
         text = {self.service["text"]: inputs["policy"]}
         try:
-            cloud.call("ecr", self.service["put"], inputs.get("region"), repositoryName=inputs["repository"], **text)
-        except Gone:
-            raise PluginError(f"There is no ECR repository {inputs['repository']} to put a policy on.") from None
+            client.call("ecr", self.service["put"], inputs.get("region"), repositoryName=inputs["repository"], **text)
+        except NotFoundError:
+            raise ProviderError(f"There is no ECR repository {inputs['repository']} to put a policy on.") from None
 
 
 class RepositoryPolicy(LifecyclePolicy):
@@ -181,21 +181,21 @@ class RepositoryPolicy(LifecyclePolicy):
     }
 
 
-class Role(Kind):
+class Role(ResourceType):
     """aws:iam/role:Role."""
 
     required = ("assumeRolePolicy",)
     forces_new = frozenset({"name", "namePrefix", "path"})
     computed = ("arn", "createDate", "uniqueId")
-    documents = ("assumeRolePolicy",)
-    unserved = ("inlinePolicies", "managedPolicyArns")
+    json_documents = ("assumeRolePolicy",)
+    unsupported = ("inlinePolicies", "managedPolicyArns")
     tagged = True
-    named = "name"
+    autonamed_property = "name"
     regional = False
 
-    def create(self, cloud: Cloud, inputs: Object) -> str:
-        """Make it."""
-        made = cloud.call(
+    def create(self, client: AwsClient, inputs: Object) -> str:
+        """Create the resource, and return its id."""
+        response = client.call(
             "iam",
             "create_role",
             RoleName=inputs["name"],
@@ -206,13 +206,13 @@ class Role(Kind):
             PermissionsBoundary=inputs.get("permissionsBoundary"),
             Tags=_pairs(inputs["tagsAll"]),
         )
-        return str(made["Role"]["RoleName"])
+        return str(response["Role"]["RoleName"])
 
-    def read(self, cloud: Cloud, ident: str, inputs: Object) -> Object:
-        """Its properties now."""
+    def read(self, client: AwsClient, ident: str, inputs: Object) -> Object:
+        """Return the properties."""
         del inputs
-        role = cloud.call("iam", "get_role", RoleName=ident)["Role"]
-        tags = cloud.call("iam", "list_role_tags", RoleName=ident)["Tags"]
+        role = client.call("iam", "get_role", RoleName=ident)["Role"]
+        tags = client.call("iam", "list_role_tags", RoleName=ident)["Tags"]
         return {
             "name": role["RoleName"],
             "arn": role["Arn"],
@@ -226,13 +226,13 @@ class Role(Kind):
             "tagsAll": {tag["Key"]: tag["Value"] for tag in tags},
         }
 
-    def update(self, cloud: Cloud, ident: str, old: Object, new: Object) -> None:
+    def update(self, client: AwsClient, ident: str, old: Object, new: Object) -> None:
         """Change trust, description, duration, boundary and tags."""
         if _differ(old, new, "assumeRolePolicy"):
             document = new["assumeRolePolicy"]
-            cloud.call("iam", "update_assume_role_policy", RoleName=ident, PolicyDocument=document)
+            client.call("iam", "update_assume_role_policy", RoleName=ident, PolicyDocument=document)
         if _differ(old, new, "description", "maxSessionDuration"):
-            cloud.call(
+            client.call(
                 "iam",
                 "update_role",
                 RoleName=ident,
@@ -242,98 +242,98 @@ class Role(Kind):
         if _differ(old, new, "permissionsBoundary"):
             boundary = new.get("permissionsBoundary")
             operation = "put_role_permissions_boundary" if boundary else "delete_role_permissions_boundary"
-            cloud.call("iam", operation, RoleName=ident, PermissionsBoundary=boundary)
+            client.call("iam", operation, RoleName=ident, PermissionsBoundary=boundary)
         if _differ(old, new, "tagsAll"):
             if dropped := [key for key in old.get("tagsAll") or {} if key not in new["tagsAll"]]:
-                cloud.call("iam", "untag_role", RoleName=ident, TagKeys=dropped)
-            cloud.call("iam", "tag_role", RoleName=ident, Tags=_pairs(new["tagsAll"]))
+                client.call("iam", "untag_role", RoleName=ident, TagKeys=dropped)
+            client.call("iam", "tag_role", RoleName=ident, Tags=_pairs(new["tagsAll"]))
 
-    def delete(self, cloud: Cloud, ident: str, inputs: Object) -> None:
-        """Remove it; what others attached only where forceDetachPolicies was set."""
+    def delete(self, client: AwsClient, ident: str, inputs: Object) -> None:
+        """Delete the role. Its policies are detached first only where forceDetachPolicies is set."""
         if inputs.get("forceDetachPolicies"):
-            for policy in cloud.call("iam", "list_attached_role_policies", RoleName=ident)["AttachedPolicies"]:
-                cloud.call("iam", "detach_role_policy", RoleName=ident, PolicyArn=policy["PolicyArn"])
-            for name in cloud.call("iam", "list_role_policies", RoleName=ident)["PolicyNames"]:
-                cloud.call("iam", "delete_role_policy", RoleName=ident, PolicyName=name)
-        cloud.call("iam", "delete_role", RoleName=ident)
+            for policy in client.call("iam", "list_attached_role_policies", RoleName=ident)["AttachedPolicies"]:
+                client.call("iam", "detach_role_policy", RoleName=ident, PolicyArn=policy["PolicyArn"])
+            for name in client.call("iam", "list_role_policies", RoleName=ident)["PolicyNames"]:
+                client.call("iam", "delete_role_policy", RoleName=ident, PolicyName=name)
+        client.call("iam", "delete_role", RoleName=ident)
 
 
-class RolePolicy(Kind):
+class RolePolicy(ResourceType):
     """aws:iam/rolePolicy:RolePolicy. Its id is `role:name`."""
 
     required = ("role", "policy")
     forces_new = frozenset({"role", "name", "namePrefix"})
-    documents = ("policy",)
-    named = "name"
+    json_documents = ("policy",)
+    autonamed_property = "name"
     regional = False
 
-    def create(self, cloud: Cloud, inputs: Object) -> str:
-        """Make it."""
-        self.update(cloud, "", {}, inputs)
+    def create(self, client: AwsClient, inputs: Object) -> str:
+        """Create the resource, and return its id."""
+        self.update(client, "", {}, inputs)
         return f"{inputs['role']}:{inputs['name']}"
 
-    def read(self, cloud: Cloud, ident: str, inputs: Object) -> Object:
-        """Its properties now."""
+    def read(self, client: AwsClient, ident: str, inputs: Object) -> Object:
+        """Return the properties."""
         del inputs
         role, _, name = ident.partition(":")
-        found = cloud.call("iam", "get_role_policy", RoleName=role, PolicyName=name)
+        found = client.call("iam", "get_role_policy", RoleName=role, PolicyName=name)
         return {"role": role, "name": name, "policy": _document(found["PolicyDocument"])}
 
-    def update(self, cloud: Cloud, ident: str, old: Object, new: Object) -> None:
-        """Put it again."""
+    def update(self, client: AwsClient, ident: str, old: Object, new: Object) -> None:
+        """Put the policy again."""
         del ident, old
         role, name = new["role"], new["name"]
-        cloud.call("iam", "put_role_policy", RoleName=role, PolicyName=name, PolicyDocument=new["policy"])
+        client.call("iam", "put_role_policy", RoleName=role, PolicyName=name, PolicyDocument=new["policy"])
 
-    def delete(self, cloud: Cloud, ident: str, inputs: Object) -> None:
-        """Remove it."""
+    def delete(self, client: AwsClient, ident: str, inputs: Object) -> None:
+        """Delete the resource."""
         del inputs
         role, _, name = ident.partition(":")
-        cloud.call("iam", "delete_role_policy", RoleName=role, PolicyName=name)
+        client.call("iam", "delete_role_policy", RoleName=role, PolicyName=name)
 
 
-class RolePolicyAttachment(Kind):
+class RolePolicyAttachment(ResourceType):
     """aws:iam/rolePolicyAttachment:RolePolicyAttachment. Its id is `role/arn`."""
 
     required = ("role", "policyArn")
     forces_new = frozenset({"role", "policyArn"})
     regional = False
 
-    def create(self, cloud: Cloud, inputs: Object) -> str:
-        """Attach."""
-        cloud.call("iam", "attach_role_policy", RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
+    def create(self, client: AwsClient, inputs: Object) -> str:
+        """Attach the policy, and return the id."""
+        client.call("iam", "attach_role_policy", RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
         return f"{inputs['role']}/{inputs['policyArn']}"
 
-    def read(self, cloud: Cloud, ident: str, inputs: Object) -> Object:
-        """Whether it is still attached."""
+    def read(self, client: AwsClient, ident: str, inputs: Object) -> Object:
+        """Return the properties, if the policy is attached."""
         del inputs
         role, _, arn = ident.partition("/")
-        attached = cloud.call("iam", "list_attached_role_policies", RoleName=role)["AttachedPolicies"]
+        attached = client.call("iam", "list_attached_role_policies", RoleName=role)["AttachedPolicies"]
         if arn not in {policy["PolicyArn"] for policy in attached}:
-            raise Gone
+            raise NotFoundError
         return {"role": role, "policyArn": arn}
 
-    def update(self, cloud: Cloud, ident: str, old: Object, new: Object) -> None:
-        """There is nothing to change in place."""
+    def update(self, client: AwsClient, ident: str, old: Object, new: Object) -> None:
+        """Change nothing: both inputs force a new resource."""
 
-    def delete(self, cloud: Cloud, ident: str, inputs: Object) -> None:
-        """Detach."""
+    def delete(self, client: AwsClient, ident: str, inputs: Object) -> None:
+        """Detach the policy."""
         del inputs
         role, _, arn = ident.partition("/")
-        cloud.call("iam", "detach_role_policy", RoleName=role, PolicyArn=arn)
+        client.call("iam", "detach_role_policy", RoleName=role, PolicyArn=arn)
 
 
-class Key(Kind):
+class Key(ResourceType):
     """aws:kms/key:Key."""
 
     forces_new = frozenset({"customerMasterKeySpec", "keyUsage", "multiRegion", "region", "customKeyStoreId"})
     computed = ("arn", "keyId")
-    documents = ("policy",)
+    json_documents = ("policy",)
     tagged = True
 
-    def create(self, cloud: Cloud, inputs: Object) -> str:
-        """Make it."""
-        made = cloud.call(
+    def create(self, client: AwsClient, inputs: Object) -> str:
+        """Create the resource, and return its id."""
+        response = client.call(
             "kms",
             "create_key",
             inputs.get("region"),
@@ -344,19 +344,19 @@ class Key(Kind):
             Policy=inputs.get("policy"),
             Tags=_pairs(inputs["tagsAll"], "TagKey", "TagValue"),
         )
-        ident = str(made["KeyMetadata"]["KeyId"])
-        self.update(cloud, ident, {"tagsAll": inputs["tagsAll"], **_only(inputs, "policy", "description")}, inputs)
+        ident = str(response["KeyMetadata"]["KeyId"])
+        self.update(client, ident, {"tagsAll": inputs["tagsAll"], **_only(inputs, "policy", "description")}, inputs)
         return ident
 
-    def read(self, cloud: Cloud, ident: str, inputs: Object) -> Object:
-        """Its properties now; one that waits for its deletion is gone."""
+    def read(self, client: AwsClient, ident: str, inputs: Object) -> Object:
+        """Return the properties. A key that is scheduled for deletion counts as deleted."""
         region = inputs.get("region")
-        key = cloud.call("kms", "describe_key", region, KeyId=ident)["KeyMetadata"]
+        key = client.call("kms", "describe_key", region, KeyId=ident)["KeyMetadata"]
         if key["KeyState"] == "PendingDeletion":
-            raise Gone
-        rotation = cloud.call("kms", "get_key_rotation_status", region, KeyId=ident)
-        policy = cloud.call("kms", "get_key_policy", region, KeyId=ident, PolicyName="default")["Policy"]
-        tags = cloud.call("kms", "list_resource_tags", region, KeyId=ident)["Tags"]
+            raise NotFoundError
+        rotation = client.call("kms", "get_key_rotation_status", region, KeyId=ident)
+        policy = client.call("kms", "get_key_policy", region, KeyId=ident, PolicyName="default")["Policy"]
+        tags = client.call("kms", "list_resource_tags", region, KeyId=ident)["Tags"]
         return {
             "arn": key["Arn"],
             "keyId": key["KeyId"],
@@ -370,72 +370,72 @@ class Key(Kind):
             "tagsAll": {tag["TagKey"]: tag["TagValue"] for tag in tags},
         }
 
-    def update(self, cloud: Cloud, ident: str, old: Object, new: Object) -> None:
+    def update(self, client: AwsClient, ident: str, old: Object, new: Object) -> None:
         """Change description, rotation, state, policy and tags."""
         region = new.get("region")
         if _differ(old, new, "description"):
             description = new.get("description") or ""
-            cloud.call("kms", "update_key_description", region, KeyId=ident, Description=description)
+            client.call("kms", "update_key_description", region, KeyId=ident, Description=description)
         if _differ(old, new, "policy") and new.get("policy"):
-            cloud.call("kms", "put_key_policy", region, KeyId=ident, PolicyName="default", Policy=new["policy"])
+            client.call("kms", "put_key_policy", region, KeyId=ident, PolicyName="default", Policy=new["policy"])
         if _differ(old, new, "enableKeyRotation", "rotationPeriodInDays"):
             if new.get("enableKeyRotation"):
                 period = new.get("rotationPeriodInDays")
-                cloud.call("kms", "enable_key_rotation", region, KeyId=ident, RotationPeriodInDays=period)
+                client.call("kms", "enable_key_rotation", region, KeyId=ident, RotationPeriodInDays=period)
             else:
-                cloud.call("kms", "disable_key_rotation", region, KeyId=ident)
+                client.call("kms", "disable_key_rotation", region, KeyId=ident)
         if _differ(old, new, "isEnabled"):
             operation = "disable_key" if new.get("isEnabled") is False else "enable_key"
-            cloud.call("kms", operation, region, KeyId=ident)
+            client.call("kms", operation, region, KeyId=ident)
         if _differ(old, new, "tagsAll"):
             if dropped := [key for key in old.get("tagsAll") or {} if key not in new["tagsAll"]]:
-                cloud.call("kms", "untag_resource", region, KeyId=ident, TagKeys=dropped)
-            cloud.call("kms", "tag_resource", region, KeyId=ident, Tags=_pairs(new["tagsAll"], "TagKey", "TagValue"))
+                client.call("kms", "untag_resource", region, KeyId=ident, TagKeys=dropped)
+            client.call("kms", "tag_resource", region, KeyId=ident, Tags=_pairs(new["tagsAll"], "TagKey", "TagValue"))
 
-    def delete(self, cloud: Cloud, ident: str, inputs: Object) -> None:
-        """Schedule its deletion: keys are never removed at once."""
+    def delete(self, client: AwsClient, ident: str, inputs: Object) -> None:
+        """Schedule the deletion: KMS never deletes a key at once."""
         window = inputs.get("deletionWindowInDays") or 30
-        cloud.call("kms", "schedule_key_deletion", inputs.get("region"), KeyId=ident, PendingWindowInDays=window)
+        client.call("kms", "schedule_key_deletion", inputs.get("region"), KeyId=ident, PendingWindowInDays=window)
 
 
-class Alias(Kind):
+class Alias(ResourceType):
     """aws:kms/alias:Alias."""
 
     required = ("targetKeyId",)
     forces_new = frozenset({"name", "namePrefix", "region"})
     computed = ("arn", "targetKeyArn")
-    named = "name"
-    imported_as = "name"
+    autonamed_property = "name"
+    id_property = "name"
 
-    def create(self, cloud: Cloud, inputs: Object) -> str:
-        """Make it."""
+    def create(self, client: AwsClient, inputs: Object) -> str:
+        """Create the resource, and return its id."""
         name, target = inputs["name"], inputs["targetKeyId"]
-        cloud.call("kms", "create_alias", inputs.get("region"), AliasName=name, TargetKeyId=target)
+        client.call("kms", "create_alias", inputs.get("region"), AliasName=name, TargetKeyId=target)
         return str(name)
 
-    def read(self, cloud: Cloud, ident: str, inputs: Object) -> Object:
-        """Its properties now."""
+    def read(self, client: AwsClient, ident: str, inputs: Object) -> Object:
+        """Return the properties."""
         region = inputs.get("region")
-        aliases = cloud.call("kms", "list_aliases", region)["Aliases"]
+        aliases = client.call("kms", "list_aliases", region)["Aliases"]
         found = next((alias for alias in aliases if alias["AliasName"] == ident and alias.get("TargetKeyId")), None)
         if found is None:
-            raise Gone
-        key = cloud.call("kms", "describe_key", region, KeyId=found["TargetKeyId"])["KeyMetadata"]
+            raise NotFoundError
+        key = client.call("kms", "describe_key", region, KeyId=found["TargetKeyId"])["KeyMetadata"]
         wanted = str(inputs.get("targetKeyId") or "")
         target = wanted if wanted in (key["KeyId"], key["Arn"]) else key["KeyId"]
         return {"name": ident, "arn": found["AliasArn"], "targetKeyId": target, "targetKeyArn": key["Arn"]}
 
-    def update(self, cloud: Cloud, ident: str, old: Object, new: Object) -> None:
-        """Point it at another key."""
+    def update(self, client: AwsClient, ident: str, old: Object, new: Object) -> None:
+        """Set another target key."""
         del old
-        cloud.call("kms", "update_alias", new.get("region"), AliasName=ident, TargetKeyId=new["targetKeyId"])
+        client.call("kms", "update_alias", new.get("region"), AliasName=ident, TargetKeyId=new["targetKeyId"])
 
-    def delete(self, cloud: Cloud, ident: str, inputs: Object) -> None:
-        """Remove it."""
-        cloud.call("kms", "delete_alias", inputs.get("region"), AliasName=ident)
+    def delete(self, client: AwsClient, ident: str, inputs: Object) -> None:
+        """Delete the resource."""
+        client.call("kms", "delete_alias", inputs.get("region"), AliasName=ident)
 
 
-KINDS: Mapping[str, Kind] = {
+RESOURCE_TYPES: Mapping[str, ResourceType] = {
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": LifecyclePolicy(),
     "aws:ecr/repository:Repository": Repository(),
     "aws:ecr/repositoryPolicy:RepositoryPolicy": RepositoryPolicy(),

@@ -1,8 +1,8 @@
-"""One AWS account as the provider's inputs describe it: endpoints, region, credentials, default tags.
+"""boto3 clients for one configured provider: its endpoints, region, credentials and default tags.
 
-Only services whose endpoint the provider names are called. A stand-in has no business in a real account: without an
-endpoint it says so instead of falling back to Amazon's. Clients are made once for each service and region; making
-one costs more than a call.
+Only services whose endpoint the provider names are called. A stand-in must never reach a real account: without an
+endpoint it raises an error instead of using Amazon's. A client is made once for each service and region, since that
+takes longer than a call.
 """
 
 import json
@@ -11,7 +11,7 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
-from offline.providers.plugin import PluginError
+from offline.providers.plugin import ProviderError
 from offline.providers.values import Json, Object, is_unknown
 
 DEFAULT_REGION = "us-east-1"
@@ -19,15 +19,15 @@ ATTEMPTS = 2
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 30
 
 
-class Gone(Exception):  # noqa: N818 (a state of the object, not a failure)
-    """The object asked for does not exist."""
+class NotFoundError(Exception):
+    """There is no such object."""
 
 
-class Cloud:
-    """Calls the services of one configured provider."""
+class AwsClient:
+    """Calls AWS services as the provider is configured."""
 
     def __init__(self, config: Object) -> None:
-        self._config = {key: _opened(value) for key, value in config.items()}
+        self._config = {key: _parsed(value) for key, value in config.items()}
         self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
 
@@ -39,18 +39,32 @@ class Cloud:
 
     @property
     def default_tags(self) -> dict[str, str]:
-        """Tags that every object carries."""
+        """The tags of every object."""
         return dict((self._config.get("defaultTags") or {}).get("tags") or {})
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Service to address."""
+        """The URL of each service that has one."""
         given = self._config.get("endpoints") or []
         merged = {service: url for item in given for service, url in item.items() if url and not is_unknown(url)}
         return {str(service): str(url) for service, url in merged.items()}
 
     def call(self, service: str, operation: str, region: str | None = None, **parameters: Json) -> Json:
-        """Call one operation, leaving out parameters that are None; raises Gone for what does not exist."""
+        """Call an operation of a service.
+
+        Args:
+            service: boto3's name of the service.
+            operation: boto3's name of the operation.
+            region: another region than the provider's.
+            parameters: the operation's; those that are None are left out.
+
+        Returns:
+            The response.
+
+        Raises:
+            NotFoundError: the service has no such object.
+            ProviderError: any other error.
+        """
         import botocore.exceptions as failures  # slow; not needed before the first call
 
         client = self._client(service, region or self.region)
@@ -60,15 +74,15 @@ class Cloud:
         except failures.ClientError as error:
             details = error.response["Error"]
             if _is_missing(details["Code"]):
-                raise Gone(f"{details['Code']}: {details['Message']}") from None
-            raise PluginError(f"{service} {operation}: {details['Code']}: {details['Message']}") from None
+                raise NotFoundError(f"{details['Code']}: {details['Message']}") from None
+            raise ProviderError(f"{service} {operation}: {details['Code']}: {details['Message']}") from None
         except (failures.ConnectionError, failures.HTTPClientError):
             url = self.endpoints[service]
-            raise PluginError(f"No AWS endpoint answers at {url} (for {service}). Is `make up` done?") from None
+            raise ProviderError(f"No AWS endpoint answers at {url} (for {service}). Is `make up` done?") from None
         except failures.ParamValidationError as error:
-            raise PluginError(f"{service} {operation}: {' '.join(str(error).split())}") from None
+            raise ProviderError(f"{service} {operation}: {' '.join(str(error).split())}") from None
         except failures.BotoCoreError as error:
-            raise PluginError(f"{service} {operation}: {error}") from None
+            raise ProviderError(f"{service} {operation}: {error}") from None
 
     def _client(self, service: str, region: str) -> Json:
         with self._lock:
@@ -82,7 +96,7 @@ class Cloud:
 
         url = self.endpoints.get(service)
         if url is None:
-            raise PluginError(
+            raise ProviderError(
                 "The stand-in AWS plugin calls only endpoints that the provider names, and it names none for "
                 f"{service}. Set aws:endpoints, or install Pulumi's released AWS provider to work with a real account."
             )
@@ -104,8 +118,8 @@ class Cloud:
         return session.client(service, endpoint_url=url, config=settings)  # type: ignore[call-overload]
 
 
-def _opened(value: Json) -> Json:
-    """Provider inputs that are not texts arrive as JSON in a text."""
+def _parsed(value: Json) -> Json:
+    """Parse a provider input: one that is no string arrives as JSON in a string."""
     if isinstance(value, str) and value[:1] in ("[", "{"):
         return json.loads(value)
     return value
