@@ -13,7 +13,7 @@ from common.exit_status import as_exit_status
 
 MAINS = {  # each with what it calls first that can fail, and what becomes of its work when it is interrupted
     "tools.bench": ("Workspace", "what was measured stands above"),
-    "tools.bench.images": ("opened", "what was measured stands above"),
+    "tools.bench.images": ("temporary_environment", "what was measured stands above"),
     "tools.sbom": ("deployed", "what was written stays"),
 }
 

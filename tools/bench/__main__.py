@@ -1,4 +1,4 @@
-"""What the fleet's program costs, as ratios taken in one run: `python -m tools.bench [--quick] [--plot]`.
+"""Measures what the fleet's program costs, as ratios: `python -m tools.bench [--quick] [--plot]`.
 
 Nothing is asserted: a shared machine is no judge. Exit status: 0 measured, 1 could not be measured, 130 interrupted.
 """
@@ -16,34 +16,36 @@ from common.exit_status import as_exit_status
 from common.paths import this_checkout
 from common.progress import Progress
 from queues import QUEUES
-from tools.bench.measure import Command, Lap, Series, body, cpu, interleaved, wall
+from tools.bench.measure import Command, Measurement, Series, cpu, interleaved, program_cpu, wall
 from tools.bench.plot import Bar, svg
-from tools.bench.update import standing
+from tools.bench.update import deployed_stack
 from tools.bench.workspace import Workspace
 
-PICTURE = Path("docs") / "tools.bench.svg"
+PICTURE = Path("docs") / "bench.svg"
 FLOOR_AIM, UPDATE_AIM, GROWTH_AIM = 1.2, 1.3, 1.0
-AS_IT_IS, MANY, MOST = len(QUEUES.queues), 100, 1000
+QUEUES_NOW, MANY, MOST = len(QUEUES.queues), 100, 1000
 
 
 @dataclass
 class Report:
-    """The table, as it grows; it is printed line by line, so that an interrupted run has told something."""
+    """The table. Each line is printed as soon as it is known, so an interrupted run shows the lines before."""
 
     bars: list[Bar] = field(default_factory=list)
 
-    def ratio(self, label: str, one: Sequence[Lap], other: Sequence[Lap], aim: float | None = None) -> None:
-        """One side over the other, by processor time and by wall time."""
+    def ratio(
+        self, label: str, one: Sequence[Measurement], other: Sequence[Measurement], aim: float | None = None
+    ) -> None:
+        """Add the ratio of two commands, by processor time and by wall time."""
         value = cpu(one).median / cpu(other).median
         self._line(label, value, aim, f"wall {wall(one).median / wall(other).median:5.2f}   n {len(one)}")
         print(f"      cpu s  {cpu(one)} against {cpu(other)}")
         print(f"      wall s {wall(one)} against {wall(other)}", flush=True)
 
     def per_queue(self, label: str, count: int, many: Series, few: Series) -> None:
-        """Time per queue at `count`, over the time per queue of the catalogue as it is."""
-        value = (many.median / count) / (few.median / AS_IT_IS)
+        """Add the time per queue at `count`, divided by the time per queue of today's catalogue."""
+        value = (many.median / count) / (few.median / QUEUES_NOW)
         self._line(label, value, GROWTH_AIM, f"n {len(many.values)}")
-        print(f"      cpu s  {many} at {count}, {few} at {AS_IT_IS}", flush=True)
+        print(f"      cpu s  {many} at {count}, {few} at {QUEUES_NOW}", flush=True)
 
     def _line(self, label: str, value: float, aim: float | None, more: str) -> None:
         self.bars.append(Bar(label, value, aim))
@@ -52,7 +54,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of everything."""
+    """One run of the bench."""
 
     workspace: Workspace
     progress: Progress
@@ -60,7 +62,7 @@ class Bench:
     report: Report
 
     def all(self, *, quick: bool) -> None:
-        """Measure everything; `quick` leaves out the cluster and the largest catalogue."""
+        """Measure all; `quick` leaves out the cluster and the largest catalogue."""
         self.previews()
         self.mocks()
         self.growth((MANY,) if quick else (MANY, MOST))
@@ -71,53 +73,64 @@ class Bench:
     def previews(self) -> None:
         fleet, flat = self.workspace.fleet(), self.workspace.flat()
         programs = {"fleet": fleet, "flat": flat, "empty": self.workspace.other("empty")}
-        laps = self._laps(
+        measurements = self._measure(
             "previews of prod", {name: self.workspace.preview(folder) for name, folder in programs.items()}
         )
-        self.report.ratio("preview of prod / flat program", laps["fleet"], laps["flat"], FLOOR_AIM)
-        self.report.ratio("preview of prod / empty program", laps["fleet"], laps["empty"])
+        self.report.ratio("preview of prod / flat program", measurements["fleet"], measurements["flat"], FLOOR_AIM)
+        self.report.ratio("preview of prod / empty program", measurements["fleet"], measurements["empty"])
 
     def mocks(self) -> None:
-        sides = {"fleet": self.workspace.fleet(), "flat": self.workspace.flat()}
-        laps = self._laps("without an engine", {name: self.workspace.mocked(folder) for name, folder in sides.items()})
-        self.report.ratio("whole program under mocks / flat program", laps["fleet"], laps["flat"])
+        commands = {"fleet": self.workspace.fleet(), "flat": self.workspace.flat()}
+        measurements = self._measure(
+            "without an engine", {name: self.workspace.mocked(folder) for name, folder in commands.items()}
+        )
+        self.report.ratio("whole program under mocks / flat program", measurements["fleet"], measurements["flat"])
 
     def growth(self, counts: Sequence[int]) -> None:
-        sides = {str(count): self.workspace.mocked(self.workspace.fleet(count)) for count in (AS_IT_IS, *counts)}
-        laps = self._laps("growth without an engine", sides)
+        commands = {str(count): self.workspace.mocked(self.workspace.fleet(count)) for count in (QUEUES_NOW, *counts)}
+        measurements = self._measure("growth without an engine", commands)
         for count in counts:
             self.report.per_queue(
-                f"time per queue, {count} / {AS_IT_IS} queues, mocks",
+                f"time per queue, {count} / {QUEUES_NOW} queues, mocks",
                 count,
-                body(laps[str(count)]),
-                body(laps[str(AS_IT_IS)]),
+                program_cpu(measurements[str(count)]),
+                program_cpu(measurements[str(QUEUES_NOW)]),
             )
 
     def growth_on_the_engine(self) -> None:
-        sides = {str(count): self.workspace.preview(self.workspace.fleet(count)) for count in (AS_IT_IS, MANY)}
-        laps = self._laps("growth on the engine", sides, runs=min(self.runs, 3))
+        commands = {str(count): self.workspace.preview(self.workspace.fleet(count)) for count in (QUEUES_NOW, MANY)}
+        measurements = self._measure("growth on the engine", commands, runs=min(self.runs, 3))
         self.report.per_queue(
-            f"time per queue, {MANY} / {AS_IT_IS} queues, engine", MANY, cpu(laps[str(MANY)]), cpu(laps[str(AS_IT_IS)])
+            f"time per queue, {MANY} / {QUEUES_NOW} queues, engine",
+            MANY,
+            cpu(measurements[str(MANY)]),
+            cpu(measurements[str(QUEUES_NOW)]),
         )
 
     def update(self) -> None:
-        with standing(self.workspace) as sides:
-            laps = self._laps("updates of local without changes", sides)
-        self.report.ratio("up without changes / preview", laps["up"], laps["preview"], UPDATE_AIM)
+        with deployed_stack(self.workspace) as commands:
+            measurements = self._measure("updates of local without changes", commands)
+        self.report.ratio("up without changes / preview", measurements["up"], measurements["preview"], UPDATE_AIM)
 
-    def _laps(self, what: str, sides: Mapping[str, Command], runs: int | None = None) -> Mapping[str, Sequence[Lap]]:
+    def _measure(
+        self, what: str, commands: Mapping[str, Command], runs: int | None = None
+    ) -> Mapping[str, Sequence[Measurement]]:
         count = runs or self.runs
-        with self.progress.step(f"{what}: {', '.join(sides)}, {count} runs each in turns, and one that does not count"):
-            return interleaved({name: side.lap for name, side in sides.items()}, count)
+        with self.progress.step(
+            f"{what}: {', '.join(commands)}, {count} runs each in turns, and one that does not count"
+        ):
+            return interleaved({name: command.measure for name, command in commands.items()}, count)
 
 
 def main() -> int:
-    """Read the command line and do it."""
+    """Run the command line; return the exit status."""
     arguments = _parser().parse_args()
     progress, report, began = Progress(), Report(), time.monotonic()
     quick = arguments.quick
-    progress.say(f"Ratios of medians, sides in turns; {'1 minute' if quick else 'about 5 minutes'} on two idle cores.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this run wants its servers gone too
+    progress.say(
+        f"Ratios of medians, commands in turns; {'1 minute' if quick else 'about 5 minutes'} on two idle cores."
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM too ends the servers of this run
     with (
         as_exit_status(interrupted="Interrupted; what was measured stands above."),
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
@@ -137,7 +150,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.bench", description="The program's cost, as ratios.")
     parser.add_argument("--quick", action="store_true", help="fewer runs, no cluster, no 1,000 queues")
-    parser.add_argument("--runs", type=int, help="runs of each side; 5 unless told, 2 with --quick")
+    parser.add_argument("--runs", type=int, help="runs of each command; 5 by default, 2 with --quick")
     parser.add_argument("--plot", action="store_true", help=f"write {PICTURE} too")
     return parser
 

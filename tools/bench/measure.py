@@ -1,7 +1,7 @@
-"""Interleaved measurements, and ratios of their medians.
+"""Runs commands in turns, and measures their wall and processor time. Units: seconds.
 
-A shared machine's speed changes from minute to minute. So the sides of a ratio take turns (A B A B), medians are
-compared, and processor time is given beside wall time. Units: seconds.
+A shared machine's speed changes from minute to minute. So the two commands of a ratio take turns (A B A B), medians
+are compared, and processor time is given beside wall time.
 """
 
 import json
@@ -23,39 +23,39 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Lap:
-    """One run of one command, with everything it started."""
+class Measurement:
+    """One run of a command, with every process that it started."""
 
     wall: float
     cpu: float
-    said: str
+    output: str
 
 
 @dataclass(frozen=True)
 class Command:
-    """What is timed."""
+    """A command to measure."""
 
     argv: tuple[str, ...]
     cwd: Path
     env: Mapping[str, str]
 
-    def lap(self) -> Lap:
-        """Run it once. Raises CommandError with its tail when it fails."""
-        with tempfile.TemporaryDirectory(prefix="bench-lap-") as folder:
-            said, result = Path(folder) / "said", Path(folder) / "result"
-            watch = [sys.executable, str(STOPWATCH), str(said), str(result), *self.argv]
+    def measure(self) -> Measurement:
+        """Run the command once. Raises CommandError with the end of its output when it fails."""
+        with tempfile.TemporaryDirectory(prefix="bench-measure-") as folder:
+            output, result = Path(folder) / "output", Path(folder) / "result"
+            watch = [sys.executable, str(STOPWATCH), str(output), str(result), *self.argv]
             subprocess.run(watch, cwd=self.cwd, env=dict(self.env), check=False)
-            text = said.read_text()
+            text = output.read_text()
             found = json.loads(result.read_text())
         if found["status"] != 0:
             last = tail(text, LAST_LINES)
             raise CommandError(f"{' '.join(self.argv[:2])} ended with status {found['status']}:\n{last}")
-        return Lap(found["wall"], found["cpu"], text)
+        return Measurement(found["wall"], found["cpu"], text)
 
 
 @dataclass(frozen=True)
 class Series:
-    """The laps of one side, as numbers of one kind."""
+    """One number of each measurement of a command."""
 
     values: tuple[float, ...]
 
@@ -67,25 +67,33 @@ class Series:
         return f"{self.median:.2f} ({min(self.values):.2f}..{max(self.values):.2f})"
 
 
-def interleaved(sides: Mapping[str, Callable[[], Result]], runs: int) -> Mapping[str, Sequence[Result]]:
-    """`runs` laps of each side, in turns, after one of each that does not count."""
-    for lap in sides.values():
-        lap()
-    laps: dict[str, list[Result]] = {name: [] for name in sides}
+def interleaved(commands: Mapping[str, Callable[[], Result]], runs: int) -> Mapping[str, Sequence[Result]]:
+    """Measure in turns, after a first run of each that is left out.
+
+    Args:
+        commands: what measures each command once, by name.
+        runs: how often.
+
+    Returns:
+        The results by name.
+    """
+    for measure in commands.values():
+        measure()
+    measurements: dict[str, list[Result]] = {name: [] for name in commands}
     for _ in range(runs):
-        for name, lap in sides.items():
-            laps[name].append(lap())
-    return laps
+        for name, measure in commands.items():
+            measurements[name].append(measure())
+    return measurements
 
 
-def cpu(laps: Sequence[Lap]) -> Series:
-    return Series(tuple(lap.cpu for lap in laps))
+def cpu(measurements: Sequence[Measurement]) -> Series:
+    return Series(tuple(one.cpu for one in measurements))
 
 
-def wall(laps: Sequence[Lap]) -> Series:
-    return Series(tuple(lap.wall for lap in laps))
+def wall(measurements: Sequence[Measurement]) -> Series:
+    return Series(tuple(one.wall for one in measurements))
 
 
-def body(laps: Sequence[Lap]) -> Series:
-    """What a mocked program says of itself: the processor time after the interpreter and the SDK stood."""
-    return Series(tuple(json.loads(lap.said.strip().splitlines()[-1])["body"] for lap in laps))
+def program_cpu(measurements: Sequence[Measurement]) -> Series:
+    """Read the processor time that a program without an engine prints: without interpreter and SDK."""
+    return Series(tuple(json.loads(one.output.strip().splitlines()[-1])["program_cpu"] for one in measurements))

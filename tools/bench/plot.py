@@ -1,4 +1,4 @@
-"""Draws the ratios as an SVG picture, with nothing but text."""
+"""Draws ratios as an SVG bar chart, with the standard library alone."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ GOOD, OVER, PLAIN = "#2f7d5b", "#b4532a", "#4a6fa5"
 
 @dataclass(frozen=True)
 class Bar:
-    """One ratio, and the aim it is held against, if there is one."""
+    """One ratio, and its aim where it has one."""
 
     label: str
     value: float
@@ -25,15 +25,15 @@ class Bar:
         return GOOD if self.value <= self.aim else OVER
 
 
-def shown(value: float) -> str:
-    """A ratio with two decimals, or with two digits that are not zero."""
+def format_ratio(value: float) -> str:
+    """Format a ratio with two decimals; a small one with two significant digits."""
     if not 0 < value < 0.1:  # from there on two decimals are two digits
         return f"{value:.2f}"
     return f"{value:.{1 - math.floor(math.log10(value))}f}"
 
 
 def svg(title: str, bars: Sequence[Bar]) -> str:
-    """The picture: a bar a ratio, a tick where its aim is."""
+    """Draw a bar for each ratio, with a dashed line at its aim."""
     height = TOP + ROW * len(bars) + 16
     scale = (WIDTH - LEFT - RIGHT) / max([bar.value for bar in bars] + [bar.aim or 0 for bar in bars] + [1])
     rows = "".join(_row(bar, TOP + ROW * number, scale) for number, bar in enumerate(bars))
@@ -51,7 +51,7 @@ def _row(bar: Bar, top: int, scale: float) -> str:
         f"{escape(bar.label)}</text>\n"
         f"<rect x='{LEFT}' y='{top + 10}' width='{bar.value * scale:.1f}' height='{ROW - 20}' fill='{bar.colour}'/>\n"
         f"<text x='{LEFT + bar.value * scale + 6:.1f}' y='{middle + 5:.0f}' {FONT} font-size='13' fill='#222222'>"
-        f"{shown(bar.value)}</text>\n"
+        f"{format_ratio(bar.value)}</text>\n"
     )
     if bar.aim is not None:
         at = LEFT + bar.aim * scale

@@ -1,10 +1,10 @@
-"""Runs one command and tells its wall time and the CPU time of everything it started, in seconds.
+"""Runs a command, and measures its wall time and the processor time of all its processes, in seconds.
 
-The engine kills its plugins at the end and does not wait for each, so their CPU time would be lost to us. On Linux this
-process therefore adopts the orphans of its descendants, and waits for them too. Elsewhere only what the command itself
-waited for is counted, on both sides of a ratio alike.
+The engine kills its plugins at the end and does not wait for each, so their processor time would be missing. So on
+Linux this process is a child subreaper: orphans of its descendants become its children, and it waits for them too.
+Elsewhere only the children count that the command itself waited for, for both commands of a ratio.
 
-A process of its own, because waiting for every child means that there must be no others.
+It is a process of its own, since it waits for every child, and must have no others.
 """
 
 import contextlib
@@ -21,12 +21,12 @@ ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of <linux/prctl.h>
 
 
 def main() -> int:
-    """Run the command that follows the name of the file for its output and of the file for the result."""
-    said, result, *command = sys.argv[1:]
+    """Run a command. The arguments are a file for its output, a file for the result, and the command."""
+    output, result, *command = sys.argv[1:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
     began = time.monotonic()
-    with Path(said).open("wb") as out:
+    with Path(output).open("wb") as out:
         status = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, check=False).returncode
     wall = time.monotonic() - began
     with contextlib.suppress(ChildProcessError):

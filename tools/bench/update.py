@@ -1,6 +1,6 @@
-"""Stack `local` on an API server with KEDA and an emulated account of the bench's own, for updates that change nothing.
+"""Stack `local` on an API server with KEDA and an emulated AWS account of the bench's own.
 
-Its servers are ended and its data deleted when the block ends, however it ends.
+The servers are ended and their data deleted when the block ends, by an exception too.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,8 +27,8 @@ UP = ("--yes", "--skip-preview")
 
 
 @contextmanager
-def standing(workspace: Workspace) -> Iterator[Mapping[str, Command]]:
-    """Bring the stack up once; then yield an update and a preview of it, which change nothing."""
+def deployed_stack(workspace: Workspace) -> Iterator[Mapping[str, Command]]:
+    """Deploy the stack once, and yield an update and a preview that change nothing."""
     paths, progress = workspace.engine.paths, workspace.progress
     ports = Ports(paths.run / "ports.json")
     redis = Redis(ensure(["redis-server"], progress)["redis-server"], paths, ports)
@@ -43,8 +43,8 @@ def standing(workspace: Workspace) -> Iterator[Mapping[str, Command]]:
         program = workspace.fleet()
         up = workspace.command("up", stack, program, {}, *UP)
         with progress.step("first up, which is not timed", usual="20 s"):
-            up.lap()
-        if "unchanged" not in up.lap().said:
+            up.measure()
+        if "unchanged" not in up.measure().output:
             raise CommandError("a second up of stack local still changes something, so there is no update to time")
         yield {"up": up, "preview": workspace.command("preview", stack, program, {})}
     finally:
@@ -61,9 +61,9 @@ def _configure(stack: LocalStack, redis: Redis, aws: Aws, cluster: EmbeddedClust
     }
     # The committed file builds its images; a section of another kind cannot be laid over that one.
     file = stack.engine.paths.checkout / f"Pulumi.{STACK}.yaml"
-    file.write_text(file.read_text().replace("    source: build\n", _digests()))
+    file.write_text(file.read_text().replace("    source: build\n", _digest_images()))
     stack.configure(here, redis.password)
 
 
-def _digests() -> str:
+def _digest_images() -> str:
     return "".join(f"    {key}: {value}\n" for key, value in IMAGES.items())

@@ -1,6 +1,6 @@
-"""A copy of the program in a temporary folder with an engine state of its own, so that a bench leaves nothing behind.
+"""Copies of the program in a temporary folder, with a Pulumi state of its own: a bench leaves nothing behind.
 
-The engine, its plugins and the tool cache are those that `make preview` uses.
+The engine, its plugins and the tool cache are those of `make preview`.
 """
 
 import json
@@ -29,7 +29,7 @@ FILES = ("__main__.py", "queues.py", "Pulumi.yaml", "requirements.in")
 FOLDERS = ("components", "config", "manifests")
 QUIET = ("--non-interactive", "--suppress-progress")
 NO_PATH = "no-commands"
-SECRET = "[secret]"  # noqa: S105 what the engine shows in its place
+SECRET = "[secret]"  # noqa: S105 what the engine shows instead of one
 
 # Appended to a copy of queues.py: copies of the rows that scale the most usual way, under names of their own.
 MORE_QUEUES = """
@@ -49,7 +49,7 @@ WORKER_QUEUES = QUEUES.names - HEAVY_QUEUES
 
 @dataclass(frozen=True)
 class Workspace:
-    """One temporary folder, and the programs in it."""
+    """A temporary folder with the programs to measure."""
 
     folder: Path
     progress: Progress
@@ -59,7 +59,7 @@ class Workspace:
         return open_engine(Paths(self.fleet()), self.progress, builds_images=False)
 
     def fleet(self, queues: int | None = None) -> Path:
-        """A copy of our program; with `queues`, of a catalogue with that many rows."""
+        """Copy our program; with `queues`, with a catalogue of that many rows."""
         source, copy = this_checkout().checkout, self.folder / f"fleet-{queues or 'as-it-is'}"
         if copy.exists():
             return copy
@@ -76,7 +76,7 @@ class Workspace:
         return copy
 
     def other(self, program: str) -> Path:
-        """The folder of one of the bench's own programs."""
+        """Copy one of the bench's own programs, and return its folder."""
         folder = self.folder / program
         if not folder.exists():
             folder.mkdir()
@@ -86,7 +86,7 @@ class Workspace:
         return folder
 
     def flat(self) -> Path:
-        """The floor's folder, with the resources that our program registers."""
+        """Copy the flat program, with the resources that our program registers, and return its folder."""
         folder = self.other("flat")
         resources = folder / "resources.json"
         if not resources.exists():
@@ -95,7 +95,7 @@ class Workspace:
 
     @cached_property
     def prod(self) -> LocalStack:
-        """Stack `prod` without account and cluster, and an empty stack that it promotes from."""
+        """Stack `prod` without account and cluster, and beside it an empty stack that it promotes from."""
         LocalStack(self.engine, SOURCE).create()
         stack = LocalStack(self.engine, STACK, offline=True)
         stack.create()
@@ -103,17 +103,17 @@ class Workspace:
         return stack
 
     def preview(self, program: Path) -> Command:
-        """A preview of `prod` by the program in a folder."""
+        """Return the command that previews `prod` with the program in a folder."""
         return self.command("preview", self.prod, program, NOWHERE)
 
     def command(self, verb: str, stack: LocalStack, program: Path, more: Mapping[str, str], *arguments: str) -> Command:
-        """An engine's command as it is timed."""
+        """Return a command of the engine, to be measured."""
         config = ("--stack", stack.name, "--config-file", str(stack.config_file))
         argv = (str(self.engine.pulumi), verb, *config, *QUIET, *arguments)
         return Command(argv, program, self.engine.environment(more))
 
     def mocked(self, program: Path) -> Command:
-        """The program without an engine, and without kubectl to ask: it is no part of the program."""
+        """Return the command that runs the program without an engine, and without kubectl, which is no part of it."""
         config = self.folder / "config.json"
         if not config.exists():
             config.write_text(json.dumps(_as_the_engine_passes_it(self.fleet() / f"Pulumi.{STACK}.yaml")))
@@ -123,16 +123,16 @@ class Workspace:
         return Command(argv, self.folder, {**os.environ, "PATH": str(nothing)})
 
     def _registered(self) -> list[dict[str, Any]]:
-        """The custom resources of our preview, in the order in which they were registered, providers first."""
+        """Return the custom resources of our preview in the order of their registration, providers first."""
         shown = replace(
             self.preview(self.fleet()),
             argv=(*self._without_display(self.preview(self.fleet()).argv), "--json"),
-        ).lap()
-        document = shown.said[shown.said.index("{\n") :]
+        ).measure()
+        document = shown.output[shown.output.index("{\n") :]
         steps = json.JSONDecoder().raw_decode(document)[0]["steps"]
         found = [_resource(step) for step in steps if step["newState"].get("custom")]
         if not found:
-            raise CommandError("the preview of prod registers nothing, so there is no floor to compare with")
+            raise CommandError("the preview of prod registers nothing, so there is nothing to compare it with")
         return sorted(found, key=lambda one: not one["type"].startswith("pulumi:providers:"))
 
     @staticmethod
@@ -141,9 +141,9 @@ class Workspace:
 
 
 def _resource(step: Mapping[str, Any]) -> dict[str, Any]:
-    """A resource as the floor registers it; what a preview cannot know keeps the engine's own mark for it.
+    """Return a resource as the flat program registers it. Unknown values keep the engine's mark.
 
-    The only secrets of `prod` are the emulator's keys, and the engine's word for a secret is not the JSON they need.
+    The only secrets of `prod` are the emulator's keys; the engine shows them as a text that is not the JSON they need.
     """
     state = step["newState"]
     inputs = {

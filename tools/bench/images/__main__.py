@@ -1,4 +1,4 @@
-"""What the images cost, as ratios taken in one run: `python -m tools.bench.images [--quick] [--cuda] [--plot]`.
+"""Measures what the images cost, as ratios: `python -m tools.bench.images [--quick] [--cuda] [--plot]`.
 
 Nothing is asserted: a shared machine is no judge. Exit status: 0 measured, 1 could not be measured, 130 interrupted.
 """
@@ -14,8 +14,18 @@ from common.paths import this_checkout
 from common.progress import Progress
 from queues import EXECUTOR, IMAGES, WORKER
 from tools.bench.images import ready
-from tools.bench.images.build_environment import BuildEnvironment, Order, Pushed, opened
-from tools.bench.images.figures import CUDA, FAT, FAT_CUDA, Ratio, fat_extras, pushing, readiness, rebuilding, slimness
+from tools.bench.images.build_environment import BuildEnvironment, ImageBuild, PushResult, temporary_environment
+from tools.bench.images.figures import (
+    CUDA,
+    FAT,
+    FAT_CUDA,
+    Ratio,
+    fat_image_extras,
+    pushed_bytes_ratio,
+    rebuild_time_ratio,
+    size_ratios,
+    start_time_ratio,
+)
 from tools.bench.plot import svg
 
 PICTURE = "docs/bench-images.svg"
@@ -26,21 +36,21 @@ USUAL = {WORKER.target: "40 s", EXECUTOR.target: "90 s", FAT: "10 s", FAT_CUDA: 
 
 @dataclass
 class Bench:
-    """One run; lines are printed as they are known, so that an interrupted run has told something."""
+    """One run. Each line is printed as soon as it is known, so an interrupted run shows the lines before."""
 
     environment: BuildEnvironment
-    orders: tuple[Order, ...]
+    image_builds: tuple[ImageBuild, ...]
     rebuilds: int
     starts: int
     sizes: dict[tuple[str, str], int] = field(default_factory=dict)
     ratios: list[Ratio] = field(default_factory=list)
-    worker: Pushed | None = None
+    worker: PushResult | None = None
 
     def builds(self) -> None:
-        """The cold builds, then builds of changed code."""
+        """Measure cold builds, then builds of changed code."""
         cold = 0.0
-        for order in self.orders:
-            pushed = self._push(order, order.image.target)
+        for image_build in self.image_builds:
+            pushed = self._push(image_build, image_build.image.target)
             cold += pushed.seconds
             self.worker = self.worker or pushed
         first = self.environment.stored()
@@ -52,52 +62,52 @@ class Bench:
             with self.environment.progress.step(
                 f"changed code, build {number + 1} of {self.rebuilds}", usual="1 s an image"
             ):
-                seconds.append(sum(self.environment.push(order).seconds for order in self.orders))
+                seconds.append(sum(self.environment.push(image_build).seconds for image_build in self.image_builds))
             gained.append(self.environment.stored() - before)
-        self._tell(rebuilding(cold, seconds), pushing(first, gained))
+        self._report(rebuild_time_ratio(cold, seconds), pushed_bytes_ratio(first, gained))
 
     def fat(self, *, cuda: bool) -> None:
-        """The images that all queues would share."""
-        for order in self.orders:
-            if order.image is EXECUTOR:
-                self._push(Order(EXECUTOR, order.platform, fat_extras()), FAT)
+        """Build the images that all queues would share, and compare sizes."""
+        for image_build in self.image_builds:
+            if image_build.image is EXECUTOR:
+                self._push(ImageBuild(EXECUTOR, image_build.platform, fat_image_extras()), FAT)
         if cuda:
-            self._push(Order(EXECUTOR, CUDA_PLATFORM, (*fat_extras(), CUDA), whole=True), FAT_CUDA)
-        self._tell(*slimness(self.sizes))
+            self._push(ImageBuild(EXECUTOR, CUDA_PLATFORM, (*fat_image_extras(), CUDA), whole=True), FAT_CUDA)
+        self._report(*size_ratios(self.sizes))
 
     def ready(self) -> None:
-        """The worker's start, on this machine's own architecture."""
+        """Measure the worker's start, on this machine's architecture."""
         if self.worker is None:
             return
-        with ready.standing(self.environment, self.orders[0], self.worker.config) as stand:
-            what = f"workers until ready: {', '.join(ready.SIDES)}, {self.starts} starts each in turns"
+        with ready.worker_to_start(self.environment, self.image_builds[0], self.worker.config) as unpacked:
+            what = f"workers until ready: {', '.join(ready.WORKERS)}, {self.starts} starts each in turns"
             with self.environment.progress.step(what, usual="1 min"):
-                laps = stand.laps(self.starts)
-        self._tell(readiness(laps["runtime"], laps["bare"]))
+                starts = unpacked.starts(self.starts)
+        self._report(start_time_ratio(starts["runtime"], starts["bare"]))
 
-    def _push(self, order: Order, name: str) -> Pushed:
-        with self.environment.progress.step(f"{name} for {order.platform}", usual=USUAL[name]):
-            pushed = self.environment.push(order)
-        self.sizes[name, order.architecture] = pushed.size
+    def _push(self, image_build: ImageBuild, name: str) -> PushResult:
+        with self.environment.progress.step(f"{name} for {image_build.platform}", usual=USUAL[name]):
+            pushed = self.environment.push(image_build)
+        self.sizes[name, image_build.architecture] = pushed.size
         return pushed
 
-    def _tell(self, *ratios: Ratio) -> None:
+    def _report(self, *ratios: Ratio) -> None:
         self.ratios += ratios
         print("\n".join(ratio.line for ratio in ratios), flush=True)
 
 
 def main() -> int:
-    """Read the command line and do it."""
+    """Run the command line; return the exit status."""
     arguments = _parser().parse_args()
     progress, began = Progress(), time.monotonic()
     kind = "quick" if arguments.quick else "cuda" if arguments.cuda else "all"
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends this run wants its servers gone too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM too ends the servers of this run
     progress.say(_announcement(kind))
     with (
         as_exit_status(interrupted="Interrupted; what was measured stands above."),
-        opened(progress, GIGABYTES[kind]) as environment,
+        temporary_environment(progress, GIGABYTES[kind]) as environment,
     ):
-        bench = Bench(environment, _orders(environment, quick=arguments.quick), 1 if arguments.quick else 3, 5)
+        bench = Bench(environment, _image_builds(environment, quick=arguments.quick), 1 if arguments.quick else 3, 5)
         bench.builds()
         if not arguments.quick:
             bench.fat(cuda=arguments.cuda)
@@ -111,12 +121,12 @@ def main() -> int:
     return 0
 
 
-def _orders(environment: BuildEnvironment, *, quick: bool) -> tuple[Order, ...]:
-    """The machine's own worker first: it is the one that is started."""
+def _image_builds(environment: BuildEnvironment, *, quick: bool) -> tuple[ImageBuild, ...]:
+    """List the builds. This machine's worker is the first: it is started later."""
     platforms = environment.builder.platforms
     if quick:
-        return (Order(WORKER, platforms[0]),)
-    return tuple(Order(image, platform) for platform in platforms for image in IMAGES)
+        return (ImageBuild(WORKER, platforms[0]),)
+    return tuple(ImageBuild(image, platform) for platform in platforms for image in IMAGES)
 
 
 def _announcement(kind: str) -> str:

@@ -1,7 +1,7 @@
-"""A builder that has built nothing yet, a registry that holds nothing yet, and a copy of the images' sources.
+"""A BuildKit with an empty cache, an empty registry, and a copy of the images' sources, all in a temporary folder.
 
-All of it lies in a temporary folder and is ended and deleted when the block ends, however it ends. Images are packed
-and pushed as the fleet pushes them, cache included; what a push took is what the registry's storage has gained by it.
+The servers are ended and the folder is deleted when the block ends, by an exception too. Images are compressed and
+pushed as the fleet pushes them, build cache included. The size of a push is what the registry's storage grew by.
 """
 
 import json
@@ -35,13 +35,13 @@ from tools.bench.measure import LAST_LINES
 LARGE = "/var/tmp"  # noqa: S108 unlike /tmp it is on a disk, and gigabytes are written
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CHANGED = Path("reference_app") / "src" / "alphaswarm" / "tasks" / "celery_app.py"
-# Seen once in some thirty pushes; whether BuildKit or the registry errs is not known.
+# Seen once in some thirty pushes; whether it is an error of BuildKit or of the registry is not known.
 REFUSED = "provided digest did not match uploaded content"
 
 
 @dataclass(frozen=True)
-class Order:
-    """What to build: a stage of the root Dockerfile, for one platform, with more extras than its own."""
+class ImageBuild:
+    """A stage of the root Dockerfile to build for one platform, with more extras than its own."""
 
     image: Image
     platform: str
@@ -53,14 +53,14 @@ class Order:
         return self.platform.rpartition("/")[2]
 
     def arguments(self, builder: Builder) -> dict[str, str]:
-        """The build arguments."""
+        """Return the build arguments."""
         found = {name: value for name, value in builder.build_args.items() if not (self.whole and name == "LEAVE_OUT")}
         return {**found, "MORE_EXTRAS": " ".join(self.more_extras)} if self.image is EXECUTOR else found
 
 
 @dataclass(frozen=True)
-class Pushed:
-    """An image in the registry; `size` is what a node pulls, compressed."""
+class PushResult:
+    """An image in the registry; `size` is compressed, as a node pulls it."""
 
     seconds: float
     size: int
@@ -69,7 +69,7 @@ class Pushed:
 
 @dataclass(frozen=True)
 class BuildEnvironment:
-    """The open environment."""
+    """The servers, and the folder that they write to."""
 
     paths: Paths
     progress: Progress
@@ -86,29 +86,31 @@ class BuildEnvironment:
     def images(self) -> Path:
         return self.folder / "images"
 
-    def push(self, order: Order) -> Pushed:
-        """Build and push. Raises CommandError with BuildKit's tail when it fails."""
-        repository = f"{self.registry.endpoint}/{order.image.name}"
-        cache = f"{repository}:{CACHE_TAGS}{order.architecture}"
+    def push(self, image_build: ImageBuild) -> PushResult:
+        """Build and push an image. Raises CommandError with the end of BuildKit's output when it fails."""
+        repository = f"{self.registry.endpoint}/{image_build.image.name}"
+        cache = f"{repository}:{CACHE_TAGS}{image_build.architecture}"
         result = self.folder / "result.json"
         began = time.monotonic()
         self._build(
-            order,
+            image_build,
             f"--output={EXPORT.format(repository=repository).replace('type=registry', 'type=image,push=true')}",
             f"--import-cache=type=registry,ref={cache}",
             f"--export-cache=type=registry,ref={cache},mode=min,image-manifest=true,oci-mediatypes=true",
             f"--metadata-file={result}",
         )
-        took = time.monotonic() - began
-        manifest = self._get(f"{order.image.name}/manifests/{json.loads(result.read_text())['containerimage.digest']}")
+        seconds = time.monotonic() - began
+        manifest = self._get(
+            f"{image_build.image.name}/manifests/{json.loads(result.read_text())['containerimage.digest']}"
+        )
         blobs = [manifest["config"], *manifest["layers"]]
-        config = self._get(f"{order.image.name}/blobs/{manifest['config']['digest']}")
-        return Pushed(took, sum(int(blob["size"]) for blob in blobs), config["config"])
+        config = self._get(f"{image_build.image.name}/blobs/{manifest['config']['digest']}")
+        return PushResult(seconds, sum(int(blob["size"]) for blob in blobs), config["config"])
 
-    def unpack(self, order: Order, folder: Path) -> None:
-        """Lay the image's files into the folder."""
+    def unpack(self, image_build: ImageBuild, folder: Path) -> None:
+        """Unpack the image's files into the folder."""
         tar = self.folder / "files.tar"
-        self._build(order, f"--output=type=tar,dest={tar}")
+        self._build(image_build, f"--output=type=tar,dest={tar}")
         folder.mkdir()
         subprocess.run(
             ["tar", "--extract", "--preserve-permissions", f"--file={tar}", f"--directory={folder}"], check=True
@@ -116,27 +118,27 @@ class BuildEnvironment:
         tar.unlink()
 
     def stored(self) -> int:
-        """The bytes of all blobs that the registry keeps."""
+        """Return the size of all blobs in the registry, in bytes."""
         images = self.paths.state / "state" / "registry" / "images"
         return sum(file.stat().st_size for file in images.glob("docker/registry/v2/blobs/sha256/*/*/data"))
 
     def change_code(self, number: int) -> None:
-        """Change one line of the application; another one for each number."""
+        """Append a comment with this number to a file of the application."""
         file = self.images / CHANGED
         source = (this_checkout().checkout / "images" / CHANGED).read_text()
         file.write_text(f"{source}# change {number}\n")
 
-    def _build(self, order: Order, *more: str) -> None:
-        arguments = order.arguments(self.builder)
-        build = Build(self.images, order.image.target, (order.platform,), arguments, self.builder.contexts)
+    def _build(self, image_build: ImageBuild, *more: str) -> None:
+        arguments = image_build.arguments(self.builder)
+        build = Build(self.images, image_build.image.target, (image_build.platform,), arguments, self.builder.contexts)
         command = build.command(self.buildctl, self.builder.address, *more)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0 and REFUSED in done.stderr:
-            self.progress.say("  !!  the registry refused a layer; the same build once more, its time is counted")
+            self.progress.say("  !!  the registry refused a layer; building once more, in the same measurement")
             done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             last = tail(done.stderr, LAST_LINES)
-            raise CommandError(f"{order.image.target} could not be built for {order.platform}:\n{last}")
+            raise CommandError(f"{image_build.image.target} could not be built for {image_build.platform}:\n{last}")
 
     def _get(self, path: str) -> dict[str, Any]:
         answer = session().get(f"{self.registry.url}/v2/{path}", headers={"Accept": MANIFEST}, timeout=ANSWER_SECONDS)
@@ -146,8 +148,8 @@ class BuildEnvironment:
 
 
 @contextmanager
-def opened(progress: Progress, gigabytes: int) -> Iterator[BuildEnvironment]:
-    """Start everything. Raises CommandError when this machine cannot build images, or lacks the gigabytes."""
+def temporary_environment(progress: Progress, gigabytes: int) -> Iterator[BuildEnvironment]:
+    """Start the servers. Raises CommandError when this machine cannot build images, or has not enough disk space."""
     large = os.environ.get("TMPDIR", LARGE)
     _refuse_what_cannot_work(large, gigabytes)
     with tempfile.TemporaryDirectory(prefix="bench-images-", dir=large, ignore_cleanup_errors=True) as folder:

@@ -1,17 +1,17 @@
-"""The ratios of the images, from what was measured to a line of the table. Units: bytes, seconds."""
+"""Computes the ratios from the measurements, and formats the table. Units: bytes, seconds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from queues import EXECUTOR, IMAGES, WORKER
-from tools.bench.plot import Bar, shown
+from tools.bench.plot import Bar, format_ratio
 
 SLIM_AIM, REBUILD_AIM, PUSHED_AIM = 0.15, 0.05, 0.01
 CUDA = "ml-torch-cuda"
 
 Sizes = Mapping[tuple[str, str], int]
-"""Compressed bytes by what was built (an image's target, or one of the fat images) and architecture."""
+"""Compressed size by target (or fat image) and architecture."""
 FAT, FAT_CUDA = "fat", "fat, CUDA"
 
 
@@ -27,7 +27,9 @@ class Ratio:
     @property
     def line(self) -> str:
         """The line of the table."""
-        return f"  {self.label:<48} {shown(self.value):>9}   {f'aim {self.aim:g}' if self.aim else '':<8} {self.of}"
+        return (
+            f"  {self.label:<48} {format_ratio(self.value):>9}   {f'aim {self.aim:g}' if self.aim else '':<8} {self.of}"
+        )
 
     @property
     def bar(self) -> Bar:
@@ -35,14 +37,14 @@ class Ratio:
         return Bar(self.label, self.value, self.aim)
 
 
-def fat_extras() -> tuple[str, ...]:
-    """What an image for every queue has beyond the executor's extras."""
+def fat_image_extras() -> tuple[str, ...]:
+    """Return the extras that an image for all queues has beside the executor's."""
     every = dict.fromkeys(extra for image in IMAGES for extra in image.extras)
     return tuple(extra for extra in every if extra not in EXECUTOR.extras)
 
 
-def slimness(sizes: Sizes) -> list[Ratio]:
-    """Each image against the fat images of its architecture, of those that were built."""
+def size_ratios(sizes: Sizes) -> list[Ratio]:
+    """Divide each image's size by those of the fat images of its architecture, where they were built."""
     return [
         _size(f"{image.target} / {_name(fat)}, {architecture}", sizes[image.target, architecture], whole, image.target)
         for (fat, architecture), whole in sizes.items()
@@ -54,15 +56,15 @@ def slimness(sizes: Sizes) -> list[Ratio]:
 
 def _size(label: str, one: int, whole: int, target: str) -> Ratio:
     aim = SLIM_AIM if target == WORKER.target else None
-    return Ratio(label, one / whole, f"{amount(one)} of {amount(whole)}", aim)
+    return Ratio(label, one / whole, f"{format_bytes(one)} of {format_bytes(whole)}", aim)
 
 
 def _name(fat: str) -> str:
     return {FAT: "one image for all queues", FAT_CUDA: "the same for GPUs too"}[fat]
 
 
-def rebuilding(cold: float, again: Sequence[float]) -> Ratio:
-    """Builds of changed code against the cold build."""
+def rebuild_time_ratio(cold: float, again: Sequence[float]) -> Ratio:
+    """Divide the median time of builds of changed code by that of the cold builds."""
     middle = median(again)
     return Ratio(
         "code-only rebuild / cold build, time",
@@ -72,20 +74,20 @@ def rebuilding(cold: float, again: Sequence[float]) -> Ratio:
     )
 
 
-def pushing(cold: int, again: Sequence[int]) -> Ratio:
-    """Bytes new in the registry after a change of code, against those of the cold push."""
+def pushed_bytes_ratio(cold: int, again: Sequence[int]) -> Ratio:
+    """Divide the median of new bytes in the registry after a change of code by those of the cold push."""
     middle = median(again)
     return Ratio(
         "code-only rebuild / cold build, bytes pushed",
         middle / cold,
-        f"{amount(middle)} of {amount(cold)}",
+        f"{format_bytes(middle)} of {format_bytes(cold)}",
         PUSHED_AIM,
     )
 
 
-def readiness(ours: Sequence[float], bare: Sequence[float]) -> Ratio:
-    """Time until ready of the runtime's worker, against Celery's own."""
-    least = shown(min(ours) / min(bare))
+def start_time_ratio(ours: Sequence[float], bare: Sequence[float]) -> Ratio:
+    """Divide the median time until the runtime's worker is ready by that of Celery's own."""
+    least = format_ratio(min(ours) / min(bare))
     return Ratio(
         "worker ready / bare `celery worker` ready",
         median(ours) / median(bare),
@@ -94,8 +96,8 @@ def readiness(ours: Sequence[float], bare: Sequence[float]) -> Ratio:
     )
 
 
-def amount(count: float) -> str:
-    """Bytes for people: decimal units, as registries bill them."""
+def format_bytes(count: float) -> str:
+    """Format a size in decimal units."""
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.{2 if unit == 'GB' else 0}f} {unit}"

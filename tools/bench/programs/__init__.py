@@ -1,1 +1,1 @@
-"""Programs that the bench runs: what ours is compared with, and how a program runs without an engine."""
+"""Programs that the bench runs: two that ours is compared with, and one that runs a program without an engine."""

@@ -1,4 +1,4 @@
-"""A program that registers nothing: what the engine and the SDK cost by themselves."""
+"""A program without resources: what it costs is the engine and the SDK."""
 
 import pulumi
 

@@ -1,4 +1,4 @@
-"""The floor: the resources of resources.json, each registered bare, with the inputs that our program gave it."""
+"""The flat program: registers the resources of resources.json, with our program's inputs, without components."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Runs a program without an engine, and prints the seconds of processor time that its body took.
+"""Runs a program without an engine, and prints the processor time that it took, in seconds.
 
-The monitor echoes what it is given, at once: what is left is the program, its imports and the SDK. The first argument
-is the program's folder, the second a file with its configuration as the engine passes it.
+The resource monitor returns the inputs at once, so what is measured is the program, its imports and the SDK. The
+first argument is the program's folder, the second a file with its configuration as the engine passes it.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from pulumi.runtime.stack import run_in_stack
 PROJECT, STACK = "alphaswarm-fleet", "prod"
 
 
-class Echo:
-    """The engine's side, which knows everything and keeps nothing but a count."""
+class EchoMonitor:
+    """An engine and a resource monitor that return the inputs as outputs, and count the resources."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -57,7 +57,7 @@ def main() -> None:
     folder, values = Path(sys.argv[1]).absolute(), json.loads(Path(sys.argv[2]).read_text())
     os.chdir(folder)
     sys.path.insert(0, str(folder))
-    echo: Any = Echo()
+    monitor: Any = EchoMonitor()
     pulumi.runtime.set_all_config(values, [])
     settings.configure(
         settings.Settings(
@@ -65,8 +65,8 @@ def main() -> None:
             stack=STACK,
             organization="organization",
             root_directory=str(folder),
-            monitor=echo,
-            engine=echo,
+            monitor=monitor,
+            engine=monitor,
             dry_run=True,
         )
     )
@@ -76,7 +76,7 @@ def main() -> None:
 
     began = time.process_time()
     asyncio.run(run_in_stack(program))
-    print(json.dumps({"body": time.process_time() - began, "registered": echo.count}))
+    print(json.dumps({"program_cpu": time.process_time() - began, "registered": monitor.count}))
 
 
 if __name__ == "__main__":
