@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from config.application import folder_errors, is_remote, reference_error
 from config.errors import ErrorLine, listed, meant, shown
+from config.identity import role_name
 from config.schema import (
     APPLICATION,
     APPLICATION_STAGE,
@@ -21,15 +22,10 @@ from config.schema import (
     PromoteImages,
 )
 from config.tuning import max_pods, tuned_queue
-from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError, Image
+from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError
 
 ROLE_NAME_MAX: Final = 64  # IAM's limit
 Rule = Callable[[Mapping[str, Any], frozenset[str]], Iterator[ErrorLine]]
-
-
-def role_name(namespace: str, environment: str, image: Image) -> str:
-    """Return the name of the IAM role of an image's pods."""
-    return f"{namespace}-{environment}-{image.target}"
 
 
 def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:

@@ -20,9 +20,8 @@ from config.errors import SettingsError
 from config.loading import _decoded, from_stack_file, parse
 from config.schema import SECRET_KEYS, Settings
 from config.tuning import tuned_catalogue
-from manifests.fleet import everything
 from queues import QUEUES
-from tests.program.harness import STACKS, as_the_engine_passes_it, configuration, fail
+from tests.program.harness import STACKS, as_the_engine_passes_it, configuration, fail, written_objects
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = frozenset({"brokerPassword"})
@@ -482,7 +481,7 @@ def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
         "layout": layout, "scaling": tuning, "quota": {"headroom": 9},
     }  # fmt: skip
     settings = read(plain, frozenset())
-    objects = everything(settings, REFERENCES)
+    objects = written_objects(settings, REFERENCES)
     assert json.loads(json.dumps(objects)) == objects, "an object holds more than plain data"
     for name, given_tuning in tuning.items():
         queue = tuned_catalogue(settings).queue(name)

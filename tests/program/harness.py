@@ -25,6 +25,9 @@ from pulumi.runtime import config as engine_config
 from pulumi.runtime import settings as engine_settings
 from pulumi.runtime.stack import run_in_stack
 
+from config.schema import Settings
+from manifests import ImageReferences, Manifest
+from manifests.plan import PlanInputs, plan, written
 from tests.program.monitor import UNKNOWN, Cloud, Monitor, Registration, index_digest
 
 ROOT: Final = Path(__file__).parents[2]
@@ -80,6 +83,11 @@ def cloud_of(plain: Configuration, **changes: Any) -> Cloud:  # noqa: ANN401 any
 def _section(plain: Configuration, name: str) -> Mapping[str, Any]:
     found = plain.get(name)
     return found if isinstance(found, Mapping) else {}  # a configuration under test may be any nonsense
+
+
+def written_objects(settings: Settings, images: ImageReferences) -> list[Manifest]:
+    """The plan's objects that may stand in a file, without a run of the program."""
+    return written(plan(settings, PlanInputs(images)))
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Registration:
     retain_on_delete: bool
     dependencies: frozenset[str]
     provider: str
-    aliases: int
+    aliases: frozenset[str]  # the URNs of places it had before
 
 
 class Monitor:
@@ -93,7 +93,10 @@ class Monitor:
                 retain_on_delete=request.retainOnDelete,
                 dependencies=frozenset(request.dependencies),
                 provider=request.provider,
-                aliases=len(request.aliases) + len(request.aliasURNs),
+                aliases=frozenset(
+                    self._urn(alias.spec.parentUrn or request.parent, request.type, alias.spec.name or request.name)
+                    for alias in request.aliases
+                ),
             )
         )
         found = struct_pb2.Struct()

@@ -17,8 +17,8 @@ from config.loading import from_stack_file
 from local.cluster.control_plane import ControlPlane, ControlPlaneTools
 from local.ports import Ports
 from manifests import Manifest
-from manifests.fleet import everything
 from queues import IMAGES
+from tests.program.harness import written_objects
 from toolchain import ensure
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -101,7 +101,7 @@ def _fleet() -> list[Any]:
     """Every object of prod, in both layouts."""
     settings = from_stack_file(ROOT / "Pulumi.prod.yaml")
     other = settings.model_copy(update={"layout": "per-image"})
-    return [found for each in (settings, other) for found in everything(each, DIGESTS)]
+    return [found for each in (settings, other) for found in written_objects(each, DIGESTS)]
 
 
 def _resource(manifest: Manifest) -> tuple[str, str]:
