@@ -5,7 +5,7 @@ import json
 import pytest
 from alphaswarm_runtime import catalogue, environment
 from alphaswarm_runtime import profile as profiles
-from alphaswarm_runtime.exits import CONFIGURATION, ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 from tests.images.runtime.harness import SOURCE
 
@@ -20,7 +20,7 @@ def profile(**environ: str) -> profiles.Profile:
 def refusal(**environ: str) -> str:
     with pytest.raises(ConfigurationError) as caught:
         profile(**environ)
-    assert caught.value.status == CONFIGURATION
+    assert caught.value.exit_status == 78
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

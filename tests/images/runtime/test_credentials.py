@@ -7,7 +7,7 @@ import pytest
 from alphaswarm_runtime import broker, credentials
 from alphaswarm_runtime.broker import masked
 from alphaswarm_runtime.credentials import CredentialResolver, Secret
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 
 class Make:

@@ -3,9 +3,10 @@
 A probe runs every few seconds in every pod; Celery takes hundreds of milliseconds to import, this file takes few.
 """
 
+import os
 import sys
 
-from alphaswarm_runtime import exits
+from alphaswarm_runtime import errors
 
 PROBES = (["probe", "live"], ["probe", "ready"])
 
@@ -26,7 +27,7 @@ def _probe(name: str) -> int:
 
     green, why = probe.read(probe.folder(), name)
     sys.stdout.write(why + "\n")
-    return exits.OK if green else exits.RED
+    return os.EX_OK if green else errors.EX_FAILURE
 
 
 def _leave_on_sigterm() -> None:
@@ -37,7 +38,7 @@ def _leave_on_sigterm() -> None:
     """
     import signal
 
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(exits.OK))
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(os.EX_OK))
 
 
 if __name__ == "__main__":

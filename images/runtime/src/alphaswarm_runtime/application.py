@@ -7,8 +7,8 @@ innermost error, not our stack.
 import sys
 from pathlib import Path
 
-from alphaswarm_runtime.exits import ConfigurationError
-from alphaswarm_runtime.untyped import App
+from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.type_aliases import App
 
 
 def load(name: str) -> App:

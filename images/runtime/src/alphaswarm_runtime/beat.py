@@ -6,15 +6,16 @@ The lease is renewed on every turn and outlives LEASE seconds of silence.
 """
 
 import logging
+import os
 import secrets
 import signal
 import socket
 from types import FrameType
 
 from alphaswarm_runtime import broker, fleet, logs, metrics, safety, traces
-from alphaswarm_runtime.exits import OK, ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.prepare import Prepared
-from alphaswarm_runtime.untyped import App
+from alphaswarm_runtime.type_aliases import App
 
 logger = logging.getLogger("alphaswarm_runtime.beat")
 
@@ -75,11 +76,11 @@ def run(prepared: Prepared) -> int:
         ).run()
     finally:
         lease.release()
-    return OK
+    return os.EX_OK
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(OK)
+    raise SystemExit(os.EX_OK)
 
 
 def _leased(app: App, lease: Lease, redis: broker.Redis, prepared: Prepared) -> type:

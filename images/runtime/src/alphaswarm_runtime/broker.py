@@ -16,8 +16,8 @@ from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlencode
 
 from alphaswarm_runtime.credentials import CredentialResolver
-from alphaswarm_runtime.exits import BrokerUnreachableError, ConfigurationError
-from alphaswarm_runtime.untyped import App, Client, Connection
+from alphaswarm_runtime.errors import BrokerUnreachableError, ConfigurationError
+from alphaswarm_runtime.type_aliases import App, Client, Connection
 
 DEFAULT_PORT = "6379"
 TRUE = frozenset({"1", "true", "yes", "on"})

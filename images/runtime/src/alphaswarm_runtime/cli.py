@@ -1,11 +1,12 @@
-"""The command line. Statuses: see exits.py. A failure is one line on standard error, never a traceback."""
+"""The command line. Statuses: see errors.py. A failure is one line on standard error, never a traceback."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from alphaswarm_runtime import __version__, exits
+from alphaswarm_runtime import __version__, errors
 from alphaswarm_runtime.environment import split
 
 STATUSES = """\
@@ -26,7 +27,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print usage and the message."""
         self.print_usage(sys.stderr)
-        self.exit(exits.USAGE, f"{self.prog}: {message}\n")
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}\n")
 
 
 def parser() -> Parser:
@@ -65,9 +66,9 @@ def run(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     try:
         return _dispatch(options)
-    except exits.FleetError as failure:
+    except errors.FleetError as failure:
         sys.stderr.write(f"alphaswarm-runtime: {failure}\n")
-        return failure.status
+        return failure.exit_status
 
 
 def _dispatch(options: argparse.Namespace) -> int:
@@ -82,7 +83,7 @@ def _dispatch(options: argparse.Namespace) -> int:
         from alphaswarm_runtime import show
 
         sys.stdout.write(show.text(prepared) + "\n")
-        return exits.OK
+        return os.EX_OK
     from alphaswarm_runtime import worker
 
     return worker.run(prepared)

@@ -26,7 +26,7 @@ from celery.worker.consumer import Consumer
 from alphaswarm_runtime import processes, taking
 from alphaswarm_runtime.fleet import Fleet
 from alphaswarm_runtime.runs import Run
-from alphaswarm_runtime.untyped import Connection, Hub, Message, Request
+from alphaswarm_runtime.type_aliases import Connection, Hub, Message, Request
 
 logger = logging.getLogger("alphaswarm_runtime.consumer")
 

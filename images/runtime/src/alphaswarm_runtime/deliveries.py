@@ -21,7 +21,7 @@ from typing import Any
 
 from alphaswarm_runtime.broker import Redis
 from alphaswarm_runtime.profile import Profile
-from alphaswarm_runtime.untyped import Message, Pipeline
+from alphaswarm_runtime.type_aliases import Message, Pipeline
 
 logger = logging.getLogger("alphaswarm_runtime.deliveries")
 

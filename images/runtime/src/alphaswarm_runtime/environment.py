@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from alphaswarm_runtime import probe
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 LogFormat = Literal["text", "json"]
 

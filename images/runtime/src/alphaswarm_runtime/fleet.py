@@ -10,7 +10,7 @@ from alphaswarm_runtime.metrics import Meter
 from alphaswarm_runtime.profile import Profile
 from alphaswarm_runtime.runs import Runs
 from alphaswarm_runtime.states import StateFiles
-from alphaswarm_runtime.untyped import App, Pool, PoolProcess
+from alphaswarm_runtime.type_aliases import App, Pool, PoolProcess
 
 # In heartbeats: how long each file is good for. A broker that hangs may hold the event loop for some of them, and a
 # restart would end the tasks that still run; readiness costs nothing, so it is stricter.

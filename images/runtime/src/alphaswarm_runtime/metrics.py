@@ -7,7 +7,7 @@ the heartbeat, with LLEN and HLEN: the same two numbers the scaler reads.
 
 from typing import Protocol
 
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 BUCKETS = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200)  # seconds: up to half a day
 

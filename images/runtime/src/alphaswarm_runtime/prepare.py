@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 
 from alphaswarm_runtime import application, broker, catalogue, credentials, environment, logs, profile, safety
-from alphaswarm_runtime.untyped import App
+from alphaswarm_runtime.type_aliases import App
 
 
 @dataclass(frozen=True)

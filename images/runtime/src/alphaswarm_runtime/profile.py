@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from alphaswarm_runtime.catalogue import Catalogue, Queue, TimeConstraint
 from alphaswarm_runtime.environment import Environment, Tuning
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 SOFT_MARGIN = 60  # seconds a task has to tidy up between its soft and its hard limit, at most a tenth of the latter
 

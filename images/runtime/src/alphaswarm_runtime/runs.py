@@ -20,7 +20,7 @@ from alphaswarm_runtime import processes
 from alphaswarm_runtime.deliveries import Deliveries
 from alphaswarm_runtime.metrics import Meter
 from alphaswarm_runtime.profile import Profile, soft_limit
-from alphaswarm_runtime.untyped import App, ErrorInfo, Message, Pool, Request
+from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, Request
 
 logger = logging.getLogger("alphaswarm_runtime.runs")
 
@@ -128,7 +128,7 @@ class Runs:
             if isinstance(error, Reject) and error.requeue:
                 self.forgive([run])  # the task asked for it
 
-    def _on_error(self, run: Run, callback: Callback, info: ErrorInfo, *args: object, **more: object) -> object:
+    def _on_error(self, run: Run, callback: Callback, info: ExceptionInfo, *args: object, **more: object) -> object:
         self._ended(run, _state_of(_error_of(info)))
         try:
             return callback(info, *args, **more)
@@ -166,7 +166,7 @@ class Runs:
         return failed
 
 
-def _error_of(info: ErrorInfo) -> BaseException:
+def _error_of(info: ExceptionInfo) -> BaseException:
     error = info.exception
     return error.exc if isinstance(error, ExceptionWithTraceback) else error  # type: ignore[no-any-return]
 

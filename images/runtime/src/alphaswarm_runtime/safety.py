@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from alphaswarm_runtime.environment import Environment
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.profile import Profile, soft_limit
-from alphaswarm_runtime.untyped import App, Task
+from alphaswarm_runtime.type_aliases import App, Task
 
 logger = logging.getLogger("alphaswarm_runtime.safety")
 

@@ -28,7 +28,7 @@ from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
-from alphaswarm_runtime.untyped import Client, Connection, Message, Pipeline
+from alphaswarm_runtime.type_aliases import Client, Connection, Message, Pipeline
 
 logger = logging.getLogger("alphaswarm_runtime.taking")
 
