@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from alphaswarm_runtime.processes import family, is_running
 
-from tests.images.runtime.harness import Fleet, Process, dead_and_unreaped, until
+from tests.images.runtime.harness import Fleet, Process, until, zombie
 
 pytestmark = pytest.mark.redis
 
@@ -89,7 +89,7 @@ def test_sigterm_keeps_the_process_alive_to_its_probe_and_not_ready_while_it_wai
     until(lambda: starts(fleet), "the task runs")
     worker.terminate()
     until(lambda: "shutting down" in worker.probe("ready")[1], "the worker says that it takes no more work")
-    assert worker.green("live")
+    assert worker.probe_succeeds("live")
     assert worker.wait() == 0
 
 
@@ -203,7 +203,7 @@ def test_a_worker_that_kept_its_run_takes_no_second_task_beside_it(fleet: Fleet,
     assert "done" not in first.read_text(), "the run ended before anything could be seen"
     with fleet.server.client() as client:
         waiting, running = client.llen("terraform"), client.hlen("unacked:terraform")
-    assert worker.green("ready")
+    assert worker.probe_succeeds("ready")
     assert (waiting, running) == (1, 1), "a task waits inside the worker, where its visibility timeout already runs"
     until(lambda: second.exists() and "done" in second.read_text(), "the second task runs after the first")
 
@@ -220,11 +220,11 @@ def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Flee
 def test_a_process_that_dies_while_the_connection_is_made_anew_does_not_end_the_worker(fleet: Fleet) -> None:
     worker = fleet.worker()
     fleet.send("nap", "before", 0).get()
-    with dead_and_unreaped(int(fleet.server.journal()[0].split()[-1])):
+    with zombie(int(fleet.server.journal()[0].split()[-1])):
         time.sleep(1.0)  # the worker saw the process end, and found nobody to bury
         fleet.server.drop_connections()
         until(lambda: worker.output.count("mingle: all alone") == 2, "the worker is connected again")
-        until(lambda: worker.green("ready"), "the worker goes on, with one dead process among its own")
+        until(lambda: worker.probe_succeeds("ready"), "the worker goes on, with one dead process among its own")
     assert fleet.send("note", "after").get() == "after"
 
 
@@ -265,12 +265,12 @@ def test_tasks_survive_an_outage_of_the_broker_and_need_no_visibility_timeout(fl
     sent = [fleet.send("nap", str(number), 5) for number in range(3)]
     until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
     fleet.server.stop()
-    until(lambda: not worker.green("ready"), "the worker says that it is not ready")
+    until(lambda: not worker.probe_succeeds("ready"), "the worker says that it is not ready")
     time.sleep(4)
-    assert worker.green("live"), "the outage would end a worker that waits for the broker"
+    assert worker.probe_succeeds("live"), "the outage would end a worker that waits for the broker"
     fleet.server.start()
     assert [result.get() for result in sent] == ["0", "1", "2"], "what ran when the broker went waits for half an hour"
-    until(lambda: worker.green("ready"), "the worker is ready again")
+    until(lambda: worker.probe_succeeds("ready"), "the worker is ready again")
     assert worker.popen.poll() is None
 
 

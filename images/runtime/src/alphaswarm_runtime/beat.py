@@ -12,7 +12,7 @@ import signal
 import socket
 from types import FrameType
 
-from alphaswarm_runtime import broker, fleet, logs, metrics, safety, traces
+from alphaswarm_runtime import broker, logs, metrics, probe_files, safety, traces
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.prepare import Prepared
 from alphaswarm_runtime.type_aliases import App
@@ -57,8 +57,8 @@ def run(prepared: Prepared) -> int:
     app, environment = prepared.app, prepared.environment
     if environment.image != IMAGE:
         raise ConfigurationError(f"beat runs from image {IMAGE!r}; this is image {environment.image!r}.")
-    files = fleet.state_files(environment)
-    files.begin()
+    files = probe_files.create(environment)
+    files.reset()
     logs.follow_celery(environment.log_format, None)
     safety.report(prepared.overrides)
     broker.wait_for(app, environment.broker_wait)
@@ -89,19 +89,19 @@ def _leased(app: App, lease: Lease, redis: broker.Redis, prepared: Prepared) -> 
 
     aliases = dict(load_extension_class_names("celery.beat_schedulers"))
     theirs: type = symbol_by_name(app.conf.beat_scheduler, aliases=aliases)
-    files, beat = fleet.state_files(prepared.environment), prepared.environment.heartbeat
+    files, beat = probe_files.create(prepared.environment), prepared.environment.heartbeat
 
     class Leased(theirs):  # type: ignore[misc]
         def tick(self, *args: object, **kwargs: object) -> float:
-            files.live()
+            files.mark_live()
             try:
                 if not lease.hold():
-                    files.unready("another scheduler holds the lease")
+                    files.mark_not_ready("another scheduler holds the lease")
                     return beat
             except redis.errors as error:
-                files.unready(f"the broker does not answer: {error}")
+                files.mark_not_ready(f"the broker does not answer: {error}")
                 return beat
-            files.ready()
+            files.mark_ready()
             wait = super().tick(*args, **kwargs)
             return beat if wait is None else min(wait, beat)
 

@@ -98,8 +98,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         return conn
 
     def _while_waiting(self) -> None:
-        self.fleet.files.live()
-        self.fleet.files.unready("the broker does not answer")
+        self.fleet.probe_files.mark_live()
+        self.fleet.probe_files.mark_not_ready("the broker does not answer")
         if self.fleet.stopping_since is not None and not self.fleet.runs.unended():
             raise WorkerShutdown(0)
         state.maybe_shutdown()
@@ -119,7 +119,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """End the running tasks, except where that is worse, and only then let their messages go back."""
-        self.fleet.files.unready("the connection to the broker dropped")
+        self.fleet.probe_files.mark_not_ready("the connection to the broker dropped")
         runs = self.fleet.runs.unended()
         ending = [run for run in runs if self.fleet.profile.row(run.queue).cancel_on_connection_loss]
         for run in runs:
@@ -176,20 +176,20 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         hub.call_soon(self._beat)
 
     def _beat(self) -> None:
-        files = self.fleet.files
-        files.live()
+        probe_files = self.fleet.probe_files
+        probe_files.mark_live()
         processes.reap_strangers({process.pid for process in self.fleet.pool_processes(self.pool)})
         try:
             self._measure()
         except self.fleet.redis.errors as error:
-            files.unready(f"the broker does not answer: {error}")
+            probe_files.mark_not_ready(f"the broker does not answer: {error}")
             return
         if self.fleet.stopping_since is not None:
-            files.unready("shutting down")
+            probe_files.mark_not_ready("shutting down")
         elif self.restart_count and not self.connection:
-            files.unready("not connected")
+            probe_files.mark_not_ready("not connected")
         else:
-            files.ready()
+            probe_files.mark_ready()
 
     def _measure(self) -> None:
         profile, meter = self.fleet.profile, self.fleet.meter
@@ -226,7 +226,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self._draining = True
         runs = self.fleet.runs.unended()
         logger.warning("shutting down: no new work; waiting for %d running task(s)", len(runs))
-        self.fleet.files.unready("shutting down")
+        self.fleet.probe_files.mark_not_ready("shutting down")
         self.task_consumer.cancel()
         for request in tuple(state.scheduled_requests):  # held for their time; another worker can hold them as well
             if request._eta_timer_entry is not None:  # noqa: SLF001

@@ -52,7 +52,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         image=_required(environ, "ALPHASWARM_IMAGE", "is worker or executor, and set by the image"),
         queues=split(environ.get("ALPHASWARM_QUEUES", "")),
         concurrency=_count(environ, "ALPHASWARM_CONCURRENCY", least=1),
-        state_dir=Path(environ.get("ALPHASWARM_STATE_DIR") or probe.DEFAULT_FOLDER),
+        state_dir=Path(environ.get("ALPHASWARM_STATE_DIR") or probe.DEFAULT_STATE_DIR),
         metrics_port=_count(environ, "ALPHASWARM_METRICS_PORT", least=1),
         metrics_host=environ.get("ALPHASWARM_METRICS_HOST") or "0.0.0.0",  # noqa: S104  the pod's own address
         log_format=_log_format(environ),

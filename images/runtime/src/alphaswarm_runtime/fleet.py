@@ -3,19 +3,15 @@
 import time
 from dataclasses import dataclass, field
 
+from alphaswarm_runtime import probe_files
 from alphaswarm_runtime.broker import Redis
 from alphaswarm_runtime.deliveries import Deliveries
 from alphaswarm_runtime.environment import Environment
 from alphaswarm_runtime.metrics import Meter
+from alphaswarm_runtime.probe_files import ProbeFiles
 from alphaswarm_runtime.profile import Profile
 from alphaswarm_runtime.runs import Runs
-from alphaswarm_runtime.states import StateFiles
 from alphaswarm_runtime.type_aliases import App, Pool, PoolProcess
-
-# In heartbeats: how long each file is good for. A broker that hangs may hold the event loop for some of them, and a
-# restart would end the tasks that still run; readiness costs nothing, so it is stricter.
-LIVE_BEATS = 12
-READY_BEATS = 3
 
 
 @dataclass
@@ -24,7 +20,7 @@ class Fleet:
 
     environment: Environment
     profile: Profile
-    files: StateFiles
+    probe_files: ProbeFiles
     redis: Redis
     meter: Meter
     deliveries: Deliveries
@@ -42,17 +38,11 @@ class Fleet:
         return tuple(getattr(getattr(pool, "_pool", None), "_pool", None) or ())
 
 
-def state_files(environment: Environment) -> StateFiles:
-    """The probes' files for the heartbeat asked for."""
-    beat = environment.heartbeat
-    return StateFiles(environment.state_dir, live_for=beat * LIVE_BEATS, ready_for=beat * READY_BEATS)
-
-
 def assemble(app: App, environment: Environment, profile: Profile, meter: Meter) -> Fleet:
     """Make the parts and hang them on the application."""
     redis = Redis(app)
     deliveries = Deliveries(redis, profile, environment.max_deliveries)
     runs = Runs(app, profile, deliveries, meter)
-    fleet = Fleet(environment, profile, state_files(environment), redis, meter, deliveries, runs)
+    fleet = Fleet(environment, profile, probe_files.create(environment), redis, meter, deliveries, runs)
     app.fleet = fleet
     return fleet

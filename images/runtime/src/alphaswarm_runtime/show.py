@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from alphaswarm_runtime import probe_files
 from alphaswarm_runtime.broker import masked
-from alphaswarm_runtime.fleet import LIVE_BEATS, READY_BEATS
 from alphaswarm_runtime.prepare import Prepared
 
 SHOWN = (
@@ -18,6 +18,7 @@ SHOWN = (
 def text(prepared: Prepared) -> str:
     """The settings as JSON, keys sorted."""
     app, environment, profile = prepared.app, prepared.environment, prepared.profile
+    files = probe_files.create(environment)
     shown: dict[str, Any] = {
         "application": environment.app,
         "image": profile.image,
@@ -32,8 +33,8 @@ def text(prepared: Prepared) -> str:
         "settings": {name: app.conf[name] for name in SHOWN},
         "overridden": [str(override) for override in prepared.overrides if override.own],
         "state_dir": str(environment.state_dir),
-        "live_for": environment.heartbeat * LIVE_BEATS,
-        "ready_for": environment.heartbeat * READY_BEATS,
+        "live_for": files.live_ttl,
+        "ready_for": files.ready_ttl,
         "metrics_port": environment.metrics_port,
         "log_format": environment.log_format,
     }

@@ -2,7 +2,7 @@
 
 import signal
 
-from alphaswarm_runtime import broker, fleet, logs, metrics, safety, traces
+from alphaswarm_runtime import broker, fleet, logs, metrics, probe_files, safety, traces
 from alphaswarm_runtime.prepare import Prepared
 
 
@@ -12,8 +12,7 @@ def run(prepared: Prepared) -> int:
     Raises BrokerUnreachableError when the broker does not answer at the start. Once it did, an outage ends nothing.
     """
     app, environment, profile = prepared.app, prepared.environment, prepared.profile
-    files = fleet.state_files(environment)
-    files.begin()
+    probe_files.create(environment).reset()
     logs.follow_celery(environment.log_format, profile.queues[0] if len(profile.queues) == 1 else None)
     safety.report(prepared.overrides)
     broker.wait_for(app, environment.broker_wait)
