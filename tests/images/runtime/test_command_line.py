@@ -1,5 +1,6 @@
 """The commands refuse what they must, with one line and the documented status, before anything is connected to."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -7,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import alphaswarm_runtime.traces as traces
 import pytest
+from alphaswarm_runtime import traces
 
 from tests.images.runtime.harness import APPLICATIONS, BASE
 
@@ -137,12 +138,17 @@ def test_a_task_that_disagrees_with_its_application_is_named(tmp_path: Path) -> 
     assert [line for line in overridden if line.startswith("task once: acks_late: False")]
 
 
-def test_without_the_extra_traces_are_silently_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
-    assert traces.start() is False
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
-    monkeypatch.setattr(traces, "_is_installed", lambda _name: False)
-    assert traces.start() is False
+@pytest.mark.parametrize(("endpoint", "installed"), [("", True), ("http://127.0.0.1:1", False)])
+def test_without_an_endpoint_or_the_extra_no_child_is_traced(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, installed: bool
+) -> None:
+    from celery.signals import worker_process_init
+
+    receivers = list(worker_process_init.receivers)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if installed else None)
+    traces.start()
+    assert worker_process_init.receivers == receivers, "each child fails at its start: it imports what is not there"
 
 
 def test_the_sample_application_does_not_know_the_runtime() -> None:

@@ -34,7 +34,7 @@ RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL'
 class Lease:
     """The right to send, held by at most one process."""
 
-    def __init__(self, redis: broker.Redis) -> None:
+    def __init__(self, redis: broker.RedisConnection) -> None:
         self._redis = redis
         self._holder = f"{socket.gethostname()}:{secrets.token_hex(8)}"
 
@@ -59,12 +59,12 @@ def run(prepared: Prepared) -> int:
         raise ConfigurationError(f"beat runs from image {IMAGE!r}; this is image {environment.image!r}.")
     files = probe_files.create(environment)
     files.reset()
-    logs.follow_celery(environment.log_format, None)
+    logs.format_celery_logs(environment.log_format, None)
     safety.report(prepared.overrides)
-    broker.wait_for(app, environment.broker_wait)
+    broker.wait_until_ready(app, environment.broker_wait)
     metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()
-    redis = broker.Redis(app)
+    redis = broker.RedisConnection(app)
     lease = Lease(redis)
     signal.signal(signal.SIGTERM, _leave)
     try:
@@ -83,7 +83,7 @@ def _leave(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(os.EX_OK)
 
 
-def _leased(app: App, lease: Lease, redis: broker.Redis, prepared: Prepared) -> type:
+def _leased(app: App, lease: Lease, redis: broker.RedisConnection, prepared: Prepared) -> type:
     """The application's own scheduler, which sends only while it holds the lease, and tells the probes."""
     from celery.utils.imports import load_extension_class_names, symbol_by_name
 

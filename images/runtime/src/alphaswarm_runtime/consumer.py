@@ -66,7 +66,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
     def _bury(self, queue: str, message: Message) -> None:
         reason = self.fleet.deliveries.bury(queue, message, self.hostname)
-        self.fleet.meter.count(queue, "dead")
+        self.fleet.metrics.count_task(queue, "dead")
         message.ack()
         headers = message.headers or {}
         if "id" not in headers:
@@ -83,7 +83,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
     def _on_revoked(self, request: Request = None, **_more: object) -> None:
         info = getattr(request, "delivery_info", None) or {}
-        self.fleet.meter.count(self.fleet.runs.queue_of(info), "revoked")
+        self.fleet.metrics.count_task(self.fleet.runs.queue_of(info), "revoked")
 
     # -- connection ----------------------------------------------------------------------------------------------
 
@@ -192,7 +192,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             probe_files.mark_ready()
 
     def _measure(self) -> None:
-        profile, meter = self.fleet.profile, self.fleet.meter
+        profile, metrics = self.fleet.profile, self.fleet.metrics
         with self.fleet.redis.client() as client:
             pipe = client.pipeline(transaction=False)
             for queue in profile.queues:
@@ -200,8 +200,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             pipe.hlen(profile.unacked_key)
             *waiting, running = pipe.execute()
         for queue, tasks in zip(profile.queues, waiting, strict=True):
-            meter.waiting(queue, tasks)
-        meter.running(profile.scope, running)
+            metrics.set_waiting(queue, tasks)
+        metrics.set_running(profile.scope, running)
 
     # -- shutdown ------------------------------------------------------------------------------------------------
 

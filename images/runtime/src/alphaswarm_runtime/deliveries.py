@@ -19,7 +19,7 @@ import logging
 import time
 from typing import Any
 
-from alphaswarm_runtime.broker import Redis
+from alphaswarm_runtime.broker import RedisConnection
 from alphaswarm_runtime.profile import Profile
 from alphaswarm_runtime.type_aliases import Message, Pipeline
 
@@ -31,7 +31,7 @@ KEPT = 7 * 24 * 3600  # a week: a returned message waits behind the whole queue
 class Deliveries:
     """The ledger of one process' messages."""
 
-    def __init__(self, redis: Redis, profile: Profile, limit: int) -> None:
+    def __init__(self, redis: RedisConnection, profile: Profile, limit: int) -> None:
         self._redis = redis
         self._profile = profile
         self._limit = limit

@@ -4,10 +4,10 @@ import time
 from dataclasses import dataclass, field
 
 from alphaswarm_runtime import probe_files
-from alphaswarm_runtime.broker import Redis
+from alphaswarm_runtime.broker import RedisConnection
 from alphaswarm_runtime.deliveries import Deliveries
 from alphaswarm_runtime.environment import Environment
-from alphaswarm_runtime.metrics import Meter
+from alphaswarm_runtime.metrics import Metrics
 from alphaswarm_runtime.probe_files import ProbeFiles
 from alphaswarm_runtime.profile import Profile
 from alphaswarm_runtime.runs import Runs
@@ -21,8 +21,8 @@ class Fleet:
     environment: Environment
     profile: Profile
     probe_files: ProbeFiles
-    redis: Redis
-    meter: Meter
+    redis: RedisConnection
+    metrics: Metrics
     deliveries: Deliveries
     runs: Runs
     stopping_since: float | None = field(default=None)  # CLOCK_MONOTONIC
@@ -38,11 +38,11 @@ class Fleet:
         return tuple(getattr(getattr(pool, "_pool", None), "_pool", None) or ())
 
 
-def assemble(app: App, environment: Environment, profile: Profile, meter: Meter) -> Fleet:
+def assemble(app: App, environment: Environment, profile: Profile, metrics: Metrics) -> Fleet:
     """Make the parts and hang them on the application."""
-    redis = Redis(app)
+    redis = RedisConnection(app)
     deliveries = Deliveries(redis, profile, environment.max_deliveries)
-    runs = Runs(app, profile, deliveries, meter)
-    fleet = Fleet(environment, profile, probe_files.create(environment), redis, meter, deliveries, runs)
+    runs = Runs(app, profile, deliveries, metrics)
+    fleet = Fleet(environment, profile, probe_files.create(environment), redis, metrics, deliveries, runs)
     app.fleet = fleet
     return fleet

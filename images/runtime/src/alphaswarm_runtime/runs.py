@@ -18,7 +18,7 @@ from celery.exceptions import Ignore, Reject, Retry
 
 from alphaswarm_runtime import processes
 from alphaswarm_runtime.deliveries import Deliveries
-from alphaswarm_runtime.metrics import Meter
+from alphaswarm_runtime.metrics import Metrics
 from alphaswarm_runtime.profile import Profile, soft_limit
 from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, Request
 
@@ -57,11 +57,11 @@ class Run:
 class Runs:
     """The runs that are not settled yet."""
 
-    def __init__(self, app: App, profile: Profile, deliveries: Deliveries, meter: Meter) -> None:
+    def __init__(self, app: App, profile: Profile, deliveries: Deliveries, metrics: Metrics) -> None:
         self._app = app
         self._profile = profile
         self._deliveries = deliveries
-        self._meter = meter
+        self._metrics = metrics
         self._open: dict[int, Run] = {}
 
     def watch(self, pool: Pool) -> None:
@@ -102,7 +102,7 @@ class Runs:
         run = Run(request, self.queue_of(request.delivery_info), time.monotonic())
         self._deliveries.started(run.queue, run.message)
         self._open[id(request)] = run
-        self._meter.count(run.queue, "started")
+        self._metrics.count_task(run.queue, "started")
         hooks: dict[str, Callback] = {
             "callback": self._on_result,
             "error_callback": self._on_error,
@@ -147,8 +147,8 @@ class Runs:
         if run.state:  # a hard time limit is reported by two of the callbacks
             return
         run.state = state
-        self._meter.count(run.queue, state)
-        self._meter.took(run.queue, time.monotonic() - run.began)
+        self._metrics.count_task(run.queue, state)
+        self._metrics.observe_runtime(run.queue, time.monotonic() - run.began)
 
     def _close_if_settled(self, run: Run) -> None:
         if run.state and run.request.acknowledged:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from alphaswarm_runtime import probe_files
-from alphaswarm_runtime.broker import masked
+from alphaswarm_runtime.broker import mask_password
 from alphaswarm_runtime.prepare import Prepared
 
 SHOWN = (
@@ -28,8 +28,8 @@ def text(prepared: Prepared) -> str:
         "grace_period": profile.grace_period,
         "visibility_timeout": profile.visibility_timeout,
         "max_deliveries": environment.max_deliveries,
-        "broker": masked(app.conf.broker_read_url),
-        "results": masked(app.conf.result_backend),
+        "broker": mask_password(app.conf.broker_read_url),
+        "results": mask_password(app.conf.result_backend),
         "settings": {name: app.conf[name] for name in SHOWN},
         "overridden": [str(override) for override in prepared.overrides if override.own],
         "state_dir": str(environment.state_dir),

@@ -13,12 +13,12 @@ def run(prepared: Prepared) -> int:
     """
     app, environment, profile = prepared.app, prepared.environment, prepared.profile
     probe_files.create(environment).reset()
-    logs.follow_celery(environment.log_format, profile.queues[0] if len(profile.queues) == 1 else None)
+    logs.format_celery_logs(environment.log_format, profile.queues[0] if len(profile.queues) == 1 else None)
     safety.report(prepared.overrides)
-    broker.wait_for(app, environment.broker_wait)
-    meter = metrics.start(environment.metrics_host, environment.metrics_port)
+    broker.wait_until_ready(app, environment.broker_wait)
+    started_metrics = metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()
-    ours = fleet.assemble(app, environment, profile, meter)
+    ours = fleet.assemble(app, environment, profile, started_metrics)
     _stop_on_signals(ours)
     worker = app.Worker(
         concurrency=profile.concurrency,
