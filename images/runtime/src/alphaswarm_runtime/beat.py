@@ -12,7 +12,7 @@ import signal
 import socket
 from types import FrameType
 
-from alphaswarm_runtime import broker, logs, metrics, probe_files, safety, traces
+from alphaswarm_runtime import broker, enforced_settings, logs, metrics, probe_files, traces
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.prepare import Prepared
 from alphaswarm_runtime.type_aliases import App
@@ -60,7 +60,7 @@ def run(prepared: Prepared) -> int:
     files = probe_files.create(environment)
     files.reset()
     logs.format_celery_logs(environment.log_format, None)
-    safety.report(prepared.overrides)
+    enforced_settings.log(prepared.overrides)
     broker.wait_until_ready(app, environment.broker_wait)
     metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()

@@ -121,7 +121,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         """End the running tasks, except where that is worse, and only then let their messages go back."""
         self.fleet.probe_files.mark_not_ready("the connection to the broker dropped")
         runs = self.fleet.runs.unended()
-        ending = [run for run in runs if self.fleet.profile.row(run.queue).cancel_on_connection_loss]
+        ending = [run for run in runs if self.fleet.profile.queue(run.queue).cancel_on_connection_loss]
         for run in runs:
             if run not in ending and not run.parted:
                 self._keep(run)
@@ -195,11 +195,11 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         profile, metrics = self.fleet.profile, self.fleet.metrics
         with self.fleet.redis.client() as client:
             pipe = client.pipeline(transaction=False)
-            for queue in profile.queues:
+            for queue in profile.queue_names:
                 pipe.llen(queue)
             pipe.hlen(profile.unacked_key)
             *waiting, running = pipe.execute()
-        for queue, tasks in zip(profile.queues, waiting, strict=True):
+        for queue, tasks in zip(profile.queue_names, waiting, strict=True):
             metrics.set_waiting(queue, tasks)
         metrics.set_running(profile.scope, running)
 
@@ -219,7 +219,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             state.should_stop = 0
 
     def _is_overdue(self, run: Run, waited: float) -> bool:
-        patience = self.fleet.profile.row(run.queue).soft_shutdown
+        patience = self.fleet.profile.queue(run.queue).soft_shutdown
         return patience is not None and waited >= patience
 
     def _stop_taking_work(self) -> None:

@@ -20,8 +20,8 @@ import time
 from typing import Any
 
 from alphaswarm_runtime.broker import RedisConnection
-from alphaswarm_runtime.profile import Profile
 from alphaswarm_runtime.type_aliases import Message, Pipeline
+from alphaswarm_runtime.worker_profile import WorkerProfile
 
 logger = logging.getLogger("alphaswarm_runtime.deliveries")
 
@@ -31,7 +31,7 @@ KEPT = 7 * 24 * 3600  # a week: a returned message waits behind the whole queue
 class Deliveries:
     """The ledger of one process' messages."""
 
-    def __init__(self, redis: RedisConnection, profile: Profile, limit: int) -> None:
+    def __init__(self, redis: RedisConnection, profile: WorkerProfile, limit: int) -> None:
         self._redis = redis
         self._profile = profile
         self._limit = limit

@@ -9,9 +9,9 @@ from alphaswarm_runtime.deliveries import Deliveries
 from alphaswarm_runtime.environment import Environment
 from alphaswarm_runtime.metrics import Metrics
 from alphaswarm_runtime.probe_files import ProbeFiles
-from alphaswarm_runtime.profile import Profile
 from alphaswarm_runtime.runs import Runs
 from alphaswarm_runtime.type_aliases import App, Pool, PoolProcess
+from alphaswarm_runtime.worker_profile import WorkerProfile
 
 
 @dataclass
@@ -19,7 +19,7 @@ class Fleet:
     """One worker process."""
 
     environment: Environment
-    profile: Profile
+    profile: WorkerProfile
     probe_files: ProbeFiles
     redis: RedisConnection
     metrics: Metrics
@@ -38,7 +38,7 @@ class Fleet:
         return tuple(getattr(getattr(pool, "_pool", None), "_pool", None) or ())
 
 
-def assemble(app: App, environment: Environment, profile: Profile, metrics: Metrics) -> Fleet:
+def assemble(app: App, environment: Environment, profile: WorkerProfile, metrics: Metrics) -> Fleet:
     """Make the parts and hang them on the application."""
     redis = RedisConnection(app)
     deliveries = Deliveries(redis, profile, environment.max_deliveries)

@@ -19,8 +19,8 @@ from celery.exceptions import Ignore, Reject, Retry
 from alphaswarm_runtime import processes
 from alphaswarm_runtime.deliveries import Deliveries
 from alphaswarm_runtime.metrics import Metrics
-from alphaswarm_runtime.profile import Profile, soft_limit
 from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, Request
+from alphaswarm_runtime.worker_profile import WorkerProfile, soft_time_limit
 
 logger = logging.getLogger("alphaswarm_runtime.runs")
 
@@ -57,7 +57,7 @@ class Run:
 class Runs:
     """The runs that are not settled yet."""
 
-    def __init__(self, app: App, profile: Profile, deliveries: Deliveries, metrics: Metrics) -> None:
+    def __init__(self, app: App, profile: WorkerProfile, deliveries: Deliveries, metrics: Metrics) -> None:
         self._app = app
         self._profile = profile
         self._deliveries = deliveries
@@ -74,10 +74,10 @@ class Runs:
 
     def queue_of(self, delivery_info: dict[str, Any]) -> str:
         """The queue a message came by. It carries exchange and routing key only."""
-        if len(self._profile.queues) == 1:
-            return self._profile.queues[0]
+        if len(self._profile.queue_names) == 1:
+            return self._profile.queue_names[0]
         exchange, key = delivery_info.get("exchange"), delivery_info.get("routing_key")
-        for name in self._profile.queues:
+        for name in self._profile.queue_names:
             queue = self._app.amqp.queues.get(name)
             if queue is not None and (key, exchange) == (queue.routing_key, getattr(queue.exchange, "name", None)):
                 return name
@@ -112,9 +112,9 @@ class Runs:
         return apply(target, *args, **{**options, **hooked, **self._limits(run, options)})
 
     def _limits(self, run: Run, options: Options) -> dict[str, float]:
-        conf, most = self._app.conf, self._profile.row(run.queue).time_limit
+        conf, most = self._app.conf, self._profile.queue(run.queue).time_limit
         hard = min(options.get("timeout") or conf.task_time_limit, most)
-        soft = min(options.get("soft_timeout") or conf.task_soft_time_limit, soft_limit(hard))
+        soft = min(options.get("soft_timeout") or conf.task_soft_time_limit, soft_time_limit(hard))
         return {"timeout": hard, "soft_timeout": soft}
 
     def _on_result(self, run: Run, callback: Callback, outcome: tuple[Any, Any, float], **more: object) -> object:

@@ -2,7 +2,7 @@
 
 import signal
 
-from alphaswarm_runtime import broker, fleet, logs, metrics, probe_files, safety, traces
+from alphaswarm_runtime import broker, enforced_settings, fleet, logs, metrics, probe_files, traces
 from alphaswarm_runtime.prepare import Prepared
 
 
@@ -13,8 +13,8 @@ def run(prepared: Prepared) -> int:
     """
     app, environment, profile = prepared.app, prepared.environment, prepared.profile
     probe_files.create(environment).reset()
-    logs.format_celery_logs(environment.log_format, profile.queues[0] if len(profile.queues) == 1 else None)
-    safety.report(prepared.overrides)
+    logs.format_celery_logs(environment.log_format, profile.queue_names[0] if len(profile.queues) == 1 else None)
+    enforced_settings.log(prepared.overrides)
     broker.wait_until_ready(app, environment.broker_wait)
     started_metrics = metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()
@@ -22,7 +22,7 @@ def run(prepared: Prepared) -> int:
     _stop_on_signals(ours)
     worker = app.Worker(
         concurrency=profile.concurrency,
-        queues=list(profile.queues),
+        queues=list(profile.queue_names),
         loglevel=environment.log_level,
         pool_cls="prefork",
         # Nobody elects a leader here; without it pods do not gossip with each of the others.
