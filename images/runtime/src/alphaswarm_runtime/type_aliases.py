@@ -1,4 +1,4 @@
-"""Names for the values of Celery, kombu, billiard and redis-py, which carry no types: they say what a value is."""
+"""Names for values of Celery, kombu, billiard and redis-py, which have no types: they say what a value is."""
 
 from typing import Any, TypeAlias
 
@@ -12,4 +12,4 @@ Message: TypeAlias = Any  # kombu.Message
 Connection: TypeAlias = Any  # kombu.Connection
 Client: TypeAlias = Any  # redis.Redis
 Pipeline: TypeAlias = Any  # redis.client.Pipeline
-ErrorInfo: TypeAlias = Any  # billiard.einfo.ExceptionInfo
+ExceptionInfo: TypeAlias = Any  # billiard.einfo.ExceptionInfo
