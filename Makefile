@@ -71,8 +71,8 @@ bench-images: $(READY) ## what the images cost: bytes, builds, start, as ratios 
 	$(BIN)/python -m bench.images
 
 lock: $(READY) ## pin and hash what requirements*.in name
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.txt requirements.in
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements-dev.txt requirements-dev.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements.txt requirements.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements-dev.txt requirements-dev.in
 
 clean: ## remove .venv and caches of this checkout (run `make down` first)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
