@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check surfaces lock bench bench-images sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types spelling generated surfaces lock bench bench-images sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,12 +35,21 @@ status: $(READY) ## how the servers and the stack do
 down: $(READY) ## destroy stack local, and end what `make up` started
 	@$(BIN)/python -m local down
 
-test: check test-fast test-runtime test-engine test-images ## all of the following five
+test: check test-fast test-runtime test-engine test-images ## `make check` and the four parts of the tests
 
-check: $(READY) ## lint, types, and that generated files are fresh
+check: lint types spelling generated ## what reads files only: the next four (see CONTRIBUTING.md)
+
+lint: $(READY) ## ruff: style, and errors that need no types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy --strict
 	$(BIN)/mypy . .github/scripts/preview.py
+
+spelling: $(READY) ## codespell: misspelt words
+	$(BIN)/codespell
+
+generated: $(READY) ## that generated files are fresh
 	$(BIN)/python -m surfaces --check
 
 test-fast: $(READY) ## mocks, pure functions, properties (about 80 s)
