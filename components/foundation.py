@@ -1,6 +1,5 @@
 """The namespace and what stands in it before any workload: identities, network rules, priorities, quota."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -24,8 +23,6 @@ class Foundation(pulumi.ComponentResource):
     """Everything that workloads need to be there first."""
 
     namespace: pulumi.CustomResource
-    service_accounts: Mapping[str, pulumi.CustomResource]
-    """By the image's name."""
 
     def __init__(self, name: str, args: FoundationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("alphaswarm:fleet:Foundation", name, None, opts)
@@ -37,10 +34,8 @@ class Foundation(pulumi.ComponentResource):
         )
         inside = pulumi.ResourceOptions(parent=self, depends_on=[self.namespace])
         roles = {image.name: self._role(image, settings) for image in IMAGES}
-        self.service_accounts = {
-            image.name: kubernetes_object(image.name, service_account(settings, image, roles[image.name]), inside)
-            for image in IMAGES
-        }
+        for image in IMAGES:
+            kubernetes_object(image.name, service_account(settings, image, roles[image.name]), inside)
         for priority, manifest in zip(Priority, priority_classes(settings), strict=True):
             kubernetes_object(f"{name}-{priority.name.lower()}-priority", manifest, pulumi.ResourceOptions(parent=self))
         for policy in network_policies(settings):
