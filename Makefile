@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types spelling links dead-code generated surfaces lock bench bench-images sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types spelling links dead-code dependencies generated surfaces lock bench bench-images sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ down: $(READY) ## destroy stack local, and end what `make up` started
 
 test: check test-fast test-runtime test-engine test-images ## `make check` and the four parts of the tests
 
-check: lint types spelling links dead-code generated ## what reads files only: the next six (see CONTRIBUTING.md)
+check: lint types spelling links dead-code dependencies generated ## what reads files only: the next seven (see CONTRIBUTING.md)
 
 lint: $(READY) ## ruff: style, and errors that need no types
 	$(BIN)/ruff check .
@@ -54,6 +54,11 @@ links: $(READY) ## rumdl: links between the Markdown files, and to their heading
 
 dead-code: $(READY) ## vulture: code that nothing calls
 	$(BIN)/vulture
+
+dependencies: $(READY) ## deptry: imports that no list of packages names, and names that nothing imports
+	$(BIN)/deptry --no-ansi --config tools/deptry/program.toml .
+	$(BIN)/deptry --no-ansi --config tools/deptry/everything.toml .
+	$(BIN)/deptry --no-ansi --config images/runtime/pyproject.toml images/runtime/src
 
 generated: $(READY) ## that generated files are fresh
 	$(BIN)/python -m surfaces --check
