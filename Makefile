@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types spelling links dead-code dependencies generated surfaces lock bench bench-images sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types spelling links dead-code dependencies secrets generated surfaces lock bench bench-images sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ down: $(READY) ## destroy stack local, and end what `make up` started
 
 test: check test-fast test-runtime test-engine test-images ## `make check` and the four parts of the tests
 
-check: lint types spelling links dead-code dependencies generated ## what reads files only: the next seven (see CONTRIBUTING.md)
+check: lint types spelling links dead-code dependencies secrets generated ## what reads files only: the next eight (see CONTRIBUTING.md)
 
 lint: $(READY) ## ruff: style, and errors that need no types
 	$(BIN)/ruff check .
@@ -59,6 +59,11 @@ dependencies: $(READY) ## deptry: imports that no list of packages names, and na
 	$(BIN)/deptry --no-ansi --config tools/deptry/program.toml .
 	$(BIN)/deptry --no-ansi --config tools/deptry/everything.toml .
 	$(BIN)/deptry --no-ansi --config images/runtime/pyproject.toml images/runtime/src
+
+# What git ignores is not looked at, and nobody is asked whether a secret works.
+secrets: $(READY) ## kingfisher: keys and tokens in the tree, by their form
+	$(BIN)/kingfisher scan --quiet --redact --no-validate --no-update-check --git-history none \
+		$(foreach name,.git .venv .local .hypothesis *_cache __pycache__,--exclude '$(name)') .
 
 generated: $(READY) ## that generated files are fresh
 	$(BIN)/python -m surfaces --check
