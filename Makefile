@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types spelling links dead-code dependencies secrets generated surfaces lock bench bench-images sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,7 @@ down: $(READY) ## destroy stack local, and end what `make up` started
 
 test: check test-fast test-runtime test-engine test-images ## `make check` and the four parts of the tests
 
-check: lint types spelling links dead-code dependencies secrets generated ## what reads files only: the next eight (see CONTRIBUTING.md)
+check: lint types spelling links dead-code dependencies secrets schemas generated ## what reads files only: the next nine (see CONTRIBUTING.md)
 
 lint: $(READY) ## ruff: style, and errors that need no types
 	$(BIN)/ruff check .
@@ -64,6 +64,9 @@ dependencies: $(READY) ## deptry: imports that no list of packages names, and na
 secrets: $(READY) ## kingfisher: keys and tokens in the tree, by their form
 	$(BIN)/kingfisher scan --quiet --redact --no-validate --no-update-check --git-history none \
 		$(foreach name,.git .venv .local .hypothesis *_cache __pycache__,--exclude '$(name)') .
+
+schemas: $(READY) ## check-jsonschema: what GitHub and nothing here reads
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 
 generated: $(READY) ## that generated files are fresh
 	$(BIN)/python -m surfaces --check
