@@ -32,7 +32,6 @@ from offline.providers.values import Object, Secrets, decode, encode
 MESSAGE_LIMIT = 400 << 20
 OPTIONS = [("grpc.max_receive_message_length", MESSAGE_LIMIT), ("grpc.max_send_message_length", MESSAGE_LIMIT)]
 THREADS = 32
-PARAMETERS_ERROR = "the stand-in plugin takes no parameters"
 
 
 class PluginError(Exception):
