@@ -17,16 +17,16 @@ from types import MappingProxyType
 
 from local.errors import LocalError
 
-PULUMI = "3.245.0"
+PULUMI = "3.260.0"
 DOCKER_BUILD = "0.0.22"
-KUBERNETES = "1.35.4"
-KEDA = "2.20.2"
-BUILDKIT = "0.31.0"
-ETCD = "3.6.8"
+KUBERNETES = "1.36.3"
+KEDA = "2.21.0"
+BUILDKIT = "0.34.2"
+ETCD = "3.7.3"
 ACTIONLINT = "1.7.12"
 REGISTRY = "3.1.2"
-SYFT = "1.50.0"
-ORAS = "1.3.3"
+SYFT = "1.57.1"
+ORAS = "1.3.6"
 
 _MAJOR, _MINOR, _ = KUBERNETES.split(".")
 _KUBERNETES_LINK = tuple(
@@ -213,7 +213,7 @@ def _same_minor(version: str) -> Accept:
 
 TOOLS = (
     # The engine speaks the protocol of the pinned SDKs; a later 3.x speaks the older ones' as well.
-    Tool("pulumi", PULUMI, Group.ENGINE, Accept(("version",), (3, 245), (4,)), _PULUMI),
+    Tool("pulumi", PULUMI, Group.ENGINE, Accept(("version",), (3, 260), (4,)), _PULUMI),
     Tool("pulumi-resource-docker-build", DOCKER_BUILD, Group.ENGINE, None, _DOCKER_BUILD, plugin=True),
     Tool(
         "redis-server", "7.0", Group.SERVICES, Accept(lowest=(6, 2)), debian=Debian("redis-server", ("redis-server",))
