@@ -17,6 +17,7 @@ from local.processes import start_time
 from local.progress import Progress
 from local.services.redis import Redis
 from local.toolchain import ensure
+from local.toolchain.catalogue import KUBERNETES
 from tests import patience
 from tests.embedded import Kubectl, embedded, kubectl
 
@@ -61,7 +62,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 def test_the_api_server_is_ready_and_of_the_version_that_was_built(kubectl: Kubectl) -> None:
     assert kubectl.run("get", "--raw", "/readyz").stdout == "ok"
-    assert '"v1.36.3"' in kubectl.run("get", "--raw", "/version").stdout
+    assert f'"v{KUBERNETES}"' in kubectl.run("get", "--raw", "/version").stdout
 
 
 def test_a_stranger_without_a_certificate_is_refused(embedded: EmbeddedCluster, kubectl: Kubectl) -> None:
