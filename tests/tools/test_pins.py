@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.toolchain import build, catalogue
+from toolchain import build, catalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = "".join((ROOT / name).read_text() for name in ("requirements.in", "requirements-dev.in"))
