@@ -35,7 +35,11 @@ PROJECT: Final = "alphaswarm-fleet"
 STACKS: Final = ("local", "dev", "staging", "prod")
 LAYOUTS: Final = ("per-queue", "per-image")
 PASSWORD: Final = "correct-horse-battery-staple"
-HAS_KEDA: Final = subprocess.CompletedProcess[str]([], 0, "customresourcedefinition/scaledobjects.keda.sh", "")
+NO_ERROR: Final[Mapping[str, subprocess.CompletedProcess[str]]] = {
+    "/version": subprocess.CompletedProcess([], 0, '{"gitVersion": "v1.36.3"}', ""),
+    "customresourcedefinition": subprocess.CompletedProcess([], 0, '{"metadata": {"labels": {}}}', ""),
+}
+"""A cluster that has all that is needed: kubectl's answers, by a word of the question."""
 
 Configuration = dict[str, Any]
 
@@ -185,7 +189,7 @@ def attempt(
     stack: str = "test",
     preview: bool = False,
     cloud: Cloud | None = None,
-    kubectl: subprocess.CompletedProcess[str] = HAS_KEDA,
+    kubectl: Mapping[str, subprocess.CompletedProcess[str]] = NO_ERROR,
 ) -> Program | Failure:
     """Run the program; a failure is a result too."""
     monitor = Monitor(PROJECT, stack, cloud or cloud_of(plain), preview=preview)
@@ -245,11 +249,15 @@ def _main() -> None:
 
 
 @contextmanager
-def _kubectl(answer: subprocess.CompletedProcess[str]) -> Iterator[None]:
-    """The cluster's answer, whether or not this machine has kubectl or a cluster."""
+def _kubectl(answers: Mapping[str, subprocess.CompletedProcess[str]]) -> Iterator[None]:
+    """The cluster's answers, whether or not this machine has kubectl or a cluster."""
+
+    def answer(command: list[str], **_how: object) -> subprocess.CompletedProcess[str]:
+        return next(found for word, found in {**NO_ERROR, **answers}.items() if word in command)
+
     with (
         mock.patch("config.preflight.shutil.which", return_value="kubectl"),
-        mock.patch("config.preflight.subprocess.run", return_value=answer),
+        mock.patch("config.preflight.subprocess.run", side_effect=answer),
     ):
         yield
 
