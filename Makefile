@@ -37,7 +37,7 @@ down: $(READY) ## destroy stack local, and end what `make up` started
 
 test: check test-fast test-runtime test-engine test-images ## `make check` and the four parts of the tests
 
-check: lint types spelling links dead-code dependencies secrets schemas generated ## what reads files only: the next nine (see CONTRIBUTING.md)
+check: lint types layers spelling links dead-code dependencies secrets schemas generated ## what reads files only: the next ten (see CONTRIBUTING.md)
 
 lint: $(READY) ## ruff: style, and errors that need no types
 	$(BIN)/ruff check .
@@ -45,6 +45,9 @@ lint: $(READY) ## ruff: style, and errors that need no types
 
 types: $(READY) ## mypy --strict
 	$(BIN)/mypy .
+
+layers: $(READY) ## import-linter: who may import whom
+	$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
 
 spelling: $(READY) ## codespell: misspelt words
 	$(BIN)/codespell
