@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

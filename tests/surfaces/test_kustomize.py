@@ -11,10 +11,10 @@ from config.loading import parse
 from config.schema import Settings
 from manifests import Manifest
 from queues import IMAGES, QUEUES
-from surfaces.compare import compare
 from surfaces.kustomize import tree
 from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, in_layout, neutral_settings
 from tests.program.harness import written_objects
+from tests.surfaces.compare import compare
 
 STACKS = ("dev", "local", "prod", "staging")
 REGISTRY = "111122223333.dkr.ecr.eu-central-1.amazonaws.com"

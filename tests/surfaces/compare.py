@@ -11,8 +11,6 @@ from typing import Any
 from manifests import Manifest
 
 ABSENT = object()
-ROLE = "eks.amazonaws.com/role-arn"
-ENGINE = "pulumi.com/"
 
 
 def compare(expected: Sequence[Manifest], actual: Sequence[Manifest]) -> list[str]:
@@ -25,21 +23,6 @@ def compare(expected: Sequence[Manifest], actual: Sequence[Manifest]) -> list[st
     for name in sorted(wanted.keys() & found.keys()):
         lines += [f"{name}: {line}" for line in _differences(wanted[name], found[name], "")]
     return lines
-
-
-def without_engine_facts(manifests: Sequence[Manifest]) -> list[Manifest]:
-    """What a program registered, less what no file can say.
-
-    That is: Secrets, since they hold a password; the role's ARN, which AWS gives out; the engine's own annotations.
-    """
-    return [_without_annotations(manifest) for manifest in manifests if manifest["kind"] != "Secret"]
-
-
-def _without_annotations(manifest: Manifest) -> Manifest:
-    metadata = dict(manifest["metadata"])
-    annotations = metadata.pop("annotations", {})
-    kept = {key: value for key, value in annotations.items() if key != ROLE and not key.startswith(ENGINE)}
-    return {**manifest, "metadata": {**metadata, **({"annotations": kept} if kept else {})}}
 
 
 def identity(manifest: Mapping[str, Any]) -> str:
