@@ -21,7 +21,7 @@ def dockerfiles(root: Path) -> dict[str, str]:
     Raises:
         SurfaceError: a file is missing, or has not exactly one place for these lines.
     """
-    images = {ROOT_DOCKERFILE: IMAGES}
+    images: dict[str, tuple[Image, ...]] = {ROOT_DOCKERFILE: IMAGES}
     images |= {f"images/{image.standalone_folder}/Dockerfile": (image,) for image in IMAGES}
     return {path: _rewritten(root, path, own) for path, own in images.items()}
 
