@@ -1,7 +1,6 @@
 """A change of one queue is a change of that queue only, as a preview would show it."""
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
@@ -11,6 +10,7 @@ import pytest
 
 import queues
 from config.schema import QueueTuning
+from tests.own_rows import catalogue
 from tests.program.harness import Program, attempt, configuration, program, queues_of, run, secrets_of
 
 
@@ -84,35 +84,32 @@ def untuned() -> Program:
     return run(configuration("dev", scaling={}), secrets_of("dev"))
 
 
-def with_rows(monkeypatch: pytest.MonkeyPatch, rows: tuple[queues.Queue, ...]) -> Program:
-    """The stack `dev` with another catalogue, in all modules that hold it."""
-    catalogue, committed = queues.Catalogue(rows), queues.QUEUES
-    for module in list(sys.modules.values()):
-        if vars(module).get("QUEUES") is committed:
-            monkeypatch.setattr(module, "QUEUES", catalogue)
-    found = attempt(configuration("dev"), secrets_of("dev"))
+def with_rows(rows: tuple[queues.Queue, ...]) -> Program:
+    """The stack `dev` with another catalogue."""
+    with catalogue(queues.Catalogue(rows)):
+        found = attempt(configuration("dev"), secrets_of("dev"))
     assert isinstance(found, Program), found
     return found
 
 
-def test_a_new_row_adds_that_queues_objects_and_widens_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_row_adds_that_queues_objects_and_widens_the_quota() -> None:
     row = dataclasses.replace(queues.QUEUES.of(queues.EXECUTOR)[0], name="one-more")
-    after = with_rows(monkeypatch, (*queues.QUEUES.queues, row))
+    after = with_rows((*queues.QUEUES.queues, row))
     touched = {urn.rpartition("::")[2] for urn in changed(program("dev"), after)}
     assert touched == {"alphaswarm-executor-one-more", "alphaswarm-quota"}
     assert queues_of(after.workers()["alphaswarm-executor-one-more"]) == ["one-more"]
     assert "one-more" in after.exports["heavyQueues"]
 
 
-def test_a_rows_own_change_touches_that_queue_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rows_own_change_touches_that_queue_only() -> None:
     row = FREE[-1]
     rows = tuple(
         dataclasses.replace(queue, concurrency=queue.concurrency + 9) if queue is row else queue
         for queue in queues.QUEUES.queues
     )
-    touched = changed(program("dev"), with_rows(monkeypatch, rows))
+    touched = changed(program("dev"), with_rows(rows))
     assert {urn.rpartition("::")[2] for urn in touched} == {row.deployment}
 
 
-def test_the_order_of_rows_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert changed(program("dev"), with_rows(monkeypatch, tuple(reversed(queues.QUEUES.queues)))) == set()
+def test_the_order_of_rows_means_nothing() -> None:
+    assert changed(program("dev"), with_rows(tuple(reversed(queues.QUEUES.queues)))) == set()
