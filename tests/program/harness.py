@@ -182,6 +182,13 @@ def queues_of(deployment: Mapping[str, Any]) -> list[str]:
     return str(env(deployment)["ALPHASWARM_QUEUES"]).split(",")
 
 
+def queue_of(found: "Program", scaler: str) -> str:
+    """The one queue whose Deployment a ScaledObject scales. Raises ValueError when it drains several."""
+    target = found.manifest("ScaledObject", scaler)["spec"]["scaleTargetRef"]["name"]
+    (queue,) = queues_of(found.manifest("Deployment", target))
+    return queue
+
+
 def attempt(
     plain: Configuration,
     secrets: Mapping[str, str],
