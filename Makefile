@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check surfaces lock bench bench-images sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,12 +35,43 @@ status: $(READY) ## how the servers and the stack do
 down: $(READY) ## destroy stack local, and end what `make up` started
 	@$(BIN)/python -m local down
 
-test: check test-fast test-runtime test-engine test-images ## all of the following five
+test: check test-fast test-runtime test-engine test-images ## `make check` and the four parts of the tests
 
-check: $(READY) ## lint, types, and that generated files are fresh
+check: lint types layers spelling links dead-code dependencies secrets schemas generated ## what reads files only: the next ten (see CONTRIBUTING.md)
+
+lint: $(READY) ## ruff: style, and errors that need no types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(READY) ## mypy --strict
 	$(BIN)/mypy .
+
+layers: $(READY) ## import-linter: who may import whom
+	$(BIN)/lint-imports --no-logo --cache-dir .import_linter_cache
+
+spelling: $(READY) ## codespell: misspelt words
+	$(BIN)/codespell
+
+links: $(READY) ## rumdl: links between the Markdown files, and to their headings
+	$(BIN)/rumdl check --no-cache --quiet .
+
+dead-code: $(READY) ## vulture: code that nothing calls
+	$(BIN)/vulture
+
+dependencies: $(READY) ## deptry: imports that no list of packages names, and names that nothing imports
+	$(BIN)/deptry --no-ansi --config tools/deptry/program.toml .
+	$(BIN)/deptry --no-ansi --config tools/deptry/everything.toml .
+	$(BIN)/deptry --no-ansi --config images/runtime/pyproject.toml images/runtime/src
+
+# What git ignores is not looked at, and nobody is asked whether a secret works.
+secrets: $(READY) ## kingfisher: keys and tokens in the tree, by their form
+	$(BIN)/kingfisher scan --quiet --redact --no-validate --no-update-check --git-history none \
+		$(foreach name,.git .venv .local .hypothesis *_cache __pycache__,--exclude '$(name)') .
+
+schemas: $(READY) ## check-jsonschema: what GitHub and nothing here reads
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+
+generated: $(READY) ## that generated files are fresh
 	$(BIN)/python -m surfaces --check
 
 test-fast: $(READY) ## mocks, pure functions, properties (about 80 s)
@@ -71,8 +102,8 @@ bench-images: $(READY) ## what the images cost: bytes, builds, start, as ratios 
 	$(BIN)/python -m tools.bench.images
 
 lock: $(READY) ## pin and hash what requirements*.in name
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements.txt requirements.in
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url -o requirements-dev.txt requirements-dev.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements.txt requirements.in
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements-dev.txt requirements-dev.in
 
 clean: ## remove .venv and caches of this checkout (run `make down` first)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .rumdl_cache

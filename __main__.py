@@ -5,10 +5,10 @@ import pulumi
 from components.fleet import Fleet, FleetArgs
 from components.support.providers import providers
 from config.loading import load
-from config.preflight import require_keda
+from config.preflight import check_cluster
 
 settings, secrets = load()
-require_keda(settings)
+check_cluster(settings)
 
 fleet = Fleet("alphaswarm", FleetArgs(settings, secrets), pulumi.ResourceOptions(providers=providers(settings)))
 

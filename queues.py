@@ -268,7 +268,7 @@ class Catalogue:
     """All queues.
 
     Raises:
-        CatalogueError: a name stands twice, or two names make the same Deployment.
+        CatalogueError: a name stands twice, two names make the same Deployment, or an image drains nothing.
     """
 
     queues: tuple[Queue, ...]
@@ -276,6 +276,8 @@ class Catalogue:
     def __post_init__(self) -> None:
         if twice := _repeated(queue.name for queue in self.queues):
             raise CatalogueError(f"each queue stands once, on one image; these stand more often: {', '.join(twice)}")
+        if idle := [image.name for image in IMAGES if not self.of(image)]:
+            raise CatalogueError(f"each image drains at least one queue; these drain none: {', '.join(idle)}")
         if shared := _repeated(queue.deployment for queue in self.queues):
             names = sorted(queue.name for queue in self.queues if queue.deployment in shared)
             raise CatalogueError(
@@ -294,8 +296,22 @@ class Catalogue:
 
     def of(self, image: Image) -> tuple[Queue, ...]:
         """The queues that `image` drains, in the catalogue's order."""
-        heavy = image is EXECUTOR
-        return tuple(queue for queue in self.queues if (queue.name in self.heavy_queues) is heavy)
+        return tuple(queue for queue in self.queues if self.image_of(queue.name) is image)
+
+    def image_of(self, queue: str) -> Image:
+        """The image that drains the queue: the executor if it is a heavy one, else the worker."""
+        return EXECUTOR if queue in self.heavy_queues else WORKER
+
+    def build_arguments(self, image: Image) -> Mapping[str, str]:
+        """What the Dockerfiles are told of an image, by the name of the argument."""
+        facts = {
+            "QUEUES": ",".join(queue.name for queue in self.of(image)),
+            "CONCURRENCY": str(image.concurrency),
+            "EXTRAS": " ".join(image.extras),
+            "DIRECTORIES": " ".join(image.directories),
+            "BUILD_PACKAGES": " ".join(image.build_packages),
+        }
+        return {f"{image.target.upper()}_{fact}": text for fact, text in facts.items() if text}
 
     def queue(self, name: str) -> Queue:
         """The queue of that name. Raises KeyError when there is none."""

@@ -5,20 +5,18 @@ from typing import Any
 
 import pulumi
 
-from components.beat import Beat, BeatArgs
-from components.broker import Broker, BrokerArgs
 from components.fleet_images import FleetImages, FleetImagesArgs
 from components.foundation import Foundation, FoundationArgs
-from components.image_worker import ImageWorker, ImageWorkerArgs
-from components.queue_worker import QueueWorker, QueueWorkerArgs
 from components.registry import ImageRegistry, ImageRegistryArgs
+from components.unit import Unit, UnitArgs
 from config.schema import Registry, Settings
 from config.secrets import Secrets
 from config.tuning import tuned_catalogue
 from manifests.broker import host_and_port
 from manifests.metadata import finops_labels
+from manifests.plan import PlanInputs, UnitKind, plan
 from manifests.workload import of_image
-from queues import IMAGES, Queue
+from queues import Queue
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class FleetArgs:
 
 
 class Fleet(pulumi.ComponentResource):
-    """Repositories, images, foundation, broker, beat and workers."""
+    """Repositories, images, and the units of the plan."""
 
     outputs: dict[str, Any]
     """What the stack exports: names, addresses and digests, and no secret."""
@@ -38,33 +36,24 @@ class Fleet(pulumi.ComponentResource):
     def __init__(self, name: str, args: FleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("alphaswarm:fleet:Fleet", name, None, opts)
         settings, child = args.settings, pulumi.ResourceOptions(parent=self)
+        queues = tuned_catalogue(settings)
         registry = self._registry(name, settings)
         references = FleetImages(name, FleetImagesArgs(settings.images, registry, args.secrets), child).references
-        foundation = Foundation(name, FoundationArgs(settings), child)
-        standing: list[pulumi.Resource] = [foundation]
-        broker = Broker(
-            f"{name}-broker",
-            BrokerArgs(settings, args.secrets.broker_password),
-            pulumi.ResourceOptions(parent=self, depends_on=standing),
-        )
-        ready = pulumi.ResourceOptions(parent=self, depends_on=[*standing, broker])
-        Beat(f"{name}-beat", BeatArgs(settings, references), ready)
-        if settings.layout == "per-image":
-            for image in IMAGES:
-                ImageWorker(image.name, ImageWorkerArgs(settings, image, references), ready)
-        else:
-            for queue in tuned_catalogue(settings).queues:
-                QueueWorker(queue.deployment, QueueWorkerArgs(settings, queue, references), ready)
+        made: dict[str, pulumi.Resource] = {}
+        for unit in plan(settings, PlanInputs(references, args.secrets.broker_password), name):
+            after = pulumi.ResourceOptions(parent=self, depends_on=[made[other] for other in unit.after])
+            if unit.kind is UnitKind.FOUNDATION:
+                made[unit.name] = Foundation(unit.name, FoundationArgs(settings, unit), after)
+            else:
+                made[unit.name] = Unit(unit.name, UnitArgs(unit, settings.cluster), after)
         self.outputs = {
             "namespace": settings.namespace,
             "layout": settings.layout,
             "brokerAddress": ":".join(map(str, host_and_port(settings))),
-            "heavyQueues": sorted(tuned_catalogue(settings).heavy_queues),
+            "heavyQueues": sorted(queues.heavy_queues),
             "images": dict(references),
             "repositoryUrls": repository_urls(registry, references),
-            "queues": {
-                queue.name: queue_output(settings, queue, references) for queue in tuned_catalogue(settings).queues
-            },
+            "queues": {queue.name: queue_output(settings, queue, references) for queue in queues.queues},
         }
         self.register_outputs(self.outputs)
 

@@ -1,17 +1,16 @@
-"""The namespace and what stands in it before any workload: identities, network rules, priorities, quota."""
+"""What workloads need to be there first: the plan's foundation, and the roles that its service accounts may take."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 
-from components.support.kubernetes_object import kubernetes_object
+from components.support.registration import register_objects
 from components.workload_identity import WorkloadIdentity, WorkloadIdentityArgs
-from config.rules import role_name
+from config.identity import role_name
 from config.schema import Aws, Identity, Settings
-from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
 from manifests.metadata import finops_labels
-from queues import EXECUTOR, IMAGES, WORKER, Image, Priority
+from manifests.plan import Unit as PlannedUnit
+from queues import EXECUTOR, IMAGES, WORKER, Image
 
 
 @dataclass(frozen=True)
@@ -19,49 +18,28 @@ class FoundationArgs:
     """What the foundation needs to know."""
 
     settings: Settings
+    unit: PlannedUnit
 
 
 class Foundation(pulumi.ComponentResource):
-    """Everything that workloads need to be there first."""
-
-    namespace: pulumi.CustomResource
-    service_accounts: Mapping[str, pulumi.CustomResource]
-    """By the image's name."""
+    """The namespace with its identities, network rules, priorities and quota, and an IAM role an image."""
 
     def __init__(self, name: str, args: FoundationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("alphaswarm:fleet:Foundation", name, None, opts)
         settings = args.settings
-        self.namespace = kubernetes_object(
-            f"{name}-namespace",
-            namespace(settings),
-            pulumi.ResourceOptions(parent=self, protect=settings.protect),
-        )
-        inside = pulumi.ResourceOptions(parent=self, depends_on=[self.namespace])
-        roles = {image.name: self._role(image, settings) for image in IMAGES}
-        self.service_accounts = {
-            image.name: kubernetes_object(image.name, service_account(settings, image, roles[image.name]), inside)
-            for image in IMAGES
-        }
-        for priority, manifest in zip(Priority, priority_classes(settings), strict=True):
-            kubernetes_object(f"{name}-{priority.name.lower()}-priority", manifest, pulumi.ResourceOptions(parent=self))
-        for policy in network_policies(settings):
-            kubernetes_object(f"{name}-{policy['metadata']['name']}", policy, inside)
-        kubernetes_object(f"{name}-quota", resource_quota(settings), inside)
-        self.register_outputs({"namespace": settings.namespace})
-
-    def _role(self, image: Image, settings: Settings) -> pulumi.Output[str] | None:
-        if settings.identity is None or settings.aws is None:
-            return None
-        identity = WorkloadIdentity(
-            image.name,
-            identity_args(image, settings, settings.identity, settings.aws),
-            pulumi.ResourceOptions(parent=self),
-        )
-        return identity.role_arn
+        if settings.identity is not None and settings.aws is not None:
+            for image in IMAGES:
+                WorkloadIdentity(
+                    image.name,
+                    identity_args(image, settings, settings.identity, settings.aws),
+                    pulumi.ResourceOptions(parent=self),
+                )
+        objects = register_objects(self, args.unit, settings.cluster)
+        self.register_outputs({"objects": objects})
 
 
 def identity_args(image: Image, settings: Settings, identity: Identity, aws: Aws) -> WorkloadIdentityArgs:
-    """The role of an image's service account."""
+    """Return the role of an image's service account."""
     policies = {WORKER.name: identity.worker_policies, EXECUTOR.name: identity.executor_policies}
     return WorkloadIdentityArgs(
         role=role_name(settings.namespace, settings.environment, image),

@@ -4,6 +4,7 @@ Pydantic says where a value lies in its own terms: with the chosen member of a u
 name. Here both become what the reader typed: the key as the file writes it, what was given, what is allowed.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 SHOWN_CHARACTERS: Final = 80
+PLAIN_STEP: Final = re.compile(r"[^\s.\[\]\"]+")
 PASSWORD_IN_URL: Final = re.compile(r"(?<=//)\S*@")
 
 IN_WORDS: Final[Mapping[str, str]] = {
@@ -117,7 +119,7 @@ class _Place:
         if len(self.inside) > 1:  # the chosen member of a union, which stands nowhere in the file
             member = next(member for member in self.inside if step in tags(member))
             return _Place(self.key, self.given, member, (member,), self.description)
-        key = f"{self.key}{step}" if self.key.endswith(":") else f"{self.key}.{step}"
+        key = f"{self.key}{step}" if self.key.endswith(":") else below(self.key, step)
         if self.named:
             return _Place(key, _at(self.given, step), self.section, self.inside, self.description)
         section = self.inside[0] if self.inside else self.section
@@ -126,6 +128,11 @@ class _Place:
         named = field is not None and get_origin(field.annotation) is get_origin(Mapping[str, Any])
         description = (field.description if field else None) or ""
         return _Place(key, _at(self.given, step), section, inside, description, named)
+
+
+def below(key: str, step: str) -> str:
+    """Return the path of what stands under `key`, as Pulumi writes paths: `fleet:scaling["a.b"].minReplicas`."""
+    return f"{key}.{step}" if PLAIN_STEP.fullmatch(step) else f"{key}[{json.dumps(step, ensure_ascii=False)}]"
 
 
 def listed(names: Iterable[str], prefix: str = "") -> str:

@@ -20,10 +20,22 @@ NOT_PLAIN: Final = "is a secret and stands here as plain text; set it with --sec
 READER: Final = ErrorReader(Settings, PREFIX, SECRET_KEYS)
 
 
-def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset(), rules: tuple[Rule, ...] = RULES) -> Settings:
-    """Check a stack's configuration: `raw` by key without its prefix, and the names of the secrets that are set.
+def parse(
+    raw: Mapping[str, Any],
+    secrets: frozenset[str] = frozenset(),
+    rules: tuple[Rule, ...] = RULES,
+    file: str | None = None,
+) -> Settings:
+    """Check a stack's configuration.
 
-    Raises SettingsError naming every error.
+    Args:
+        raw: the configuration by key without its prefix.
+        secrets: the names of the secrets that are set.
+        rules: what must hold between the sections.
+        file: the name of the stack's file, for the message.
+
+    Raises:
+        SettingsError: it cannot be used; every error is named.
     """
     errors = [ErrorLine(f"{PREFIX}:{key}", NOT_PLAIN) for key in sorted(SECRET_KEYS & raw.keys())]
     plain = {key: value for key, value in raw.items() if key not in SECRET_KEYS}
@@ -44,7 +56,8 @@ def parse(raw: Mapping[str, Any], secrets: frozenset[str] = frozenset(), rules: 
     if errors or settings is None:
         lines = "\n".join(f"  {error}" for error in sorted(set(errors), key=str))
         count = f"{len(set(errors))} error" + ("s" if len(set(errors)) > 1 else "")
-        raise SettingsError(f"The stack's configuration has {count}; nothing was changed.\n{lines}")
+        where = f", {file}," if file else ""
+        raise SettingsError(f"The stack's configuration{where} has {count}; nothing was changed.\n{lines}")
     return settings
 
 
@@ -69,7 +82,8 @@ def from_stack_file(file: Path, secrets_elsewhere: frozenset[str] = frozenset())
         if str(key).startswith(f"{PREFIX}:")
     }
     secrets = frozenset(key for key, value in own.items() if isinstance(value, dict) and set(value) == {"secure"})
-    return parse({key: value for key, value in own.items() if key not in secrets}, secrets | secrets_elsewhere)
+    plain = {key: value for key, value in own.items() if key not in secrets}
+    return parse(plain, secrets | secrets_elsewhere, file=file.name)
 
 
 def load() -> tuple[Settings, Secrets]:
@@ -86,10 +100,16 @@ def load() -> tuple[Settings, Secrets]:
     secrets = frozenset(name for name in own if engine.is_config_secret(f"{PREFIX}:{name}"))
     try:
         plain = {name: _decoded(text) for name, text in own.items() if name not in secrets}
-        settings = parse(plain, secrets, (*RULES, application_folder_errors))
+        settings = parse(plain, secrets, (*RULES, application_folder_errors), _stack_file(pulumi.get_stack()))
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
     return settings, Secrets(*(config.get_secret(key) for key in (BROKER_PASSWORD, NETRC, GIT_TOKEN)))
+
+
+def _stack_file(stack: str) -> str | None:
+    """The name of the stack's file; the engine tells nobody which one it read, so None where there is no usual one."""
+    name = f"Pulumi.{stack}.yaml"
+    return name if Path(name).is_file() else None
 
 
 def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a test may hand over data

@@ -1,52 +1,100 @@
-"""What must be there before anything is registered: KEDA, where it is to scale.
+"""What the cluster must have before anything is registered: a recent Kubernetes, and KEDA where it is to scale.
 
 A cluster that cannot be reached stops an update, and is a warning in a preview, which needs none.
 """
 
+import json
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
 
 import pulumi
 
 from config.schema import Cluster, Settings
 
-KEDA_CRD = "scaledobjects.keda.sh"
+KEDA_CRD: Final = "scaledobjects.keda.sh"
+KEDA_VERSION: Final = "2.21.0"  # what the tests of this repository run
+KEDA_MINIMUM: Final = (2, 20)  # the oldest that was measured
+KUBERNETES_MINIMUM: Final = (1, 35)  # an HPA's tolerance is refused by older API servers, or dropped in silence
+VERSION_LABEL: Final = "app.kubernetes.io/version"  # KEDA's chart and its released manifests set it
 TIMEOUT_SECONDS = 10
-HOW_TO_INSTALL = (
+OTHER_LAYOUT: Final = (
+    "or set fleet:layout to per-image, which scales by processor time and needs metrics-server instead."
+)
+HOW_TO_INSTALL: Final = (
     "Install it once per cluster:\n"
     "  helm repo add kedacore https://kedacore.github.io/charts\n"
-    "  helm install keda kedacore/keda --namespace keda --create-namespace --version 2.20.2\n"
+    f"  helm install keda kedacore/keda --namespace keda --create-namespace --version {KEDA_VERSION}\n"
     "or set fleet:layout to per-image, which scales by processor time and needs metrics-server instead."
 )
 
 
-def require_keda(settings: Settings) -> None:
-    """Look for KEDA's resource definition in the stack's cluster, if the stack's layout needs it.
+@dataclass(frozen=True)
+class _Answer:
+    """What kubectl printed, or why it could not."""
 
-    Raises pulumi.RunError when the cluster has no KEDA, and when an update cannot reach the cluster.
+    output: str = ""
+    error: str | None = None
+
+
+def check_cluster(settings: Settings) -> None:
+    """Ask the stack's cluster for its version, and for KEDA if the stack's layout needs it.
+
+    Raises:
+        pulumi.RunError: the cluster is too old, lacks KEDA or has an old one, or an update cannot reach it. All that
+            is wrong is named at once.
     """
-    if settings.layout != "per-queue":
-        return
     kubectl = shutil.which("kubectl")
     if kubectl is None:
-        pulumi.log.warn("kubectl is not on PATH, so whether KEDA is installed was not checked.")
+        pulumi.log.warn("kubectl is not on PATH, so the versions of Kubernetes and KEDA were not checked.")
         return
-    answer = _ask(kubectl, settings.cluster)
-    if answer is None:
+    version = _ask(kubectl, settings.cluster, "get", "--raw", "/version")
+    if version.error is not None:
+        _unreachable(version.error)
         return
-    if "NotFound" in answer:
-        raise pulumi.RunError(f"The cluster has no KEDA, which scales the per-queue layout. {HOW_TO_INSTALL}")
-    if "Forbidden" in answer:
-        pulumi.log.warn(f"Whether KEDA is installed was not checked: {answer}")
+    errors = [*_kubernetes_errors(version.output)]
+    if settings.layout == "per-queue":
+        definition = _ask(kubectl, settings.cluster, "get", "customresourcedefinition", KEDA_CRD, "--output=json")
+        errors += _keda_errors(definition)
+    if errors:
+        raise pulumi.RunError("\n".join(errors))
+
+
+def _kubernetes_errors(output: str) -> Iterator[str]:
+    given = _object(output).get("gitVersion", "")
+    if (version := _numbers(given)) and version < KUBERNETES_MINIMUM:
+        yield (
+            f"The cluster runs Kubernetes {given}; the autoscalers need {_dotted(KUBERNETES_MINIMUM)} or newer, whose "
+            "HorizontalPodAutoscaler has a tolerance. Upgrade the cluster, or choose another one with fleet:cluster."
+        )
+
+
+def _keda_errors(definition: _Answer) -> Iterator[str]:
+    if definition.error is not None and "NotFound" in definition.error:
+        yield f"The cluster has no KEDA, which scales the per-queue layout. {HOW_TO_INSTALL}"
+        return
+    if definition.error is not None:
+        pulumi.log.warn(f"Whether KEDA is installed was not checked: {definition.error}")
+        return
+    given = _object(_object(_object(definition.output).get("metadata")).get("labels")).get(VERSION_LABEL)
+    if (version := _numbers(str(given))) and version < KEDA_MINIMUM:
+        yield f"The cluster has KEDA {given}; {_dotted(KEDA_MINIMUM)} or newer is needed. {HOW_TO_INSTALL}"
+
+
+def _unreachable(error: str) -> None:
+    if "Forbidden" in error:
+        pulumi.log.warn(f"The versions of Kubernetes and KEDA were not checked: {error}")
         return
     if not pulumi.runtime.is_dry_run():
-        raise pulumi.RunError(f"The cluster cannot be reached: {answer}")
-    pulumi.log.warn(f"No cluster was reached, so whether KEDA is installed was not checked: {answer}")
+        raise pulumi.RunError(f"The cluster cannot be reached: {error}")
+    pulumi.log.warn(f"No cluster was reached, so the versions of Kubernetes and KEDA were not checked: {error}")
 
 
-def _ask(kubectl: str, cluster: Cluster) -> str | None:
-    """None when the definition is there, else what kubectl says, on one line."""
-    command = [kubectl, "get", "customresourcedefinition", KEDA_CRD, "--output=name", "--request-timeout=5s"]
+def _ask(kubectl: str, cluster: Cluster, *arguments: str) -> _Answer:
+    command = [kubectl, *arguments, "--request-timeout=5s"]
     if cluster.kubeconfig:
         command.append(f"--kubeconfig={cluster.kubeconfig}")
     if cluster.context:
@@ -54,6 +102,28 @@ def _ask(kubectl: str, cluster: Cluster) -> str | None:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return f"kubectl had no answer within {TIMEOUT_SECONDS} s"
+        return _Answer(error=f"kubectl had no answer within {TIMEOUT_SECONDS} s")
+    if done.returncode == 0:
+        return _Answer(done.stdout)
     lines = done.stderr.strip().splitlines()
-    return None if done.returncode == 0 else lines[-1] if lines else f"kubectl ended with status {done.returncode}"
+    return _Answer(error=lines[-1] if lines else f"kubectl ended with status {done.returncode}")
+
+
+def _object(value: Any) -> dict[str, Any]:  # noqa: ANN401 a text of JSON, or a part of one
+    """A mapping, and an empty one for anything else: what cannot be read is not judged."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _numbers(version: str) -> tuple[int, int] | None:
+    """Major and minor: EKS says `v1.35.2-eks-1a2b3c`. None where there are none, as in `main`."""
+    found = re.match(r"v?(\d+)\.(\d+)", version)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.application import folder_errors, is_remote, reference_error
-from config.errors import ErrorLine, listed, meant, shown
+from config.errors import ErrorLine, below, listed, meant, shown
+from config.identity import role_name
 from config.schema import (
     APPLICATION,
     APPLICATION_STAGE,
@@ -21,24 +22,21 @@ from config.schema import (
     PromoteImages,
 )
 from config.tuning import max_pods, tuned_queue
-from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError, Image
+from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError
 
 ROLE_NAME_MAX: Final = 64  # IAM's limit
 Rule = Callable[[Mapping[str, Any], frozenset[str]], Iterator[ErrorLine]]
 
 
-def role_name(namespace: str, environment: str, image: Image) -> str:
-    """Return the name of the IAM role of an image's pods."""
-    return f"{namespace}-{environment}-{image.target}"
-
-
 def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
     environment, gpu = sections.get("environment", "dev"), sections.get("gpu")
     for name, tuning in sections.get("scaling", {}).items():
-        key = f"{PREFIX}:scaling.{name}"
+        key = below(f"{PREFIX}:scaling", name)
         if name not in QUEUES.names:
             yield ErrorLine(
-                key, f"there is no such queue{meant(name, QUEUES.names)}; the catalogue has {listed(QUEUES.names)}"
+                key,
+                f"there is no such queue{meant(name, QUEUES.names)}; queues.py has {listed(QUEUES.names)}: correct or "
+                "remove this key",
             )
             continue
         queue = QUEUES.queue(name)
@@ -115,8 +113,16 @@ def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -
         return
     if error := reference_error(images.application):
         yield ErrorLine(APPLICATION, f"given {shown(images.application)}; {error}")
+    for name in sorted(images.build_args.keys() & _arguments_of_rows()):
+        yield ErrorLine(
+            f"{PREFIX}:images.buildArgs.{name}", "is written into the Dockerfiles from queues.py; remove this key"
+        )
     if APPLICATION_STAGE in images.contexts:
         yield ErrorLine(f"{PREFIX}:images.contexts.{APPLICATION_STAGE}", f"set {APPLICATION} instead, which is checked")
+
+
+def _arguments_of_rows() -> frozenset[str]:
+    return frozenset(name for image in IMAGES for name in QUEUES.build_arguments(image))
 
 
 def application_folder_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:

@@ -1,8 +1,8 @@
 """What the namespace stands on: identities, who may talk to whom, who goes first, and how much all may take."""
 
 import math
-from typing import Any
 
+from config.identity import role_arn
 from config.schema import InClusterBroker, Settings
 from config.tuning import max_pods
 from manifests import Manifest
@@ -42,11 +42,11 @@ def namespace(settings: Settings) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": settings.namespace, "labels": labels}}
 
 
-def service_account(settings: Settings, image: Image, role_arn: Any = None) -> Manifest:  # noqa: ANN401 text or output
+def service_account(settings: Settings, image: Image) -> Manifest:
     """The identity of an image's pods; with a role it may act on AWS (IRSA)."""
     metadata = namespaced(settings, image.name)
-    if role_arn is not None:
-        metadata["annotations"] = {"eks.amazonaws.com/role-arn": role_arn}
+    if (arn := role_arn(settings, image)) is not None:
+        metadata["annotations"] = {"eks.amazonaws.com/role-arn": arn}
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "automountServiceAccountToken": False}
 
 

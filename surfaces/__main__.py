@@ -5,19 +5,20 @@ import sys
 from pathlib import Path
 
 from config.errors import SettingsError
+from surfaces.errors import SurfaceError
 from surfaces.files import differences, generated, write
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """The exit status: 1 when `--check` finds a difference or a stack's file cannot be used."""
+    """Return the exit status: 1 when `--check` finds a difference or what a person wrote cannot be used."""
     parser = argparse.ArgumentParser(prog="python -m surfaces", description=__doc__)
     parser.add_argument("--check", action="store_true", help="only say what is stale; exit 1 if anything is")
     check: bool = parser.parse_args(arguments).check
     try:
         wanted = generated(root)
-    except SettingsError as error:
+    except (SettingsError, SurfaceError) as error:
         print(error, file=sys.stderr)
         return 1
     found = differences(root, wanted)

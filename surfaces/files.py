@@ -1,6 +1,7 @@
 """Which files are generated, and which of them a checkout has otherwise.
 
-Some folders are generated whole: a file in them that nothing generates any more is superfluous, and goes.
+Some folders are generated whole: a file in them that nothing generates any more is superfluous, and goes. Of the
+Dockerfiles only some lines are generated, and all others stay as they are.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from surfaces.dockerfiles import dockerfiles
 from surfaces.kustomize import OWNED_FOLDERS, tree
 from surfaces.queue_matrix import queue_matrix
 from surfaces.reference import reference
@@ -46,8 +48,14 @@ class Difference:
 
 
 def generated(root: Path) -> dict[str, str]:
-    """Every generated file's text, by path from the root. Raises SettingsError when a stack's file cannot be used."""
+    """Return every generated file's text, by path from the root.
+
+    Raises:
+        SettingsError: a stack's file cannot be used.
+        SurfaceError: a Dockerfile has no place for its lines.
+    """
     return {
+        **dockerfiles(root),
         **{f"{KUSTOMIZE}/{path}": text for path, text in tree(stacks(root)).items()},
         "config/stack.schema.json": stack_schema(),
         "docs/configuration.md": reference(),

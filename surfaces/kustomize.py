@@ -4,16 +4,14 @@ Written from the same functions whose objects the Pulumi program registers. The 
 away before it adds the queues' own: KEDA refuses a ScaledObject on a Deployment that has an HPA.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from config.schema import Settings
-from config.tuning import tuned_catalogue
 from manifests import Manifest
-from manifests.broker import trigger_authentication
-from manifests.deployment import beat_deployment
-from manifests.fleet import foundation, image_objects, queue_objects
-from queues import IMAGES, WORKER
+from manifests.plan import PlanInputs, Unit, UnitKind, plan, written
+from queues import WORKER
 from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, neutral_settings
 from surfaces.overlay import KUSTOMIZE, added_files, deletion, given_images, overlay, plain
 from surfaces.yaml_text import block, documents
@@ -21,15 +19,14 @@ from surfaces.yaml_text import block, documents
 HEADER: Final = "# Generated from queues.py by `make surfaces`; do not edit.\n"
 OWNED_FOLDERS: Final = ("base", "components", "overlays")
 FILE_OF_KIND: Final = {
-    "Namespace": "namespace.yaml",
     "ServiceAccount": "service-accounts.yaml",
     "PriorityClass": "priority-classes.yaml",
     "NetworkPolicy": "network-policies.yaml",
-    "ResourceQuota": "resource-quota.yaml",
-    "Deployment": "deployment.yaml",
     "HorizontalPodAutoscaler": "hpa.yaml",
     "PodDisruptionBudget": "pdb.yaml",
 }
+"""Files whose names are not just their kind's."""
+
 
 Files = dict[str, str]
 
@@ -44,11 +41,15 @@ def tree(stacks: Mapping[str, Settings]) -> Files:
 
 
 def _base() -> Files:
-    settings = neutral_settings("per-image")
-    folders = {"shared": _by_kind(foundation(settings))}
-    for image in IMAGES:
-        folders[image.name] = _by_kind(image_objects(settings, image, BARE_IMAGES))
-    folders[WORKER.name]["beat-deployment.yaml"] = [beat_deployment(settings, BARE_IMAGES)]
+    folders: dict[str, dict[str, list[Manifest]]] = {}
+    for unit in _units("per-image"):
+        match unit.kind:
+            case UnitKind.FOUNDATION:
+                folders["shared"] = _by_kind(unit)
+            case UnitKind.IMAGE_WORKER:
+                folders.setdefault(unit.name, {}).update(_by_kind(unit))
+            case UnitKind.BEAT:
+                folders.setdefault(WORKER.name, {})["beat-deployment.yaml"] = written([unit])
     files: Files = {"base/kustomization.yaml": HEADER + _kustomization(list(folders))}
     for folder, contents in folders.items():
         files |= _in(f"base/{folder}", {name: documents(HEADER, plain(found)) for name, found in contents.items()})
@@ -56,11 +57,21 @@ def _base() -> Files:
     return files
 
 
-def _by_kind(manifests: list[Manifest]) -> dict[str, list[Manifest]]:
+def _units(layout: Layout) -> tuple[Unit, ...]:
+    return plan(neutral_settings(layout), PlanInputs(BARE_IMAGES))
+
+
+def _by_kind(unit: Unit) -> dict[str, list[Manifest]]:
     files: dict[str, list[Manifest]] = {}
-    for manifest in manifests:
-        files.setdefault(FILE_OF_KIND[manifest["kind"]], []).append(manifest)
+    for manifest in written([unit]):
+        files.setdefault(_file_name(manifest), []).append(manifest)
     return files
+
+
+def _file_name(manifest: Manifest) -> str:
+    """The file of a manifest's kind: `ResourceQuota` stands in resource-quota.yaml."""
+    kind = manifest["kind"]
+    return FILE_OF_KIND.get(kind) or re.sub("(?<=[a-z])(?=[A-Z])", "-", kind).lower() + ".yaml"
 
 
 def _kustomization(resources: list[str]) -> str:
@@ -68,11 +79,12 @@ def _kustomization(resources: list[str]) -> str:
 
 
 def _per_queue_component() -> Files:
-    settings = neutral_settings("per-queue")
-    contents = {"trigger-authentication.yaml": [trigger_authentication(settings)]}
-    for queue in tuned_catalogue(settings).queues:
-        contents[f"{queue.deployment}.yaml"] = queue_objects(settings, queue, BARE_IMAGES)
-    replaced = [found for image in IMAGES for found in plain(image_objects(settings, image, BARE_IMAGES))]
+    units = _units("per-queue")
+    contents: dict[str, list[Manifest]] = {}
+    for unit in units:
+        contents |= _by_kind(unit) if unit.kind is UnitKind.BROKER else {}
+    contents |= {f"{unit.name}.yaml": written([unit]) for unit in units if unit.kind is UnitKind.QUEUE_WORKER}
+    replaced = plain(written(unit for unit in _units("per-image") if unit.kind is UnitKind.IMAGE_WORKER))
     component = {
         "apiVersion": "kustomize.config.k8s.io/v1alpha1",
         "kind": "Component",

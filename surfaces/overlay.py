@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from config.schema import GivenImages, Settings
 from manifests import Manifest
-from manifests.fleet import everything
 from manifests.metadata import common_labels
+from manifests.plan import PlanInputs, plan, written
 from surfaces.json_patch import changes
 from surfaces.neutral import BARE_IMAGES, Layout, in_layout, neutral_settings
 from surfaces.patches import Identity, Patch, identity, patches, selection
@@ -48,19 +48,19 @@ class Overlay:
         )
 
     def _patches(self) -> list[Manifest]:
-        objects = [*(found for found in self.base if found not in self.deleted), *self.added]
+        every = [*(found for found in self.base if found not in self.deleted), *self.added]
         return [
             *({"patch": deletion(found)} for found in self.deleted),
-            *({"target": selection(patch, objects), **_rename(patch), "patch": Lines(patch)} for patch in self.patches),
+            *({"target": selection(patch, every), **_rename(patch), "patch": Lines(patch)} for patch in self.patches),
         ]
 
 
 def overlay(settings: Settings, layout: Layout) -> Overlay:
     """What `settings` change of the base in `layout`."""
     neutral = neutral_settings(layout)
-    base = plain(everything(neutral, BARE_IMAGES))
+    base = plain(objects(neutral))
     before = {_current(found, neutral, settings): transformed(found, neutral, settings) for found in base}
-    after = {identity(found): found for found in plain(everything(in_layout(settings, layout), BARE_IMAGES))}
+    after = {identity(found): found for found in plain(objects(in_layout(settings, layout)))}
     renamed = _renamed(before, after)
     pairs = {**{name: name for name in before if name in after}, **renamed}
     found = {_original(old, neutral, settings): changes(before[old], after[new]) for old, new in pairs.items()}
@@ -71,6 +71,11 @@ def overlay(settings: Settings, layout: Layout) -> Overlay:
         tuple(manifest for name, manifest in after.items() if name not in pairs.values()),
         tuple(base),
     )
+
+
+def objects(settings: Settings) -> list[Manifest]:
+    """The objects of a stack that may stand in a file, with bare image names."""
+    return written(plan(settings, PlanInputs(BARE_IMAGES)))
 
 
 def plain(manifests: Sequence[Manifest]) -> list[Manifest]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from config.errors import SettingsError
 from config.loading import from_stack_file
 from config.schema import BROKER_PASSWORD, Settings
 
@@ -12,6 +13,18 @@ SET_ELSEWHERE: Final[Mapping[str, frozenset[str]]] = {"local": frozenset({BROKER
 
 
 def stacks(root: Path) -> dict[str, Settings]:
-    """Every stack's settings by its name. Raises SettingsError when a file cannot be used."""
-    files = {file.name.split(".")[1]: file for file in sorted(root.glob("Pulumi.*.yaml"))}
-    return {name: from_stack_file(file, SET_ELSEWHERE.get(name, frozenset())) for name, file in files.items()}
+    """Return every stack's settings by its name.
+
+    Raises:
+        SettingsError: files cannot be used; all of them are named.
+    """
+    found, refused = {}, []
+    for file in sorted(root.glob("Pulumi.*.yaml")):
+        name = file.name.split(".")[1]
+        try:
+            found[name] = from_stack_file(file, SET_ELSEWHERE.get(name, frozenset()))
+        except SettingsError as error:
+            refused.append(str(error))
+    if refused:
+        raise SettingsError("\n".join(refused))
+    return found

@@ -16,11 +16,9 @@ from hypothesis import strategies as st
 import queues
 from queues import (
     EXECUTOR,
-    HEAVY_QUEUES,
     IMAGES,
     QUEUES,
     WORKER,
-    WORKER_QUEUES,
     AlwaysOn,
     Catalogue,
     CatalogueError,
@@ -64,48 +62,6 @@ def rows(draw: st.DrawFn) -> Queue:
     )
 
 
-def test_the_platforms_queues_are_split_as_its_matrix_says() -> None:
-    assert {"default", "paper", "terraform", "ingestion", "workflows"} == WORKER_QUEUES
-    assert {"backtest", "training", "ml", "agents", "factors", "rag"} == HEAVY_QUEUES
-    assert isinstance(HEAVY_QUEUES, frozenset)
-    assert len(QUEUES.queues) == 11
-
-
-def test_the_images_are_what_the_platform_says_of_them() -> None:
-    extras = ("otel", "cli", "iceberg", "entity-graph", "dagster-alphaswarm", "compute-dask", "compute-ray")
-    assert (WORKER.name, WORKER.target, WORKER.standalone_folder) == (
-        "alphaswarm-worker",
-        "worker",
-        "alphaswarm_worker",
-    )
-    assert (EXECUTOR.name, EXECUTOR.target) == ("alphaswarm-executor", "executor")
-    assert EXECUTOR.standalone_folder == "alphaswarm_executor"
-    assert WORKER.extras == extras, "the slim image would carry what it was split off from"
-    assert EXECUTOR.extras == (*extras, "ml", "ml-torch", "ml-forecast", "ml-anomaly", "portfolio")
-    assert (WORKER.directories, EXECUTOR.directories) == (("/app/data",), ("/app/data", "/app/models"))
-    assert (WORKER.build_packages, EXECUTOR.build_packages) == ((), ("gfortran", "linux-headers"))
-    for image in IMAGES:
-        assert image.platforms == ("linux/amd64", "linux/arm64")
-        assert image.uid == 65532
-
-
-def test_paper_and_ingestion_are_never_scaled_to_zero_and_default_never_in_production() -> None:
-    always = {queue.name: queue.always_on for queue in QUEUES.queues if queue.always_on is not AlwaysOn.NOWHERE}
-    assert always == {
-        "paper": AlwaysOn.EVERYWHERE,
-        "ingestion": AlwaysOn.EVERYWHERE,
-        "default": AlwaysOn.PRODUCTION,
-    }
-
-
-def test_runs_that_must_not_be_interrupted_have_a_pod_each_and_are_never_scaled_in() -> None:
-    spared = {queue.name for queue in QUEUES.queues if queue.scale_down is ScaleDown.DISABLED}
-    assert spared == {"terraform", "training"}
-    assert {QUEUES.queue(name).concurrency for name in spared} == {1}
-    assert [queue.name for queue in QUEUES.queues if not queue.cancel_on_connection_loss] == ["terraform"]
-    assert {queue.name: queue.gpus for queue in QUEUES.queues if queue.gpus} == {"training": 1}
-
-
 def test_the_catalogue_needs_nothing_but_the_standard_library() -> None:
     tree = ast.parse(Path(queues.__file__).read_text())
     imported = {
@@ -124,6 +80,11 @@ def test_rows_images_and_catalogue_cannot_be_changed_in_place() -> None:
             setattr(value, field, None)
 
 
+def of_both_images(*more: Queue) -> Catalogue:
+    """A catalogue in which each image has a queue, whatever else it has."""
+    return Catalogue((row("first", WORKER), row("second", EXECUTOR), *more))
+
+
 @given(st.lists(rows(), max_size=12))
 def test_any_catalogue_that_can_be_built_is_a_partition(given_rows: list[Queue]) -> None:
     found = [queue.name for queue in given_rows]
@@ -132,6 +93,11 @@ def test_any_catalogue_that_can_be_built_is_a_partition(given_rows: list[Queue])
         with pytest.raises(CatalogueError) as refusal:
             Catalogue(tuple(given_rows))
         assert ", ".join(sorted(twice)) in str(refusal.value)
+        return
+    if idle := {image.name for image in IMAGES} - {queue.image.name for queue in given_rows}:
+        with pytest.raises(CatalogueError, match="each image drains at least one queue") as refusal:
+            Catalogue(tuple(given_rows))
+        assert ", ".join(sorted(idle, reverse=True)) in str(refusal.value)
         return
     if len({queue.deployment for queue in given_rows}) < len(given_rows):
         with pytest.raises(CatalogueError, match="a Deployment of its own"):
@@ -144,6 +110,7 @@ def test_any_catalogue_that_can_be_built_is_a_partition(given_rows: list[Queue])
     assert executor == catalogue.heavy_queues
     for queue in catalogue.queues:
         assert (queue.image is EXECUTOR) is (queue.name in executor)
+        assert catalogue.image_of(queue.name) is queue.image
         assert catalogue.queue(queue.name) is queue
     assert len({queue.deployment for queue in catalogue.queues}) == len(found), "two queues share a Deployment"
 
@@ -153,10 +120,10 @@ def test_any_catalogue_that_can_be_built_is_a_partition(given_rows: list[Queue])
 )
 def test_names_that_celery_tells_apart_and_a_deployment_does_not_are_refused_together(one: str, other: str) -> None:
     with pytest.raises(CatalogueError) as refusal:
-        Catalogue((row(one), row(other)))
+        of_both_images(row(one), row(other))
     assert one in str(refusal.value)
     assert other in str(refusal.value)
-    Catalogue((row(one, WORKER), row(other, EXECUTOR)))
+    of_both_images(row(one, WORKER), row(other, EXECUTOR))
 
 
 @given(rows())
@@ -222,4 +189,4 @@ def test_all_broken_constraints_are_named_at_once() -> None:
 
 def test_a_pod_whose_runs_must_not_be_interrupted_takes_one_at_a_time() -> None:
     with pytest.raises(CatalogueError, match="takes one at a time, got concurrency 2"):
-        replace(QUEUES.queue("terraform"), concurrency=2)
+        replace(row(scale_down=ScaleDown.DISABLED, concurrency=1), concurrency=2)

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -10,22 +9,32 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-import yaml
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from config.errors import SettingsError
-from config.loading import _decoded, from_stack_file, parse
-from config.schema import SECRET_KEYS, Settings
+from config.loading import _decoded, parse
+from config.schema import Settings
 from config.tuning import tuned_catalogue
-from manifests.fleet import everything
-from queues import QUEUES
-from tests.program.harness import STACKS, as_the_engine_passes_it, configuration, fail
+from queues import ScaleDown
+from tests.config.messages import told
+from tests.own_rows import OWN_ROWS, catalogue
+from tests.program import harness
+from tests.program.harness import Configuration, as_the_engine_passes_it, fail, written_objects
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = frozenset({"brokerPassword"})
+HEAVY, GPU = "Risk.intra_day", "gpu"  # rows of the tests' own catalogue
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_rows() -> Iterator[None]:
+    with catalogue(OWN_ROWS):
+        yield
+
+
 DIGESTS = {
     name: f"registry.example.com/{name}@sha256:{digit * 64}" for name, digit in (("worker", "1"), ("executor", "2"))
 }
@@ -39,11 +48,11 @@ COMMON: Mapping[str, Any] = {
     "cluster": {"context": "here", "kubeconfig": "/etc/kube/config", "awaitReady": False},
     "celeryApp": "research.tasks:app",
     "scaling": {
-        "rag": {
+        HEAVY: {
             "minReplicas": 1, "maxReplicas": 5, "concurrency": 3, "pollingInterval": 7, "cooldownPeriod": 70,
             "timeLimit": 500, "gracePeriod": 600, "visibilityTimeout": 900, "softShutdown": 400,
         },
-        "training": {"maxReplicas": 2},
+        GPU: {"maxReplicas": 2},
     },
     "metrics": {"enabled": True, "scrapeNamespace": "observers"},
     "tracing": {"endpoint": "http://collector.example.com:4317", "sampleRatio": 0.5},
@@ -87,6 +96,11 @@ FULL: Mapping[str, tuple[dict[str, Any], frozenset[str]]] = {
 }
 
 
+def configuration(stack: str, **changes: Any) -> Configuration:  # noqa: ANN401 any configuration
+    """A stack's file without its own tuning, which names queues of the committed catalogue."""
+    return harness.configuration(stack, **{"scaling": {}, **changes})
+
+
 def read(plain: dict[str, Any], secrets: frozenset[str]) -> Settings:
     """Parse what the engine would hand over."""
     return parse(
@@ -101,75 +115,6 @@ def refusal(plain: dict[str, Any], secrets: frozenset[str] = frozenset()) -> dic
     except SettingsError as error:
         return told(str(error))
     raise AssertionError(f"was accepted: {settings!r}")
-
-
-def told(message: str) -> dict[str, str]:
-    """The message's lines by their key."""
-    head, *lines = message.splitlines()
-    assert re.fullmatch(r"The stack's configuration has \d+ errors?; nothing was changed\.", head)
-    assert lines
-    assert all(re.match(r"  fleet:[\w.\[\]-]*: .", line) for line in lines), message
-    pairs = [line.strip().partition(": ") for line in lines]
-    return {key: text for key, _, text in pairs}
-
-
-# --- the stacks' own files ---
-
-
-@pytest.mark.parametrize("stack", STACKS)
-def test_every_key_of_a_stacks_file_is_a_field(stack: str) -> None:
-    document = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())
-    aliases = {field.alias for field in Settings.model_fields.values()}
-    assert {key.partition(":")[0] for key in document["config"]} == {"fleet"}
-    assert {key.partition(":")[2] for key in document["config"]} <= aliases | SECRET_KEYS
-    assert document["config"]["fleet:environment"] == stack
-
-
-@pytest.mark.parametrize("stack", STACKS)
-def test_every_stacks_file_can_be_read(stack: str) -> None:
-    settings = from_stack_file(ROOT / f"Pulumi.{stack}.yaml", PASSWORD if stack == "local" else frozenset())
-    assert settings.environment == stack
-    assert tuned_catalogue(settings).names == QUEUES.names
-    assert tuned_catalogue(settings).heavy_queues == QUEUES.heavy_queues
-
-
-def test_only_production_keeps_the_default_queue_awake_and_protects_what_holds_state() -> None:
-    for stack in STACKS:
-        settings = from_stack_file(ROOT / f"Pulumi.{stack}.yaml", PASSWORD if stack == "local" else frozenset())
-        assert tuned_catalogue(settings).queue("default").min_replicas == (1 if stack == "prod" else 0)
-        assert settings.protect is (stack == "prod")
-
-
-def test_a_missing_stack_is_named_with_those_that_exist() -> None:
-    with pytest.raises(SettingsError, match=r"no Pulumi\.qa\.yaml.*Pulumi\.dev\.yaml.*Pulumi\.prod\.yaml"):
-        from_stack_file(ROOT / "Pulumi.qa.yaml")
-
-
-@pytest.mark.parametrize("text", ["config: [", "config: 5", "", "- 1", "other: {}", "config:\n  fleet:aws: {a: *b}"])
-def test_a_stacks_file_that_is_no_configuration_is_refused_in_one_line(text: str, tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.odd.yaml"
-    file.write_text(text)
-    with pytest.raises(SettingsError) as refused:
-        from_stack_file(file)
-    assert "Pulumi.odd.yaml" in str(refused.value)
-    assert "\n" not in str(refused.value)
-
-
-def test_a_secret_of_a_stacks_file_is_known_to_be_set_and_never_read(tmp_path: Path) -> None:
-    document = {"config": {f"fleet:{key}": value for key, value in configuration("local").items()}}
-    document["config"]["fleet:brokerPassword"] = {"secure": "AAABAOnlyTheEngineReadsThis"}
-    file = tmp_path / "Pulumi.local.yaml"
-    file.write_text(yaml.safe_dump(document))
-    assert "AAABA" not in repr(from_stack_file(file))
-
-
-def test_a_number_as_a_key_is_a_misspelt_key_and_nothing_else(tmp_path: Path) -> None:
-    document = {"config": {f"fleet:{key}": value for key, value in configuration("dev", scaling={7: {}}).items()}}
-    file = tmp_path / "Pulumi.dev.yaml"
-    file.write_text(yaml.safe_dump(document))
-    with pytest.raises(SettingsError) as refused:
-        from_stack_file(file)
-    assert set(told(str(refused.value))) == {"fleet:scaling.7"}
 
 
 # --- what is valid ---
@@ -202,7 +147,7 @@ def _model_paths(model: type[BaseModel], above: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         path = f"{above}.{field.alias or name}".removeprefix(".")
         yield path
-        inner = "scaling.rag" if path == "scaling" else path
+        inner = f"scaling.{HEAVY}" if path == "scaling" else path
         for part in _models(field.annotation):
             yield from _model_paths(part, inner)
 
@@ -215,11 +160,11 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 any a
 
 
 def test_a_false_and_a_zero_are_answers() -> None:
-    plain = {**configuration("dev"), "registry": {"scanOnPush": False}, "scaling": {"default": {"minReplicas": 0}}}
+    plain = {**configuration("dev"), "registry": {"scanOnPush": False}, "scaling": {"usual": {"minReplicas": 0}}}
     settings = read(plain, frozenset())
     assert settings.registry is not None
     assert settings.registry.scan_on_push is False
-    assert tuned_catalogue(settings).queue("default").min_replicas == 0
+    assert tuned_catalogue(settings).queue("usual").min_replicas == 0
 
 
 @pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False)])
@@ -248,7 +193,9 @@ def _paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 
 
 def _spelt(path: tuple[str | int, ...]) -> str:
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    text = "".join(
+        f"[{step}]" if isinstance(step, int) else f'["{step}"]' if "." in step else f".{step}" for step in path
+    )
     return f"fleet:{text.removeprefix('.')}"
 
 
@@ -302,8 +249,8 @@ def mutations(draw: st.DrawFn) -> tuple[str, tuple[str | int, ...], object]:
 @given(mutations())
 @hypothesis_settings(max_examples=400)
 @example(("building", ("gpu", "count"), True))
-@example(("building", ("scaling", "rag", "gracePeriod"), 10**40))
-@example(("building", ("scaling", "rag", "visibilityTimeout"), 10**12))
+@example(("building", ("scaling", HEAVY, "gracePeriod"), 10**40))
+@example(("building", ("scaling", HEAVY, "visibilityTimeout"), 10**12))
 @example(("given", ("broker", "kind"), ["external"]))
 @example(("building", ("registry",), "plain"))
 def test_a_value_of_the_wrong_type_is_refused_by_its_key_alone(
@@ -369,16 +316,19 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"environment": "qa"}, "fleet:environment", "'local', 'dev', 'staging' or 'prod'"),
         ({"layout": "both"}, "fleet:layout", "'per-queue' or 'per-image'"),
         ({"namespace": "Not A Label"}, "fleet:namespace", "'Not A Label'"),
-        ({"scaling": {"rag": {"minReplicas": 7}}}, "fleet:scaling.rag", "min 7 and max 6"),
-        ({"scaling": {"rag": {"gracePeriod": 10}}}, "fleet:scaling.rag", "must exceed the time limit (3600 s)"),
-        ({"scaling": {"rag": {"visibilityTimeout": 3700}}}, "fleet:scaling.rag", "exceed the grace period (3700 s)"),
-        ({"scaling": {"rag": {"taskLimit": 60}}}, "fleet:scaling.rag.taskLimit", "is named timeLimit"),
-        ({"scaling": {"paper": {"minReplicas": 0}}}, "fleet:scaling.paper", "never scales to zero"),
-        ({"scaling": {"ragg": {}}}, "fleet:scaling.ragg", "did you mean rag?"),
-        ({"scaling": {"rag": {"image": "worker"}}}, "fleet:scaling.rag.image", "no stack may move a queue"),
+        ({"scaling": {"heavy": {"minReplicas": 7}}}, "fleet:scaling.heavy", "min 7 and max 6"),
+        ({"scaling": {"heavy": {"gracePeriod": 10}}}, "fleet:scaling.heavy", "must exceed the time limit (3600 s)"),
+        ({"scaling": {"heavy": {"visibilityTimeout": 3700}}}, "fleet:scaling.heavy", "the grace period (3700 s)"),
+        ({"scaling": {"heavy": {"taskLimit": 60}}}, "fleet:scaling.heavy.taskLimit", "is named timeLimit"),
+        ({"scaling": {"awake": {"minReplicas": 0}}}, "fleet:scaling.awake", "never scales to zero"),
+        ({"scaling": {"heavvy": {}}}, "fleet:scaling.heavvy", "did you mean heavy?"),
+        ({"scaling": {"no.such": {}}}, 'fleet:scaling["no.such"]', "there is no such queue"),
+        ({"scaling": {HEAVY: {"maxReplicas": 0}}}, f'fleet:scaling["{HEAVY}"].maxReplicas', "at least 1"),
+        ({"scaling": {HEAVY: {"gracePeriod": 10}}}, f'fleet:scaling["{HEAVY}"]', "must exceed the time limit"),
+        ({"scaling": {"heavy": {"image": "worker"}}}, "fleet:scaling.heavy.image", "no stack may move a queue"),
         (
-            {"gpu": {"count": 2}, "scaling": {"training": {"maxReplicas": 3}}},
-            "fleet:scaling.training.maxReplicas", "at most 2",
+            {"gpu": {"count": 2}, "scaling": {"gpu": {"maxReplicas": 3}}},
+            "fleet:scaling.gpu.maxReplicas", "at most 2",
         ),
         ({"images": {"source": "elsewhere"}}, "fleet:images.source", "build, promote, digests"),
         ({"broker": {"kind": "kafka"}}, "fleet:broker.kind", "in-cluster, external"),
@@ -387,9 +337,13 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"aws": None}, "fleet:aws", "needs an account and a region"),
         ({"aws": {"region": "eu-central-1", "accountId": "1"}}, "fleet:aws.accountId", "12-digit"),
         ({"images": {"source": "promote", "stack": "o/p/s"}}, "fleet:registry", "remove this key"),
-        ({"scaling": {"rag": {"maxReplicas": 500}}}, "fleet:quota.headroom", "at least"),
+        ({"scaling": {"heavy": {"maxReplicas": 500}}}, "fleet:quota.headroom", "at least"),
         ({"egress": [{"cidr": "10.0.0.0/8", "ports": []}]}, "fleet:egress[0].ports", "not empty"),
         ({"labels": None}, "fleet:labels", "missing"),
+        (
+            {"images": {"source": "build", "buildArgs": {"WORKER_QUEUES": "heavy"}}},
+            "fleet:images.buildArgs.WORKER_QUEUES", "from queues.py",
+        ),
     ],
 )  # fmt: skip
 def test_each_rule_names_the_key_and_what_is_allowed(change: dict[str, Any], key: str, said: str) -> None:
@@ -401,7 +355,7 @@ def test_each_rule_names_the_key_and_what_is_allowed(change: dict[str, Any], key
 @pytest.mark.parametrize(
     ("change", "secrets", "key", "said"),
     [
-        ({"scaling": {"default": {"minReplicas": 0}}}, frozenset(), "fleet:scaling.default.minReplicas", "always on"),
+        ({"scaling": {"usual": {"minReplicas": 0}}}, frozenset(), "fleet:scaling.usual.minReplicas", "always on"),
         ({"broker": {"kind": "in-cluster"}}, PASSWORD, "fleet:broker.kind", "in prod: external"),
         ({}, PASSWORD, "fleet:brokerPassword", "not both"),
         (
@@ -424,13 +378,13 @@ def test_every_problem_is_reported_at_once() -> None:
             "dev",
             layout="both",
             lables={},
-            scaling={"rag": {"minReplicas": 7}, "nope": {}, "ml": {"speed": 1}},
+            scaling={"heavy": {"minReplicas": 7}, "nope": {}, HEAVY: {"speed": 1}},
             images={"source": "build", "platforms": ["windows"]},
             broker={**EXTERNAL, "host": "redis"},
         )
     )
     assert set(found) == {
-        "fleet:layout", "fleet:lables", "fleet:scaling.rag", "fleet:scaling.nope", "fleet:scaling.ml.speed",
+        "fleet:layout", "fleet:lables", "fleet:scaling.heavy", "fleet:scaling.nope", f'fleet:scaling["{HEAVY}"].speed',
         "fleet:images.platforms[0]", "fleet:broker.host",
     }  # fmt: skip
 
@@ -453,7 +407,7 @@ def test_a_bad_configuration_registers_no_resource(mutation: tuple[str, tuple[st
 @st.composite
 def tunings(draw: st.DrawFn) -> dict[str, dict[str, int]]:
     found = {}
-    for name in draw(st.lists(st.sampled_from(sorted(QUEUES.names)), unique=True, max_size=4)):
+    for name in draw(st.lists(st.sampled_from(sorted(OWN_ROWS.names)), unique=True, max_size=4)):
         limit = draw(st.integers(1, 100_000))
         soft = draw(st.integers(1, 100_000))
         least = draw(st.integers(1, 4))
@@ -461,7 +415,7 @@ def tunings(draw: st.DrawFn) -> dict[str, dict[str, int]]:
         found[name] = {
             "minReplicas": least,
             "maxReplicas": least + draw(st.integers(0, 4)),
-            "concurrency": 1 if name in ("terraform", "training") else draw(st.integers(1, 32)),
+            "concurrency": 1 if OWN_ROWS.queue(name).scale_down is ScaleDown.DISABLED else draw(st.integers(1, 32)),
             "pollingInterval": draw(st.integers(1, 60)),
             "cooldownPeriod": draw(st.integers(1, 900)),
             "timeLimit": limit,
@@ -482,11 +436,11 @@ def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
         "layout": layout, "scaling": tuning, "quota": {"headroom": 9},
     }  # fmt: skip
     settings = read(plain, frozenset())
-    objects = everything(settings, REFERENCES)
+    objects = written_objects(settings, REFERENCES)
     assert json.loads(json.dumps(objects)) == objects, "an object holds more than plain data"
     for name, given_tuning in tuning.items():
         queue = tuned_catalogue(settings).queue(name)
-        assert queue.image is QUEUES.queue(name).image, "a stack moved a queue to another image"
+        assert queue.image is OWN_ROWS.queue(name).image, "a stack moved a queue to another image"
         assert (queue.min_replicas, queue.max_replicas) == (given_tuning["minReplicas"], given_tuning["maxReplicas"])
         assert queue.concurrency == given_tuning["concurrency"]
     drained: list[str] = []
@@ -504,7 +458,7 @@ def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
             assert ("pollingInterval" in spec) is ("cooldownPeriod" in spec) is (spec["minReplicaCount"] == 0)
         if one["kind"] == "HorizontalPodAutoscaler":
             assert 1 <= spec["minReplicas"] <= spec["maxReplicas"]
-    assert sorted(drained) == sorted(QUEUES.names)
+    assert sorted(drained) == sorted(OWN_ROWS.names)
 
 
 def test_the_settings_need_no_engine_to_be_read() -> None:

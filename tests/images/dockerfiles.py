@@ -1,12 +1,14 @@
 """Reads a Dockerfile into stages, far enough to ask what a stage is made of and what it becomes.
 
-Knows comments, continued lines, the flags of an instruction, quoted values, and variables with their `%` and `#`
-forms left as they stand. Knows no here-documents and no parser directives: the fleet's files have none.
+Knows comments, continued lines, the flags of an instruction, quoted values, and which arguments an instruction can
+see. Knows no here-documents and no parser directives: the fleet's files have none.
 """
 
 import json
 import re
 import shlex
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,6 +84,24 @@ class Dockerfile:
         """The text with the file's own arguments in place of their names."""
         return re.sub(r"\$\{(\w+)\}", lambda match: self.arguments.get(match[1], match[0]), text)
 
+    def visible(self, target: str, reader: Instruction) -> dict[str, str]:
+        """The arguments that an instruction of the target's line can use: those declared before it, with a value.
+
+        A global argument has its value in a stage that declares it again without one, and in no other.
+        """
+        found: dict[str, str] = {}
+        for one in (one for stage in reversed(self.line(target)) for one in stage.instructions):
+            if one is reader:
+                return found
+            for word in one.words if one.name == "ARG" else ():
+                name, given, value = word.partition("=")
+                found[name] = value if given else self.arguments.get(name, "")
+        raise LookupError(f"{target} has no {reader}")
+
+    def expanded(self, target: str, reader: Instruction) -> str:
+        """What an instruction of the target's line says once its arguments are put in."""
+        return expanded(reader.rest, self.visible(target, reader))
+
     def setting(self, target: str, name: str) -> Instruction:
         """The instruction that counts for the target: the nearest one. Raises LookupError when there is none."""
         for stage in self.line(target):
@@ -90,11 +110,25 @@ class Dockerfile:
         raise LookupError(f"{target} has no {name}")
 
     def values(self, target: str, name: str) -> dict[str, str]:
-        """The ENV or LABEL pairs that the target ends up with, of this file."""
+        """The ENV or LABEL pairs that the target ends up with, of this file, as they are written."""
         merged: dict[str, str] = {}
         for stage in reversed(self.line(target)):
             merged |= stage.pairs(name)
         return merged
+
+    def labels(self, target: str) -> dict[str, str]:
+        """The labels that the target ends up with, as a build without arguments of its own makes them."""
+        found = [one for stage in reversed(self.line(target)) for one in stage.of("LABEL")]
+        words = [word for one in found for word in shlex.split(self.expanded(target, one))]
+        return dict(word.partition("=")[::2] for word in words)
+
+
+def expanded(text: str, values: Mapping[str, str]) -> str:
+    """The text as a build expands it, which is as a shell does; quotes stay."""
+    done = subprocess.run(
+        ["sh", "-c", f"cat << TEXT\n{text}\nTEXT\n"], env=values, capture_output=True, text=True, check=True
+    )
+    return done.stdout.removesuffix("\n")
 
 
 def read(file: Path) -> Dockerfile:

@@ -8,11 +8,10 @@ import pytest
 
 from config.loading import parse
 from config.schema import Settings
-from manifests.fleet import everything
 from manifests.foundation import mebibytes, milli_cpu, resource_quota
 from manifests.scaling import behavior
 from queues import QUEUES, ScaleDown
-from tests.program.harness import LAYOUTS, STACKS, built_images, configuration, secrets_of
+from tests.program.harness import LAYOUTS, STACKS, built_images, configuration, secrets_of, written_objects
 
 
 def settings(stack: str, **changes: Any) -> Settings:  # noqa: ANN401 any configuration
@@ -27,7 +26,7 @@ def rows() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("stack", "layout"), rows())
 def test_every_object_is_complete_and_named_once(stack: str, layout: str) -> None:
-    objects = everything(settings(stack, layout=layout), built_images())
+    objects = written_objects(settings(stack, layout=layout), built_images())
     names = [(one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in objects]
     assert len(set(names)) == len(names) > 15
     assert all(one["metadata"]["labels"]["app.kubernetes.io/part-of"] == "alphaswarm" for one in objects)
@@ -36,7 +35,7 @@ def test_every_object_is_complete_and_named_once(stack: str, layout: str) -> Non
 
 @pytest.mark.parametrize(("stack", "layout"), rows())
 def test_changing_one_object_changes_no_other(stack: str, layout: str) -> None:
-    objects = everything(settings(stack, layout=layout), built_images())
+    objects = written_objects(settings(stack, layout=layout), built_images())
     before = copy.deepcopy(objects)
     for place, one in enumerate(objects):
         scar(one)
@@ -59,7 +58,7 @@ def scar(value: Any) -> None:  # noqa: ANN401 any plain data
 @pytest.mark.parametrize(("stack", "layout"), rows())
 def test_the_same_settings_give_the_same_objects(stack: str, layout: str) -> None:
     chosen = settings(stack, layout=layout)
-    assert everything(chosen, built_images()) == everything(chosen, built_images())
+    assert written_objects(chosen, built_images()) == written_objects(chosen, built_images())
 
 
 def test_the_quota_holds_the_whole_catalogue_at_its_most_twice() -> None:
@@ -102,7 +101,7 @@ def test_a_broker_on_another_port_is_reached_by_workers_scaler_and_network_rule(
         "existingSecret": "s",
         "database": 3,
     }
-    objects = everything(settings("dev", broker=broker), built_images())
+    objects = written_objects(settings("dev", broker=broker), built_images())
     found = str([one for one in objects if one["kind"] == "NetworkPolicy"])
     assert "6390" in found
     for one in objects:

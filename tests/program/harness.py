@@ -25,6 +25,9 @@ from pulumi.runtime import config as engine_config
 from pulumi.runtime import settings as engine_settings
 from pulumi.runtime.stack import run_in_stack
 
+from config.schema import Settings
+from manifests import ImageReferences, Manifest
+from manifests.plan import PlanInputs, plan, written
 from tests.program.monitor import UNKNOWN, Cloud, Monitor, Registration, index_digest
 
 ROOT: Final = Path(__file__).parents[2]
@@ -32,7 +35,11 @@ PROJECT: Final = "alphaswarm-fleet"
 STACKS: Final = ("local", "dev", "staging", "prod")
 LAYOUTS: Final = ("per-queue", "per-image")
 PASSWORD: Final = "correct-horse-battery-staple"
-HAS_KEDA: Final = subprocess.CompletedProcess[str]([], 0, "customresourcedefinition/scaledobjects.keda.sh", "")
+NO_ERROR: Final[Mapping[str, subprocess.CompletedProcess[str]]] = {
+    "/version": subprocess.CompletedProcess([], 0, '{"gitVersion": "v1.36.3"}', ""),
+    "customresourcedefinition": subprocess.CompletedProcess([], 0, '{"metadata": {"labels": {}}}', ""),
+}
+"""A cluster that has all that is needed: kubectl's answers, by a word of the question."""
 
 Configuration = dict[str, Any]
 
@@ -80,6 +87,11 @@ def cloud_of(plain: Configuration, **changes: Any) -> Cloud:  # noqa: ANN401 any
 def _section(plain: Configuration, name: str) -> Mapping[str, Any]:
     found = plain.get(name)
     return found if isinstance(found, Mapping) else {}  # a configuration under test may be any nonsense
+
+
+def written_objects(settings: Settings, images: ImageReferences) -> list[Manifest]:
+    """The plan's objects that may stand in a file, without a run of the program."""
+    return written(plan(settings, PlanInputs(images)))
 
 
 @dataclass(frozen=True)
@@ -170,6 +182,13 @@ def queues_of(deployment: Mapping[str, Any]) -> list[str]:
     return str(env(deployment)["ALPHASWARM_QUEUES"]).split(",")
 
 
+def queue_of(found: "Program", scaler: str) -> str:
+    """The one queue whose Deployment a ScaledObject scales. Raises ValueError when it drains several."""
+    target = found.manifest("ScaledObject", scaler)["spec"]["scaleTargetRef"]["name"]
+    (queue,) = queues_of(found.manifest("Deployment", target))
+    return queue
+
+
 def attempt(
     plain: Configuration,
     secrets: Mapping[str, str],
@@ -177,7 +196,7 @@ def attempt(
     stack: str = "test",
     preview: bool = False,
     cloud: Cloud | None = None,
-    kubectl: subprocess.CompletedProcess[str] = HAS_KEDA,
+    kubectl: Mapping[str, subprocess.CompletedProcess[str]] = NO_ERROR,
 ) -> Program | Failure:
     """Run the program; a failure is a result too."""
     monitor = Monitor(PROJECT, stack, cloud or cloud_of(plain), preview=preview)
@@ -237,11 +256,15 @@ def _main() -> None:
 
 
 @contextmanager
-def _kubectl(answer: subprocess.CompletedProcess[str]) -> Iterator[None]:
-    """The cluster's answer, whether or not this machine has kubectl or a cluster."""
+def _kubectl(answers: Mapping[str, subprocess.CompletedProcess[str]]) -> Iterator[None]:
+    """The cluster's answers, whether or not this machine has kubectl or a cluster."""
+
+    def answer(command: list[str], **_how: object) -> subprocess.CompletedProcess[str]:
+        return next(found for word, found in {**NO_ERROR, **answers}.items() if word in command)
+
     with (
         mock.patch("config.preflight.shutil.which", return_value="kubectl"),
-        mock.patch("config.preflight.subprocess.run", return_value=answer),
+        mock.patch("config.preflight.subprocess.run", side_effect=answer),
     ):
         yield
 

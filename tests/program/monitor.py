@@ -19,7 +19,12 @@ STACK_TYPE: Final = "pulumi:pulumi:Stack"
 SIGNATURE: Final = "4dabf18193072939515e22adb298388d"
 SECRET_SIGNATURE: Final = "1b47061264138c4ac30d75fd1eb44270"
 RESOURCE_SIGNATURE: Final = "5cf8f73096256a8f31e491e813e4eb8e"
-FEATURES: Final = frozenset({"secrets", "resourceReferences", "aliasSpecs", "deletedWith"})
+FEATURES: Final = (
+    resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Registration:
     retain_on_delete: bool
     dependencies: frozenset[str]
     provider: str
-    aliases: int
+    aliases: frozenset[str]  # the URNs of places it had before
 
 
 class Monitor:
@@ -74,8 +79,8 @@ class Monitor:
         self.messages: list[tuple[str, str]] = []
         self._lock = threading.Lock()
 
-    def SupportsFeature(self, request: Any) -> Any:  # noqa: N802, ANN401 the protocol's names
-        return resource_pb2.SupportsFeatureResponse(hasSupport=request.id in FEATURES)
+    def GetDeploymentInfo(self, _request: Any) -> Any:  # noqa: N802, ANN401 the protocol's names
+        return resource_pb2.DeploymentInfo(supportedFeatures=FEATURES)
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802, ANN401 the protocol's names
         urn = self._urn(request.parent, request.type, request.name)
@@ -93,7 +98,10 @@ class Monitor:
                 retain_on_delete=request.retainOnDelete,
                 dependencies=frozenset(request.dependencies),
                 provider=request.provider,
-                aliases=len(request.aliases) + len(request.aliasURNs),
+                aliases=frozenset(
+                    self._urn(alias.spec.parentUrn or request.parent, request.type, alias.spec.name or request.name)
+                    for alias in request.aliases
+                ),
             )
         )
         found = struct_pb2.Struct()

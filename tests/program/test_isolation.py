@@ -1,22 +1,43 @@
 """A change of one queue is a change of that queue only, as a preview would show it."""
 
 import dataclasses
+from collections.abc import Callable
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import pytest
 
 import queues
+from config.schema import QueueTuning
+from tests.own_rows import catalogue
 from tests.program.harness import Program, attempt, configuration, program, queues_of, run, secrets_of
 
-TUNING: dict[str, dict[str, int]] = {
-    "default": {"maxReplicas": 9},
-    "rag": {"concurrency": 3},
-    "ml": {"timeLimit": 3500},
-    "agents": {"pollingInterval": 6},
-    "backtest": {"gracePeriod": 7400},
-    "ingestion": {"softShutdown": 500},
-    "terraform": {"visibilityTimeout": 10900},
+
+def seconds(duration: timedelta) -> int:
+    """Whole seconds, as a stack's file has them."""
+    return int(duration.total_seconds())
+
+
+FREE = [queue for queue in queues.QUEUES.queues if queue.scale_down is queues.ScaleDown.ALLOWED]
+TO_ZERO = [queue for queue in queues.QUEUES.queues if queue.min_replicas == 0]
+ANY = list(queues.QUEUES.queues)
+Tuning = Callable[[queues.Queue], int]
+# Each key, with queues that may be tuned by it and a value that is not theirs: a queue each, in turn.
+TUNING: dict[str, tuple[list[queues.Queue], Tuning]] = {
+    "maxReplicas": (ANY, lambda row: row.max_replicas + 1),
+    "concurrency": (FREE, lambda row: row.concurrency + 1),
+    "timeLimit": (ANY, lambda row: seconds(row.time_limit) - 1),
+    "pollingInterval": (TO_ZERO, lambda row: seconds(row.times["polling_interval"]) + 1),
+    "gracePeriod": (ANY, lambda row: seconds(row.grace_period) + 1),
+    "softShutdown": (ANY, lambda row: seconds(row.times.get("soft_shutdown", row.time_limit)) - 1),
+    "visibilityTimeout": (ANY, lambda row: seconds(row.visibility_timeout) + 1),
 }
+CASES = [
+    pytest.param(row, key, value(row), id=f"{row.name}-{key}")
+    for turn, (key, (rows, value)) in enumerate(TUNING.items())
+    for row in rows[turn % max(len(rows), 1) :][:1]
+]
 
 
 def changed(before: Program, after: Program) -> set[str]:
@@ -36,54 +57,59 @@ def test_the_same_configuration_registers_the_same_twice() -> None:
     assert changed(program("dev"), run(configuration("dev"), secrets_of("dev"))) == set()
 
 
-@pytest.mark.parametrize("queue", TUNING)
-def test_tuning_a_queue_changes_that_queues_objects_only(queue: str) -> None:
-    scaling = {**configuration("dev")["scaling"]}
-    scaling[queue] = {**scaling.get(queue, {}), **TUNING[queue]}
-    after = run(configuration("dev", scaling=scaling), secrets_of("dev"))
-    touched = changed(program("dev"), after)
+@pytest.mark.parametrize(("row", "key", "value"), CASES)
+def test_tuning_a_queue_changes_that_queues_objects_only(row: queues.Queue, key: str, value: int) -> None:
+    scaling = {row.name: {key: value}}
+    touched = changed(untuned(), run(configuration("dev", scaling=scaling), secrets_of("dev")))
     assert touched, "the tuning has no effect"
-    deployment = queues.QUEUES.queue(queue).deployment
-    assert {urn.rpartition("::")[2] for urn in touched} == {deployment}, "a preview shows other queues as well"
+    assert {urn.rpartition("::")[2] for urn in touched} == {row.deployment}, "a preview shows other queues as well"
+
+
+def test_every_key_of_a_queues_tuning_is_tried_but_those_that_only_move_bounds() -> None:
+    keys = {field.alias for field in QueueTuning.model_fields.values()}
+    assert keys - TUNING.keys() == {"minReplicas", "cooldownPeriod"}
 
 
 def test_a_queues_bounds_touch_its_scaler_and_never_restart_its_pods() -> None:
-    scaling = {**configuration("dev")["scaling"], "rag": {"maxReplicas": 5}}
-    touched = changed(program("dev"), run(configuration("dev", scaling=scaling), secrets_of("dev")))
+    scaling = {ANY[0].name: {"maxReplicas": ANY[0].max_replicas + 1}}
+    touched = changed(untuned(), run(configuration("dev", scaling=scaling), secrets_of("dev")))
     assert {urn.rpartition("$")[2].partition("::")[0] for urn in touched} == {
         "kubernetes:keda.sh/v1alpha1:ScaledObject"
     }
 
 
-def with_rows(monkeypatch: pytest.MonkeyPatch, rows: tuple[queues.Queue, ...]) -> Program:
-    """The stack `dev` with another catalogue, in all modules that hold it."""
-    catalogue = queues.Catalogue(rows)
-    monkeypatch.setattr(queues, "QUEUES", catalogue)
-    monkeypatch.setattr("config.tuning.QUEUES", catalogue)
-    monkeypatch.setattr("config.rules.QUEUES", catalogue)
-    monkeypatch.setattr("manifests.foundation.QUEUES", catalogue)
-    found = attempt(configuration("dev"), secrets_of("dev"))
+@cache
+def untuned() -> Program:
+    """The stack `dev` with every queue as its row is."""
+    return run(configuration("dev", scaling={}), secrets_of("dev"))
+
+
+def with_rows(rows: tuple[queues.Queue, ...]) -> Program:
+    """The stack `dev` with another catalogue."""
+    with catalogue(queues.Catalogue(rows)):
+        found = attempt(configuration("dev"), secrets_of("dev"))
     assert isinstance(found, Program), found
     return found
 
 
-def test_a_new_row_adds_that_queues_objects_and_widens_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = dataclasses.replace(queues.QUEUES.queue("rag"), name="embeddings")
-    after = with_rows(monkeypatch, (*queues.QUEUES.queues, row))
+def test_a_new_row_adds_that_queues_objects_and_widens_the_quota() -> None:
+    row = dataclasses.replace(queues.QUEUES.of(queues.EXECUTOR)[0], name="one-more")
+    after = with_rows((*queues.QUEUES.queues, row))
     touched = {urn.rpartition("::")[2] for urn in changed(program("dev"), after)}
-    assert touched == {"alphaswarm-executor-embeddings", "alphaswarm-quota"}
-    assert queues_of(after.workers()["alphaswarm-executor-embeddings"]) == ["embeddings"]
-    assert "embeddings" in after.exports["heavyQueues"]
+    assert touched == {"alphaswarm-executor-one-more", "alphaswarm-quota"}
+    assert queues_of(after.workers()["alphaswarm-executor-one-more"]) == ["one-more"]
+    assert "one-more" in after.exports["heavyQueues"]
 
 
-def test_a_rows_own_change_touches_that_queue_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rows_own_change_touches_that_queue_only() -> None:
+    row = FREE[-1]
     rows = tuple(
-        dataclasses.replace(queue, concurrency=9) if queue.name == "factors" else queue
+        dataclasses.replace(queue, concurrency=queue.concurrency + 9) if queue is row else queue
         for queue in queues.QUEUES.queues
     )
-    touched = changed(program("dev"), with_rows(monkeypatch, rows))
-    assert {urn.rpartition("::")[2] for urn in touched} == {"alphaswarm-executor-factors"}
+    touched = changed(program("dev"), with_rows(rows))
+    assert {urn.rpartition("::")[2] for urn in touched} == {row.deployment}
 
 
-def test_the_order_of_rows_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert changed(program("dev"), with_rows(monkeypatch, tuple(reversed(queues.QUEUES.queues)))) == set()
+def test_the_order_of_rows_means_nothing() -> None:
+    assert changed(program("dev"), with_rows(tuple(reversed(queues.QUEUES.queues)))) == set()

@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from queues import QUEUES
-from surfaces.compare import compare
 from tests.program.harness import LAYOUTS, ROOT, STACKS, Program, program
+from tests.surfaces.compare import compare
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
 OVERLAYS = ROOT / "deploy/kustomize/overlays"

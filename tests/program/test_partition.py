@@ -4,11 +4,10 @@ from collections import Counter
 
 import pytest
 
-from queues import HEAVY_QUEUES
+from queues import HEAVY_QUEUES, QUEUES, WORKER_QUEUES
 from tests.program.harness import LAYOUTS, STACKS, built_images, container, program, queues_of
 
-WORKER = {"default", "paper", "terraform", "ingestion", "workflows"}
-EXECUTOR = {"backtest", "training", "ml", "agents", "factors", "rag"}
+DNS_LABEL = str.maketrans("_.", "--")
 
 every_stack_and_layout = pytest.mark.parametrize(
     ("stack", "layout"), [(stack, layout) for stack in STACKS for layout in LAYOUTS]
@@ -28,8 +27,8 @@ def image_of(deployment_image: str) -> str:
 def test_every_queue_is_drained_by_exactly_one_deployment(stack: str, layout: str, preview: bool) -> None:
     workers = program(stack, layout, preview=preview).workers()
     drained = Counter(queue for deployment in workers.values() for queue in queues_of(deployment))
-    assert drained == Counter(WORKER | EXECUTOR), "a queue is drained twice, or by nobody"
-    assert len(workers) == (len(WORKER | EXECUTOR) if layout == "per-queue" else 2)
+    assert drained == Counter(QUEUES.names), "a queue is drained twice, or by nobody"
+    assert len(workers) == (len(QUEUES.names) if layout == "per-queue" else 2)
 
 
 @every_stack_and_layout
@@ -37,7 +36,9 @@ def test_no_image_drains_a_queue_of_the_other(stack: str, layout: str) -> None:
     drained: dict[str, set[str]] = {"worker": set(), "executor": set()}
     for deployment in program(stack, layout).workers().values():
         drained[image_of(container(deployment)["image"])] |= set(queues_of(deployment))
-    assert drained == {"worker": WORKER, "executor": EXECUTOR}, "slim pods would run heavy tasks, or the reverse"
+    assert drained == {"worker": WORKER_QUEUES, "executor": HEAVY_QUEUES}, (
+        "slim pods would run heavy tasks, or the reverse"
+    )
 
 
 @every_stack_and_layout
@@ -53,14 +54,16 @@ def test_a_deployment_its_account_and_its_labels_name_the_image_it_runs(stack: s
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_queues_deployment_is_named_after_image_and_queue(stack: str) -> None:
-    expected = {f"alphaswarm-worker-{queue}" for queue in WORKER} | {
-        f"alphaswarm-executor-{queue}" for queue in EXECUTOR
+    names = {
+        f"alphaswarm-{'executor' if queue in HEAVY_QUEUES else 'worker'}-{queue.lower().translate(DNS_LABEL)}": queue
+        for queue in QUEUES.names
     }
     workers = program(stack, "per-queue").workers()
-    assert set(workers) == expected
+    assert {name: queues_of(deployment) for name, deployment in workers.items()} == {
+        name: [queue] for name, queue in names.items()
+    }
     for name, deployment in workers.items():
-        assert queues_of(deployment) == [name.split("-", 2)[2]]
-        assert deployment["metadata"]["labels"]["alphaswarm.io/queue"] == name.split("-", 2)[2]
+        assert deployment["metadata"]["labels"]["alphaswarm.io/queue"] == names[name]
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -72,14 +75,14 @@ def test_an_images_deployment_bears_the_images_name(stack: str) -> None:
 @in_preview_and_update
 def test_the_stack_exports_the_matrix_that_it_runs(stack: str, layout: str, preview: bool) -> None:
     found = program(stack, layout, preview=preview)
-    assert found.exports["heavyQueues"] == sorted(HEAVY_QUEUES) == sorted(EXECUTOR)
+    assert found.exports["heavyQueues"] == sorted(HEAVY_QUEUES)
     rows = found.exports["queues"]
-    assert set(rows) == WORKER | EXECUTOR
+    assert set(rows) == QUEUES.names
     for queue, row in rows.items():
         deployment = found.manifest("Deployment", row["deployment"])
         assert queue in queues_of(deployment), f"the matrix sends readers of {queue} to the wrong Deployment"
         assert row["reference"] == container(deployment)["image"]
-        assert row["image"] == ("alphaswarm-executor" if queue in EXECUTOR else "alphaswarm-worker")
+        assert row["image"] == ("alphaswarm-executor" if queue in HEAVY_QUEUES else "alphaswarm-worker")
         scaler = found.manifest(
             "ScaledObject" if layout == "per-queue" else "HorizontalPodAutoscaler", row["deployment"]
         )["spec"]

@@ -1,40 +1,14 @@
-"""What each pod may take, who it is, and how long it gets: the literals of the platform's own table."""
+"""What each pod may take, who it is, and how long it gets: held against the rows and the stacks' files."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from tests.program.harness import LAYOUTS, STACKS, container, env, program, queues_of
+from queues import IMAGES, QUEUES, ScaleDown
+from tests.program.expected import expected
+from tests.program.harness import LAYOUTS, STACKS, configuration, container, env, program, queues_of
 
-PROFILES = {
-    "alphaswarm-worker": {
-        "requests": {"cpu": "500m", "memory": "1Gi"},
-        "limits": {"cpu": "4", "memory": "8Gi"},
-        "directories": {"/tmp", "/app/data"},  # noqa: S108 inside the container
-        "concurrency": "4",
-    },
-    "alphaswarm-executor": {
-        "requests": {"cpu": "1", "memory": "4Gi"},
-        "limits": {"cpu": "8", "memory": "16Gi"},
-        "directories": {"/tmp", "/app/data", "/app/models"},  # noqa: S108 inside the container
-        "concurrency": "2",
-    },
-}
-# queue: concurrency, time limit, soft shutdown, grace, visibility timeout, priority
-TIMES = {
-    "default": (4, 600, None, 660, 1800, "standard"),
-    "paper": (4, 3600, None, 3700, 5400, "latency"),
-    "terraform": (1, 7200, None, 7500, 10800, "standard"),
-    "ingestion": (4, 25200, 600, 900, 28800, "standard"),
-    "workflows": (4, 1800, None, 1900, 3600, "standard"),
-    "backtest": (2, 7200, None, 7300, 9000, "batch"),
-    "training": (1, 43200, 1800, 2100, 50400, "batch"),
-    "ml": (2, 3600, None, 3700, 5400, "batch"),
-    "agents": (2, 1800, None, 1900, 3600, "standard"),
-    "factors": (2, 3600, None, 3700, 5400, "batch"),
-    "rag": (2, 3600, None, 3700, 5400, "batch"),
-}
 EVERYWHERE = [(stack, layout) for stack in STACKS for layout in LAYOUTS]
 
 
@@ -47,71 +21,82 @@ def fleet_pods(stack: str, layout: str) -> dict[str, Mapping[str, Any]]:
 @pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)
 def test_a_worker_gets_exactly_its_images_profile(stack: str, layout: str) -> None:
     for name, deployment in program(stack, layout).workers().items():
-        profile = PROFILES["-".join(name.split("-")[:2])]
+        (image,) = (image for image in IMAGES if f"/{image.name}@" in container(deployment)["image"])
         resources = container(deployment)["resources"]
-        for side in ("requests", "limits"):
+        for side, amounts in (("requests", image.requests), ("limits", image.limits)):
             got = {key: value for key, value in resources[side].items() if key in ("cpu", "memory")}
-            assert got == profile[side], f"{name} in {stack}"
-        assert {mount["mountPath"] for mount in container(deployment)["volumeMounts"]} == profile["directories"]
+            assert got == {"cpu": amounts.cpu, "memory": amounts.memory}, f"{name} in {stack}"
+        mounted = {mount["mountPath"] for mount in container(deployment)["volumeMounts"]}
+        assert mounted == {"/tmp", *image.directories}  # noqa: S108 inside the container
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_only_training_takes_a_gpu_and_only_where_there_are_some(stack: str) -> None:
-    expected = {"training"} if stack in ("staging", "prod") else set()
+def test_only_a_queue_that_wants_gpus_takes_some_and_only_where_there_are_some(stack: str) -> None:
+    wanted = {queue.name for queue in QUEUES.queues if queue.gpus and "gpu" in configuration(stack)}
     takers = set()
     for deployment in program(stack).workers().values():
         resources = container(deployment)["resources"]
         pod = deployment["spec"]["template"]["spec"]
         if "nvidia.com/gpu" in resources["requests"]:
-            takers |= set(queues_of(deployment))
-            assert resources["requests"]["nvidia.com/gpu"] == resources["limits"]["nvidia.com/gpu"] == "1"
+            (queue,) = queues_of(deployment)
+            takers.add(queue)
+            for side in ("requests", "limits"):
+                assert resources[side]["nvidia.com/gpu"] == str(QUEUES.queue(queue).gpus)
             assert pod["nodeSelector"] == {"alphaswarm.io/nodes": "gpu"}
             assert pod["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
             assert deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"] == 0, "no spare GPU for a second pod"
         else:
             assert not pod.keys() & {"nodeSelector", "tolerations"}, "a CPU task would take a place on a GPU node"
-    assert takers == expected
+    assert takers == wanted
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_each_queue_has_the_times_of_the_table(stack: str) -> None:
-    found = {}
+def test_each_queue_has_the_times_and_the_priority_of_its_row_and_stack(stack: str) -> None:
+    rows = expected(stack)
     for deployment in program(stack).workers().values():
         (queue,) = queues_of(deployment)
-        variables, pod = env(deployment), deployment["spec"]["template"]["spec"]
+        variables, pod, row = env(deployment), deployment["spec"]["template"]["spec"], rows.pop(queue)
         soft = variables.get("ALPHASWARM_SOFT_SHUTDOWN")
-        found[queue] = (
-            int(variables["ALPHASWARM_CONCURRENCY"]),
-            int(variables["ALPHASWARM_TIME_LIMIT"]),
-            int(soft) if soft else None,
-            pod["terminationGracePeriodSeconds"],
-            int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]),
-            pod["priorityClassName"].removeprefix("alphaswarm-"),
-        )
-    assert found == TIMES
+        assert int(variables["ALPHASWARM_CONCURRENCY"]) == row.concurrency
+        assert int(variables["ALPHASWARM_TIME_LIMIT"]) == row.time_limit
+        assert (int(soft) if soft else None) == row.soft_shutdown
+        assert int(variables["ALPHASWARM_GRACE_PERIOD"]) == row.grace_period
+        assert pod["terminationGracePeriodSeconds"] == row.grace_period
+        assert int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]) == row.visibility_timeout
+        assert pod["priorityClassName"] == f"alphaswarm-{QUEUES.queue(queue).priority.name.lower()}"
+    assert not rows, "queues that no Deployment drains"
 
 
 @pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)
 def test_a_pod_is_given_longer_to_stop_than_a_task_may_still_run(stack: str, layout: str) -> None:
+    rows = expected(stack)
     for name, deployment in program(stack, layout).workers().items():
         variables, pod = env(deployment), deployment["spec"]["template"]["spec"]
         longest = int(variables.get("ALPHASWARM_SOFT_SHUTDOWN", variables["ALPHASWARM_TIME_LIMIT"]))
         assert pod["terminationGracePeriodSeconds"] > longest, f"{name}: a rollout kills a task within its limit"
         assert int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]) > pod["terminationGracePeriodSeconds"]
         for queue in queues_of(deployment):
-            assert TIMES[queue][1] <= int(variables["ALPHASWARM_TIME_LIMIT"]), f"{queue} is cut short in {name}"
-            assert TIMES[queue][4] <= int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"]), f"{queue} runs twice in {name}"
+            assert rows[queue].time_limit <= int(variables["ALPHASWARM_TIME_LIMIT"]), f"{queue} is cut short in {name}"
+            timeout = int(variables["ALPHASWARM_VISIBILITY_TIMEOUT"])
+            assert rows[queue].visibility_timeout <= timeout, f"{queue} runs twice in {name}"
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_a_pod_of_many_queues_requeues_only_after_those_that_must_finish_have(stack: str) -> None:
-    worker, executor = (
-        env(program(stack, "per-image").manifest("Deployment", f"alphaswarm-{image}"))
-        for image in ("worker", "executor")
-    )
-    assert worker["ALPHASWARM_SOFT_SHUTDOWN"] == "7200", "a terraform run would be interrupted"
-    assert executor["ALPHASWARM_SOFT_SHUTDOWN"] == "7200", "a backtest would be interrupted"
-    assert (worker["ALPHASWARM_CONCURRENCY"], executor["ALPHASWARM_CONCURRENCY"]) == ("4", "2")
+    rows = expected(stack)
+    for image in IMAGES:
+        deployment = program(stack, "per-image").manifest("Deployment", image.name)
+        own = [rows[queue] for queue in queues_of(deployment)]
+        soft = env(deployment).get("ALPHASWARM_SOFT_SHUTDOWN")
+        if all(row.soft_shutdown is None for row in own):
+            assert soft is None, "it would re-queue a run that does not resume"
+        else:
+            must_finish = [row.time_limit for row in own if row.soft_shutdown is None]
+            assert soft is not None
+            assert int(soft) == max(*must_finish, *(row.soft_shutdown or 0 for row in own)), (
+                "a run would be interrupted"
+            )
+        assert env(deployment)["ALPHASWARM_CONCURRENCY"] == str(image.concurrency)
 
 
 @pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)
@@ -174,7 +159,9 @@ def test_every_worker_has_a_budget_that_selects_it_and_spares_runs(stack: str, l
         budget = budgets[name]["spec"]
         assert budget["selector"] == deployment["spec"]["selector"]
         # A pod of many queues is always there: sparing it would keep every node from ever being drained.
-        spared = set(queues_of(deployment)) in ({"terraform"}, {"training"})
+        first, *others = queues_of(deployment)
+        never_scaled_in = QUEUES.queue(first).scale_down is ScaleDown.DISABLED
+        spared = never_scaled_in and not others and expected(stack)[first].minimum == 0
         assert budget["maxUnavailable"] == (0 if spared else 1), f"{name}: a node drain would end a run"
         policy = "IfHealthyBudget" if spared else "AlwaysAllow"
         assert budget["unhealthyPodEvictionPolicy"] == policy, f"{name}: an outage of Redis would let a drain end a run"

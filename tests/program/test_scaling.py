@@ -1,29 +1,12 @@
-"""Scaling that loses no task: every scaler's formula, triggers and bounds, as literals of the design."""
+"""Scaling that loses no task: every scaler's formula, triggers and bounds, held against rows and stacks' files."""
 
 import pytest
 
-from tests.program.harness import STACKS, configuration, program, queues_of, run, secrets_of
+from queues import HEAVY_QUEUES, QUEUES, ScaleDown
+from tests.program.expected import expected
+from tests.program.harness import STACKS, configuration, container, program, queue_of, queues_of, run, secrets_of
 
-# queue: min, max, tasks per pod, polling, cooldown; None where there is always a pod
-TABLE = {
-    "default": (0, 10, 4, 15, 300),
-    "paper": (2, 6, 4, None, None),
-    "terraform": (0, 3, 1, 15, 300),
-    "ingestion": (1, 6, 4, None, None),
-    "workflows": (0, 6, 4, 15, 300),
-    "backtest": (0, 20, 2, 15, 300),
-    "training": (0, 1, 1, 30, 600),
-    "ml": (0, 8, 2, 15, 300),
-    "agents": (0, 12, 2, 5, 300),
-    "factors": (0, 8, 2, 15, 300),
-    "rag": (0, 6, 2, 15, 300),
-}
-CHANGES: dict[str, dict[str, tuple[int, int, int, int | None, int | None]]] = {
-    "local": {},
-    "dev": {"backtest": (0, 4, 2, 15, 300), "agents": (0, 4, 2, 5, 300)},
-    "staging": {"backtest": (0, 8, 2, 15, 300)},
-    "prod": {"default": (1, 10, 4, None, None), "training": (0, 4, 1, 30, 600)},
-}
+NEVER_SCALED_IN = {queue.name for queue in QUEUES.queues if queue.scale_down is ScaleDown.DISABLED}
 UP = {
     "tolerance": "0",
     "stabilizationWindowSeconds": 0,
@@ -32,27 +15,28 @@ UP = {
 
 
 @pytest.mark.parametrize("stack", STACKS)
-def test_every_scaler_has_the_bounds_and_the_pace_of_the_table(stack: str) -> None:
+def test_every_scaler_has_the_bounds_and_the_pace_of_its_row_and_stack(stack: str) -> None:
     found = {}
-    for scaler in program(stack).manifests("ScaledObject").values():
+    for name, scaler in program(stack).manifests("ScaledObject").items():
         spec = scaler["spec"]
-        modifiers = spec["advanced"]["scalingModifiers"]
-        queue = spec["scaleTargetRef"]["name"].split("-", 2)[2]
-        found[queue] = (
+        found[queue_of(program(stack), name)] = (
             spec["minReplicaCount"],
             spec["maxReplicaCount"],
-            int(modifiers["target"]),
+            int(spec["advanced"]["scalingModifiers"]["target"]),
             spec.get("pollingInterval"),
             spec.get("cooldownPeriod"),
         )
-    assert found == {**TABLE, **CHANGES[stack]}
+    assert found == {
+        queue: (row.minimum, row.maximum, row.concurrency, row.polling, row.cooldown)
+        for queue, row in expected(stack).items()
+    }
 
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_demand_is_waiting_plus_running_tasks(stack: str) -> None:
-    scalers = program(stack).manifests("ScaledObject")
-    for name, scaler in scalers.items():
-        queue = name.split("-", 2)[2]
+    scaled = set()
+    for name, scaler in program(stack).manifests("ScaledObject").items():
+        queue = queue_of(program(stack), name)
         modifiers = scaler["spec"]["advanced"]["scalingModifiers"]
         assert modifiers["formula"] == "waiting + running", f"{queue}: pods are removed under running tasks"
         assert modifiers["metricType"] == "AverageValue"
@@ -61,7 +45,8 @@ def test_demand_is_waiting_plus_running_tasks(stack: str) -> None:
         assert triggers["waiting"]["metadata"]["listName"] == queue
         assert triggers["running"]["metadata"]["listName"] == f"unacked:{queue}"
         assert all(one["type"] == "redis" for one in triggers.values())
-    assert {name.split("-", 2)[2] for name in scalers} == set(TABLE)
+        scaled.add(queue)
+    assert scaled == QUEUES.names
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -97,8 +82,8 @@ def test_demand_is_met_to_the_task_and_runs_are_never_scaled_in(stack: str) -> N
         assert behavior["scaleUp"] == UP
         assert behavior["scaleDown"]["tolerance"] == "0"
         if behavior["scaleDown"].get("selectPolicy") == "Disabled":
-            disabled.add(name.split("-", 2)[2])
-    assert disabled == {"terraform", "training"}
+            disabled.add(queue_of(program(stack), name))
+    assert disabled == NEVER_SCALED_IN
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -124,20 +109,27 @@ def test_every_scaler_targets_a_deployment_that_must_stand_before_it(layout: str
 @pytest.mark.parametrize("stack", STACKS)
 def test_an_images_autoscaler_never_ends_a_run_and_never_goes_to_zero(stack: str) -> None:
     found = program(stack, "per-image").manifests("HorizontalPodAutoscaler")
-    bounds = {name: (one["spec"]["minReplicas"], one["spec"]["maxReplicas"]) for name, one in found.items()}
-    most = {"local": 20, "dev": 8, "staging": 1, "prod": 4}[stack]  # each executor pod may train, so it takes a GPU
-    assert bounds == {"alphaswarm-worker": (2, 10), "alphaswarm-executor": (1, most)}
-    for name, one in found.items():
-        assert one["spec"]["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
-        assert one["spec"]["behavior"]["scaleDown"]["selectPolicy"] == "Disabled"
+    rows, gpus = expected(stack), configuration(stack).get("gpu", {}).get("count")
+    for image, heavy in (("alphaswarm-worker", False), ("alphaswarm-executor", True)):
+        own = {queue: row for queue, row in rows.items() if (queue in HEAVY_QUEUES) is heavy}
+        least = max(1, *(row.minimum for row in own.values()))
+        most = max(row.maximum for row in own.values())
+        each = max(QUEUES.queue(queue).gpus for queue in own)
+        if gpus and each:
+            most = min(most, gpus // each)  # each pod takes a GPU, whatever it runs
+        spec = found[image]["spec"]
+        assert (spec["minReplicas"], spec["maxReplicas"]) == (least, max(most, least))
+        assert spec["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": image}
+        down = spec["behavior"]["scaleDown"]
+        assert (down.get("selectPolicy") == "Disabled") is bool(own.keys() & NEVER_SCALED_IN), "a run would be ended"
+    assert len(found) == 2
 
 
 def test_tuned_concurrency_moves_target_and_worker_together() -> None:
-    found = run(configuration("dev", scaling={"rag": {"concurrency": 7}}), secrets_of("dev"))
-    scaler = found.manifest("ScaledObject", "alphaswarm-executor-rag")["spec"]["advanced"]["scalingModifiers"]
-    worker = found.workers()["alphaswarm-executor-rag"]
-    assert scaler["target"] == "7"
-    assert queues_of(worker) == ["rag"]
-    assert {"name": "ALPHASWARM_CONCURRENCY", "value": "7"} in worker["spec"]["template"]["spec"]["containers"][0][
-        "env"
-    ]
+    queue = next(queue for queue in QUEUES.queues if queue.name not in NEVER_SCALED_IN)
+    found = run(configuration("dev", scaling={queue.name: {"concurrency": 77}}), secrets_of("dev"))
+    scaler = found.manifest("ScaledObject", queue.deployment)["spec"]["advanced"]["scalingModifiers"]
+    worker = found.workers()[queue.deployment]
+    assert scaler["target"] == "77"
+    assert queues_of(worker) == [queue.name]
+    assert {"name": "ALPHASWARM_CONCURRENCY", "value": "77"} in container(worker)["env"]

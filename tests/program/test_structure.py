@@ -9,7 +9,7 @@ from tests.program.harness import LAYOUTS, PROJECT, STACKS, Program, configurati
 
 EVERYWHERE = [(stack, layout, preview) for stack in STACKS for layout in LAYOUTS for preview in (True, False)]
 FLEET = "alphaswarm:fleet:"
-EACH = 2 * len(QUEUES.queues)  # a worker and a scaler a queue
+EACH = len(QUEUES.queues)  # a worker a queue
 COMPONENTS = {
     ("local", "per-queue"): 10 + EACH, ("local", "per-image"): 12,
     ("dev", "per-queue"): 12 + EACH, ("dev", "per-image"): 14,
@@ -74,6 +74,16 @@ def test_pods_wait_for_what_they_need(stack: str, layout: str) -> None:
     for (kind, name), one in objects.items():
         if "namespace" in one.inputs["metadata"]:
             assert namespace.urn in found.waits_for(one), f"{kind} {name} does not wait for its namespace"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_scaler_that_the_state_has_below_a_component_of_its_own_is_kept(stack: str) -> None:
+    """Until it was moved it hung below a QueueScaler; without the alias an update would delete and make it anew."""
+    scalers = [one for (kind, _), one in program(stack, "per-queue").kubernetes().items() if kind == "ScaledObject"]
+    assert len(scalers) == len(QUEUES.queues)
+    for one in scalers:
+        before = f"{FLEET}Fleet${FLEET}QueueWorker${FLEET}QueueScaler${one.type}::{one.name}"
+        assert one.aliases == {f"urn:pulumi:{stack}::{PROJECT}::{before}"}
 
 
 def objects_in(found: Program) -> set[tuple[str, str, str]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from manifests import Manifest
-from surfaces.compare import compare, without_engine_facts
+from tests.surfaces.compare import compare
 
 NAME = "v1 Thing x in y"
 
@@ -54,16 +54,3 @@ def test_the_same_name_in_another_namespace_is_another_object() -> None:
     moved = thing(1)
     moved["metadata"] = {"name": "x"}
     assert compare([thing(1)], [moved]) == [f"{NAME}: missing", "v1 Thing x: not expected"]
-
-
-def test_only_what_no_file_can_say_is_left_out() -> None:
-    registered = thing(1)
-    registered["metadata"]["annotations"] = {"eks.amazonaws.com/role-arn": "a", "pulumi.com/skipAwait": "true"}
-    kept = thing(1, "z")
-    kept["metadata"]["annotations"] = {"pulumi.com/skipAwait": "true", "other": "x"}
-    secret = {**thing(1), "kind": "Secret"}
-    left = without_engine_facts([registered, kept, secret])
-    expected = thing(1, "z")
-    expected["metadata"]["annotations"] = {"other": "x"}
-    assert compare([thing(1), expected], left) == []
-    assert "annotations" in registered["metadata"], "the caller's objects stay as they are"

@@ -10,11 +10,11 @@ import pytest
 from config.loading import parse
 from config.schema import Settings
 from manifests import Manifest
-from manifests.fleet import everything
 from queues import IMAGES, QUEUES
-from surfaces.compare import compare
 from surfaces.kustomize import tree
 from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, in_layout, neutral_settings
+from tests.program.harness import written_objects
+from tests.surfaces.compare import compare
 
 STACKS = ("dev", "local", "prod", "staging")
 REGISTRY = "111122223333.dkr.ecr.eu-central-1.amazonaws.com"
@@ -108,7 +108,7 @@ def test_a_committed_overlay_yields_the_objects_of_its_stack(
     with_digests: Callable[[Path, Mapping[str, str]], Path],
 ) -> None:
     folder = with_digests(root / "deploy/kustomize/overlays" / stack / layout, DIGESTS)
-    expected = everything(in_layout(settings_of[stack], layout), DIGESTS)
+    expected = written_objects(in_layout(settings_of[stack], layout), DIGESTS)
     differences = compare(expected, kustomize(folder))
     assert not differences, "who deploys with Kustomize gets another fleet:\n" + "\n".join(differences)
 
@@ -121,13 +121,13 @@ def test_an_overlay_can_say_whatever_a_stack_can(
     settings = _settings(case)
     overlay = _write(tmp_path, case, settings) / layout
     images = DIGESTS if case == "given-digests" else BARE_IMAGES
-    differences = compare(everything(in_layout(settings, layout), images), kustomize(overlay))
+    differences = compare(written_objects(in_layout(settings, layout), images), kustomize(overlay))
     assert not differences, "\n".join(differences)
 
 
 def test_the_base_alone_is_the_per_image_layout(root: Path, kustomize: Callable[[Path], list[Manifest]]) -> None:
     actual = kustomize(root / "deploy/kustomize/base")
-    assert compare(everything(neutral_settings("per-image"), BARE_IMAGES), actual) == []
+    assert compare(written_objects(neutral_settings("per-image"), BARE_IMAGES), actual) == []
 
 
 def test_a_patch_that_says_something_else_is_found_and_named(
@@ -139,7 +139,7 @@ def test_a_patch_that_says_something_else_is_found_and_named(
     text = file.read_text()
     assert text.count("/spec/maxReplicaCount, value: 4}") == 1
     file.write_text(text.replace("/spec/maxReplicaCount, value: 4}", "/spec/maxReplicaCount, value: 5}"))
-    differences = compare(everything(in_layout(settings_of["prod"], "per-queue"), BARE_IMAGES), kustomize(overlay))
+    differences = compare(written_objects(in_layout(settings_of["prod"], "per-queue"), BARE_IMAGES), kustomize(overlay))
     assert differences == [
         "keda.sh/v1alpha1 ScaledObject alphaswarm-executor-training in alphaswarm: "
         "spec.maxReplicaCount: expected 4, got 5"
@@ -201,7 +201,7 @@ def test_an_object_that_a_stack_does_not_want_is_deleted(
     overlay = _write(tmp_path, "least", settings) / layout
     text = (overlay / "kustomization.yaml").read_text()
     assert text.count("$patch: delete") == 1, "the policy that lets metrics be read"
-    assert compare(everything(in_layout(settings, layout), BARE_IMAGES), kustomize(overlay)) == []
+    assert compare(written_objects(in_layout(settings, layout), BARE_IMAGES), kustomize(overlay)) == []
 
 
 def test_what_all_deployments_share_is_one_patch(root: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from common.errors import CommandError
 from common.progress import Progress
-from tests.toolchain.conftest import Machine
 from toolchain import debian
 from toolchain.catalogue import Debian
+
+from .conftest import Machine
 
 _PACKAGES = (Debian("redis-server", ("redis-server",)), Debian("runc"))
 

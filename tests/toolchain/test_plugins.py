@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from common.progress import Progress
-from tests.toolchain.conftest import Machine
 from toolchain import plugins, released_language_host, released_plugin, try_install_plugin
+
+from .conftest import Machine
 
 _REFUSES = """
 echo "$@" >> {calls}

@@ -1,8 +1,8 @@
 """A real Redis server and real worker processes, on free loopback ports and in a folder of their own.
 
-A sender of Celery's waits for its result by a subscription, and the tests cut every connection: whether the result or
-the news of it was lost could not be told apart. So `Sent` asks the result store itself, over a new connection each
-time, and `Fleet.report` says where every message and every worker is when a test fails.
+Celery's AsyncResult waits for a result by a subscription, and the tests drop every connection: a lost result and a lost
+notification would look the same. So `SentTask` reads the result backend itself, over a new connection each time. When
+a test fails, `Fleet.report` says where every message and every worker is.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ T = TypeVar("T")
 Redis: TypeAlias = Any  # redis.Redis
 App: TypeAlias = Any  # celery.Celery
 
-PATIENCE = 60.0  # seconds for what must happen; how soon it does is another question
+TIMEOUT = 60.0  # seconds for what must happen; how soon it does is another question
 TAIL = 60  # lines of each log in a report
 
 BASE = {
@@ -49,21 +49,21 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(true: Callable[[], T], what: str, within: float = PATIENCE) -> T:
-    """Wait for something to become true, and return it."""
+def until(condition: Callable[[], T], what: str, within: float = TIMEOUT) -> T:
+    """Wait until the condition is true, and return its value."""
     deadline = time.monotonic() + within
-    while not (value := true()):
+    while not (value := condition()):
         assert time.monotonic() < deadline, f"not within {within:.0f} s: {what}"
         time.sleep(0.05)
     return value
 
 
 @contextlib.contextmanager
-def dead_and_unreaped(pid: int) -> Iterator[None]:
+def zombie(pid: int) -> Iterator[None]:
     """Kill a process, and keep its parent from reaping it meanwhile.
 
-    The kernel closes the files of a dying process before its parent's waitpid() finds it dead. That moment is short;
-    it lasts while somebody else traces the process.
+    The kernel closes the files of an exiting process before its parent's waitpid() finds it. That moment is short; it
+    lasts while another process traces it.
     """
     seize = 0x4206
     libc = ctypes.CDLL(None, use_errno=True)
@@ -71,7 +71,7 @@ def dead_and_unreaped(pid: int) -> Iterator[None]:
         pytest.skip(f"this kernel lets nobody trace a process: {os.strerror(ctypes.get_errno())}")
     os.kill(pid, signal.SIGKILL)
     try:
-        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "it is dead")
+        until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "it is a zombie")
         yield
     finally:
         os.waitpid(pid, 0)
@@ -121,18 +121,18 @@ class Server:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
     def drop_connections(self) -> None:
-        """Cut every client off; each may connect again at once."""
+        """Close the connection of every client; each may connect again at once."""
         with contextlib.closing(self.client()) as client:
             client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
             client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
 
     def messages(self) -> dict[str, object]:
-        """What stands in the broker, by key."""
+        """What the broker holds, by key."""
         with contextlib.closing(self.client()) as client:
             read = {
                 "list": lambda key: client.lrange(key, 0, -1),
@@ -161,7 +161,7 @@ class Server:
 
 @dataclass
 class Process:
-    """One `alphaswarm-runtime` in a session of its own, so that whatever it leaves behind can be ended with it."""
+    """One `alphaswarm-runtime`, in a session of its own so that its orphans can be killed with it."""
 
     popen: subprocess.Popen[bytes]
     log: Path
@@ -175,20 +175,20 @@ class Process:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def probe(self, what: str) -> tuple[int, str]:
+    def probe(self, name: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "alphaswarm_runtime", "probe", what],
+            [sys.executable, "-m", "alphaswarm_runtime", "probe", name],
             env=self.environ, capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.returncode, done.stdout.strip()
 
-    def green(self, what: str) -> bool:
-        return self.probe(what)[0] == 0
+    def probe_succeeds(self, name: str) -> bool:
+        return self.probe(name)[0] == 0
 
     def wait_ready(self) -> "Process":
         def ready() -> bool:
             assert self.popen.poll() is None, f"the worker ended while starting:\n{self.output}"
-            return self.green("ready")
+            return self.probe_succeeds("ready")
 
         until(ready, "the worker is ready")
         return self
@@ -211,21 +211,21 @@ class Process:
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentTask:
     """A task that was sent, and what became of it."""
 
     id: str
     server: Server
 
     def meta(self) -> dict[str, Any]:
-        """What the result store says now; empty while it says nothing, or does not answer."""
+        """The task's entry in the result backend; empty while there is none, or the backend does not answer."""
         from celery import Celery
-        from redis.exceptions import ConnectionError as Refused
+        from redis.exceptions import ConnectionError as RedisConnectionError
 
         try:
             with contextlib.closing(self.server.client(self.server.results_url)) as client:
                 raw = client.get(f"celery-task-meta-{self.id}")
-        except (Refused, OSError):
+        except (RedisConnectionError, OSError):
             return {}
         return dict(Celery("reader", backend=self.server.results_url).backend.decode_result(raw)) if raw else {}
 
@@ -236,8 +236,8 @@ class Sent:
     def ready(self) -> bool:
         return self.status in ("SUCCESS", "FAILURE", "REVOKED")
 
-    def get(self, within: float = PATIENCE) -> object:
-        """The task's result, or its error raised."""
+    def get(self, within: float = TIMEOUT) -> object:
+        """Wait for the task's result, or raise its error."""
         until(self.ready, f"task {self.id} has a result", within)
         result = self.meta()["result"]
         if isinstance(result, BaseException):
@@ -247,7 +247,7 @@ class Sent:
 
 @dataclass
 class Fleet:
-    """Starts runtimes against one server, and clears them away."""
+    """Starts runtimes with one server as their broker, and sends tasks to them."""
 
     server: Server
     folder: Path
@@ -255,11 +255,11 @@ class Fleet:
 
     def environ(self, **more: str) -> dict[str, str]:
         number = len(self.started)
-        kept = {
+        inherited = {
             key: value for key, value in os.environ.items() if not key.startswith(("CELERY_", "ALPHASWARM_", "OTEL_"))
         }
         return {
-            **kept,
+            **inherited,
             **BASE,
             "CELERY_BROKER_URL": self.server.url,
             "CELERY_RESULT_BACKEND": self.server.results_url,
@@ -272,7 +272,7 @@ class Fleet:
         return self.start_by((), *arguments, **more)
 
     def start_by(self, prefix: Sequence[str], *arguments: str, **more: str) -> Process:
-        """Start it by another command, which changes who it is."""
+        """Start it through another command, which changes its user."""
         environ = self.environ(**more)
         log = self.folder / f"log-{len(self.started)}.txt"
         with log.open("wb") as sink:
@@ -294,23 +294,23 @@ class Fleet:
             env=self.environ(**more), capture_output=True, text=True, check=False, timeout=60, cwd=self.folder,
         )  # fmt: skip
 
-    def send(self, task: str, *args: object, queue: str = "default", **options: object) -> Sent:
+    def send(self, task: str, *args: object, queue: str = "default", **options: object) -> SentTask:
         return self.sender()(task, *args, queue=queue, **options)
 
-    def sender(self) -> Callable[..., Sent]:
-        """Sends tasks over one connection; the first takes longer than the others."""
+    def sender(self) -> Callable[..., SentTask]:
+        """Make a function that sends tasks over one connection; the first takes longer than the others."""
         from celery import Celery
 
         app: App = Celery("sender", broker=self.server.url)
         app.conf.broker_transport_options = {"max_retries": 3}
 
-        def send(task: str, *args: object, queue: str = "default", **options: object) -> Sent:
-            return Sent(app.send_task(f"sample.{task}", args=args, queue=queue, **options).id, self.server)
+        def send(task: str, *args: object, queue: str = "default", **options: object) -> SentTask:
+            return SentTask(app.send_task(f"sample.{task}", args=args, queue=queue, **options).id, self.server)
 
         return send
 
     def report(self) -> str:
-        """Where everything is: for a reader who has nothing but the output of a failed test."""
+        """Where everything is, for a reader of a failed test's output."""
         try:
             broker = "\n".join(f"{key}: {value}" for key, value in self.server.messages().items())
         except Exception as error:  # noqa: BLE001  the report must come, whatever the test did to the server

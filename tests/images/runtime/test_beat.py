@@ -14,7 +14,7 @@ def test_beat_sends_on_time_keeps_its_schedule_in_the_writable_folder_and_ends_a
     beat = fleet.start("beat").wait_ready()
     with fleet.server.client() as client:
         until(lambda: client.llen("default") >= 2, "two tasks were sent")
-    assert beat.green("live")
+    assert beat.probe_succeeds("live")
     state = Path(beat.environ["ALPHASWARM_STATE_DIR"])
     assert list(state.glob("celerybeat-schedule*"))
     assert not list(fleet.folder.glob("celerybeat*"))
@@ -26,7 +26,7 @@ def test_of_two_schedulers_one_sends_and_the_other_takes_over(fleet: Fleet) -> N
     first = fleet.start("beat").wait_ready()
     second = fleet.start("beat")
     until(lambda: "another scheduler" in second.probe("ready")[1], "the second waits")
-    assert second.green("live")
+    assert second.probe_succeeds("live")
     with fleet.server.client() as client:
         before, began = client.llen("default"), time.monotonic()
         time.sleep(3)
@@ -35,17 +35,17 @@ def test_of_two_schedulers_one_sends_and_the_other_takes_over(fleet: Fleet) -> N
     assert sent <= took + 1, "both send"
     first.terminate()
     assert first.wait() == 0
-    until(lambda: second.green("ready"), "the second takes over")
+    until(lambda: second.probe_succeeds("ready"), "the second takes over")
 
 
 def test_a_scheduler_without_broker_is_alive_and_not_ready(fleet: Fleet) -> None:
     beat = fleet.start("beat").wait_ready()
     fleet.server.stop()
-    until(lambda: not beat.green("ready"), "it is not ready")
+    until(lambda: not beat.probe_succeeds("ready"), "it is not ready")
     time.sleep(5)
-    assert beat.green("live"), beat.output
+    assert beat.probe_succeeds("live"), beat.output
     fleet.server.start()
-    until(lambda: beat.green("ready"), "it recovers")
+    until(lambda: beat.probe_succeeds("ready"), "it recovers")
 
 
 def test_the_executor_image_runs_no_scheduler(fleet: Fleet) -> None:

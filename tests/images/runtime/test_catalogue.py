@@ -1,26 +1,26 @@
-"""Which queues a process may drain, and by which limits."""
+"""Which queues a process may consume, and its limits."""
 
 import json
 
 import pytest
-from alphaswarm_runtime import catalogue, environment
-from alphaswarm_runtime import profile as profiles
-from alphaswarm_runtime.exits import CONFIGURATION, ConfigurationError
+from alphaswarm_runtime import catalogue, environment, worker_profile
+from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.worker_profile import WorkerProfile
 
 from tests.images.runtime.harness import SOURCE
 
-LAWS = {"ALPHASWARM_TIME_LIMIT": "4", "ALPHASWARM_GRACE_PERIOD": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
+TUNED = {"ALPHASWARM_TIME_LIMIT": "4", "ALPHASWARM_GRACE_PERIOD": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
 
 
-def profile(**environ: str) -> profiles.Profile:
-    told = environment.read({"CELERY_APP": "sample", "ALPHASWARM_IMAGE": "worker", **environ})
-    return profiles.of(told, catalogue.shipped())
+def profile(**environ: str) -> WorkerProfile:
+    parsed = environment.read({"CELERY_APP": "sample", "ALPHASWARM_IMAGE": "worker", **environ})
+    return worker_profile.create(parsed, catalogue.load())
 
 
 def refusal(**environ: str) -> str:
     with pytest.raises(ConfigurationError) as caught:
         profile(**environ)
-    assert caught.value.status == CONFIGURATION
+    assert caught.value.exit_status == 78
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -31,10 +31,10 @@ def test_the_shipped_catalogue_is_plain_json_with_sorted_keys() -> None:
 
 
 def test_no_queue_belongs_to_two_images_and_none_to_nobody() -> None:
-    shipped = catalogue.shipped()
-    drained = [queue for image in shipped.images.values() for queue in image.queues]
-    assert sorted(drained) == sorted(shipped.queues)
-    assert all(name in shipped.images[row.image].queues for name, row in shipped.queues.items())
+    loaded = catalogue.load()
+    consumed = [queue for image in loaded.images.values() for queue in image.queues]
+    assert sorted(consumed) == sorted(loaded.queues)
+    assert all(name in loaded.images[row.image].queues for name, row in loaded.queues.items())
 
 
 def test_a_queue_of_the_other_image_is_refused_naming_it_this_image_and_the_right_one() -> None:
@@ -59,12 +59,12 @@ def test_one_queue_has_keys_of_its_own_and_several_have_the_images() -> None:
     assert profile().unacked_index_key == "unacked_index:worker"
 
 
-def test_several_queues_live_by_their_longest_times() -> None:
-    rows = catalogue.shipped().queues
+def test_several_queues_use_their_longest_times() -> None:
+    rows = catalogue.load().queues
     both = profile(ALPHASWARM_QUEUES="default,terraform")
-    assert both.visibility_timeout == max(rows[name].visibility_timeout for name in both.queues)
-    assert both.grace_period == max(rows[name].grace_period for name in both.queues)
-    assert both.row("default").time_limit == rows["default"].time_limit
+    assert both.visibility_timeout == max(rows[name].visibility_timeout for name in both.queue_names)
+    assert both.grace_period == max(rows[name].grace_period for name in both.queue_names)
+    assert both.queue("default").time_limit == rows["default"].time_limit
 
 
 def test_concurrency_is_the_queues_the_images_or_what_was_asked() -> None:
@@ -74,19 +74,19 @@ def test_concurrency_is_the_queues_the_images_or_what_was_asked() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "law"),
+    ("key", "value", "constraint"),
     [
         ("ALPHASWARM_VISIBILITY_TIMEOUT", "5", "visibility timeout (5 s) must exceed the grace period (5 s)"),
         ("ALPHASWARM_GRACE_PERIOD", "4", "grace period (4 s) must exceed the time limit (4 s)"),
         ("ALPHASWARM_SOFT_SHUTDOWN", "5", "grace period (5 s) must exceed the soft shutdown (5 s)"),
     ],
 )
-def test_tuning_keeps_the_laws(key: str, value: str, law: str) -> None:
-    assert law in refusal(ALPHASWARM_QUEUES="default", **{**LAWS, key: value})
+def test_tuning_keeps_the_constraints(key: str, value: str, constraint: str) -> None:
+    assert constraint in refusal(ALPHASWARM_QUEUES="default", **{**TUNED, key: value})
 
 
 @pytest.mark.parametrize("text", ["-1", "0", "4.5", "four", "٤"])
-def test_a_number_that_is_none_is_refused_by_its_variables_name(text: str) -> None:
+def test_a_malformed_number_is_refused_by_its_variables_name(text: str) -> None:
     assert "ALPHASWARM_CONCURRENCY" in refusal(ALPHASWARM_CONCURRENCY=text)
 
 

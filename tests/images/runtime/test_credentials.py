@@ -1,53 +1,53 @@
-"""Secrets: found in the stated order, composed into an address, never shown."""
+"""Secrets: resolved in the stated order, part of a URL, never shown."""
 
 import json
 from pathlib import Path
 
 import pytest
 from alphaswarm_runtime import broker, credentials
-from alphaswarm_runtime.broker import masked
+from alphaswarm_runtime.broker import mask_password
 from alphaswarm_runtime.credentials import CredentialResolver, Secret
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 
-class Make:
-    """Makes resolvers that can ask all three places; `asked` are the names asked of Secrets Manager."""
+class ResolverFactory:
+    """Makes resolvers with all three sources. `fetched` are the names that Secrets Manager was asked for."""
 
     def __init__(self, folder: Path) -> None:
         self.folder: Path = folder
-        self.asked: list[str] = []
+        self.fetched: list[str] = []
 
     def __call__(self, environ: dict[str, str], *, with_file: bool = True) -> CredentialResolver:
         return CredentialResolver(environ, self.folder if with_file else None, self._fetch)
 
     def _fetch(self, name: str) -> str | None:
-        self.asked.append(name)
+        self.fetched.append(name)
         return "from aws" if name == "alphaswarm/redis/broker" else None
 
 
 @pytest.fixture
-def resolver(tmp_path: Path) -> Make:
+def resolver(tmp_path: Path) -> ResolverFactory:
     (tmp_path / "redis-broker.json").write_text(json.dumps({"value": "from file"}))
-    return Make(tmp_path)
+    return ResolverFactory(tmp_path)
 
 
-def found(resolver: CredentialResolver, service: str, purpose: str) -> str | None:
+def resolve(resolver: CredentialResolver, service: str, purpose: str) -> str | None:
     secret = resolver.resolve(service, purpose)
     return None if secret is None else secret.reveal()
 
 
-def test_the_environment_comes_first_then_the_file_then_secrets_manager(resolver: Make) -> None:
-    assert found(resolver({"REDIS_BROKER": "from environment"}), "redis", "broker") == "from environment"
-    assert found(resolver({}), "redis", "broker") == "from file"
-    assert not resolver.asked, "Secrets Manager is asked although a nearer place has the secret"
-    assert found(resolver({}, with_file=False), "redis", "broker") == "from aws"
+def test_the_environment_comes_first_then_the_file_then_secrets_manager(resolver: ResolverFactory) -> None:
+    assert resolve(resolver({"REDIS_BROKER": "from environment"}), "redis", "broker") == "from environment"
+    assert resolve(resolver({}), "redis", "broker") == "from file"
+    assert not resolver.fetched, "Secrets Manager is asked although an earlier source has the secret"
+    assert resolve(resolver({}, with_file=False), "redis", "broker") == "from aws"
 
 
-def test_a_colon_becomes_an_underscore_in_the_environment(resolver: Make) -> None:
-    assert found(resolver({"POLYGON_IO_API_KEY": "k"}), "polygon:io", "api:key") == "k"
+def test_a_colon_becomes_an_underscore_in_the_environment(resolver: ResolverFactory) -> None:
+    assert resolve(resolver({"POLYGON_IO_API_KEY": "k"}), "polygon:io", "api:key") == "k"
 
 
-def test_a_secret_nobody_has_is_none(resolver: Make) -> None:
+def test_a_secret_that_no_source_has_is_none(resolver: ResolverFactory) -> None:
     assert resolver({}).resolve("neo4j", "graph") is None
 
 
@@ -57,7 +57,9 @@ def test_a_secret_does_not_show_itself() -> None:
 
 
 @pytest.mark.parametrize("text", ["{hunter2", '{"other": "hunter2"}', "[1]"])
-def test_a_file_that_cannot_be_read_is_named_and_not_quoted(resolver: Make, tmp_path: Path, text: str) -> None:
+def test_a_file_that_cannot_be_read_is_named_and_not_quoted(
+    resolver: ResolverFactory, tmp_path: Path, text: str
+) -> None:
     (tmp_path / "redis-broker.json").write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         resolver({}).resolve("redis", "broker")
@@ -66,18 +68,18 @@ def test_a_file_that_cannot_be_read_is_named_and_not_quoted(resolver: Make, tmp_
 
 
 @pytest.mark.parametrize("name", ["../etc/passwd", "a/b", "", ".hidden"])
-def test_a_name_that_would_leave_the_folder_is_refused(resolver: Make, name: str) -> None:
+def test_a_name_that_would_leave_the_folder_is_refused(resolver: ResolverFactory, name: str) -> None:
     with pytest.raises(ConfigurationError):
         resolver({}).resolve(name, "broker")
 
 
 def exported(**environ: str) -> dict[str, str]:
-    told = dict(environ)
-    broker.export(told, credentials.from_environment(told))
-    return {key: told.get(key, "") for key in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")}
+    variables = dict(environ)
+    broker.export_urls(variables, credentials.from_environment(variables))
+    return {key: variables.get(key, "") for key in ("CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")}
 
 
-def test_the_address_is_composed_and_its_password_quoted() -> None:
+def test_the_url_is_built_and_its_password_quoted() -> None:
     assert exported(
         ALPHASWARM_BROKER_HOST="redis.data.svc", ALPHASWARM_BROKER_USER="fleet", REDIS_BROKER="a/b:c@d"
     ) == {
@@ -108,5 +110,5 @@ def test_a_whole_url_wins_and_without_anything_the_applications_own_stays() -> N
         (None, "-"),
     ],
 )
-def test_an_address_is_shown_without_its_password(url: str | None, shown: str) -> None:
-    assert masked(url) == shown
+def test_a_url_is_shown_without_its_password(url: str | None, shown: str) -> None:
+    assert mask_password(url) == shown

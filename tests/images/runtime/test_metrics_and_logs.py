@@ -1,4 +1,4 @@
-"""What the worker tells those who watch it."""
+"""Metrics and log lines of a worker."""
 
 import json
 import re
@@ -19,15 +19,15 @@ def scrape(port: int) -> dict[str, float]:
 
 def test_every_end_of_a_task_is_counted_in_the_parent_also_the_death_of_its_process(fleet: Fleet) -> None:
     port = free_port()
-    metered = {"ALPHASWARM_METRICS_PORT": str(port), "ALPHASWARM_METRICS_HOST": "127.0.0.1"}
-    fleet.worker(concurrency="2", **metered, ALPHASWARM_MAX_DELIVERIES="2")
+    with_metrics = {"ALPHASWARM_METRICS_PORT": str(port), "ALPHASWARM_METRICS_HOST": "127.0.0.1"}
+    fleet.worker(concurrency="2", **with_metrics, ALPHASWARM_MAX_DELIVERIES="2")
     for number in range(3):
         fleet.send("note", str(number))
-    fleet.send("fails")
-    fleet.send("put_back", 1)
-    fleet.send("deaf", 30, time_limit=2)
+    fleet.send("fail")
+    fleet.send("requeue", 1)
+    fleet.send("ignore_soft_limit", 30, time_limit=2)
     killer = fleet.send("child_killer")
-    until(killer.ready, "the killer is set aside")
+    until(killer.ready, "the killer is a dead letter")
 
     def states() -> dict[str, float]:
         found = (re.fullmatch(r'alphaswarm_tasks_total\{queue="default",state="(\w+)"\}', key) for key in scrape(port))
@@ -43,7 +43,7 @@ def test_waiting_and_running_are_the_numbers_the_scaler_reads(fleet: Fleet) -> N
     port = free_port()
     fleet.worker(concurrency="2", ALPHASWARM_METRICS_PORT=str(port), ALPHASWARM_METRICS_HOST="127.0.0.1")
     for number in range(5):
-        fleet.send("nap", str(number), 300)
+        fleet.send("sleep", str(number), 300)
 
     def numbers() -> tuple[float | None, float | None]:
         found = scrape(port)
@@ -55,16 +55,16 @@ def test_waiting_and_running_are_the_numbers_the_scaler_reads(fleet: Fleet) -> N
 
 def test_json_logs_name_task_and_queue_in_parent_and_child(fleet: Fleet) -> None:
     worker = fleet.worker(ALPHASWARM_LOG_FORMAT="json")
-    sent = fleet.send("logs", "hello")
+    sent = fleet.send("log", "hello")
     sent.get()
     worker.terminate()
     worker.wait()
     lines = [json.loads(line) for line in worker.output.splitlines() if line.startswith("{")]
-    said = next(line for line in lines if line["message"] == "said: hello")
-    received = next(line for line in lines if "received" in line["message"])
-    for line in (said, received):
-        assert (line["task_id"], line["task"], line["queue"]) == (sent.id, "sample.logs", "default")
-    assert said["process"] != received["process"]
+    in_child = next(line for line in lines if line["message"] == "said: hello")
+    in_parent = next(line for line in lines if "received" in line["message"])
+    for line in (in_child, in_parent):
+        assert (line["task_id"], line["task"], line["queue"]) == (sent.id, "sample.log", "default")
+    assert in_child["process"] != in_parent["process"]
 
 
 def test_each_override_of_the_application_is_one_line_with_its_reason(fleet: Fleet) -> None:
@@ -74,7 +74,7 @@ def test_each_override_of_the_application_is_one_line_with_its_reason(fleet: Fle
     assert [
         line for line in lines if "broker_transport_options[visibility_timeout]: 99 (the application's) -> 1800" in line
     ]
-    assert [line for line in lines if "task sample.stubborn: time_limit: 90000 (the application's) -> 600" in line]
+    assert [line for line in lines if "task sample.own_options: time_limit: 90000 (the application's) -> 600" in line]
     assert not [line for line in lines if "queue_order_strategy" in line or "result_expires" in line]
 
 

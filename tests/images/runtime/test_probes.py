@@ -1,4 +1,4 @@
-"""Liveness and readiness: cheap to ask, red in the stated time, and not red for the wrong reason."""
+"""Liveness and readiness: cheap, failing within the stated time, and not for the wrong reason."""
 
 import os
 import statistics
@@ -9,73 +9,73 @@ import time
 from pathlib import Path
 
 import pytest
-from alphaswarm_runtime.states import StateFiles
+from alphaswarm_runtime.probe_files import ProbeFiles
 
 from tests.images.runtime.harness import SOURCE, Fleet, Process, until
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> StateFiles:
-    files = StateFiles(tmp_path / "state", live_for=0.4, ready_for=0.2)
-    files.begin()
+def files(tmp_path: Path) -> ProbeFiles:
+    files = ProbeFiles(tmp_path / "state", live_ttl=0.4, ready_ttl=0.2)
+    files.reset()
     return files
 
 
-def read(files: StateFiles, name: str) -> tuple[bool, str]:
+def check(files: ProbeFiles, name: str) -> tuple[bool, str]:
     from alphaswarm_runtime import probe
 
-    return probe.read(str(files.folder), name)
+    return probe.check(str(files.directory), name)
 
 
-def test_a_process_that_has_not_begun_is_neither_alive_nor_ready(files: StateFiles) -> None:
-    assert not read(files, "live")[0]
-    assert "not there" in read(files, "ready")[1]
+def test_a_process_that_has_not_started_is_neither_live_nor_ready(files: ProbeFiles) -> None:
+    assert not check(files, "live")[0]
+    assert "does not exist" in check(files, "ready")[1]
 
 
-def test_a_file_that_is_not_renewed_turns_red(files: StateFiles) -> None:
-    files.live()
-    assert read(files, "live")[0]
+def test_a_probe_fails_when_its_file_is_not_updated(files: ProbeFiles) -> None:
+    files.mark_live()
+    assert check(files, "live")[0]
     time.sleep(0.5)
-    assert not read(files, "live")[0]
-    assert "allowed are 0.4 s" in read(files, "live")[1]
+    assert not check(files, "live")[0]
+    assert "allowed are 0.4 s" in check(files, "live")[1]
 
 
-def test_an_unready_process_says_why(files: StateFiles) -> None:
-    files.ready()
-    assert read(files, "ready")[0]
-    files.unready("the broker does not answer")
-    assert read(files, "ready") == (False, "ready: the broker does not answer")
+def test_a_process_that_is_not_ready_says_why(files: ProbeFiles) -> None:
+    files.mark_ready()
+    assert check(files, "ready")[0]
+    files.mark_not_ready("the broker does not answer")
+    assert check(files, "ready") == (False, "ready: the broker does not answer")
 
 
-def test_what_an_earlier_process_left_is_not_believed(files: StateFiles) -> None:
-    files.live()
-    files.begin()
-    assert not read(files, "live")[0]
+def test_files_of_an_earlier_process_do_not_count(files: ProbeFiles) -> None:
+    files.mark_live()
+    files.reset()
+    assert not check(files, "live")[0]
 
 
-def test_a_file_from_before_a_reboot_is_red(files: StateFiles) -> None:
-    (files.folder / "live").write_text(f"{time.monotonic() + 1000} 60 1 ")
-    assert not read(files, "live")[0]
+def test_a_probe_fails_on_a_file_from_before_a_reboot(files: ProbeFiles) -> None:
+    (files.directory / "live").write_text(f"{time.monotonic() + 1000} 60 1 ")
+    assert not check(files, "live")[0]
 
 
 @pytest.mark.parametrize("text", ["", "1", "1 2", "x y 1 z"])
-def test_a_damaged_file_is_red_and_no_traceback(files: StateFiles, text: str) -> None:
-    (files.folder / "live").write_text(text)
-    assert "cannot be read" in read(files, "live")[1]
+def test_a_probe_fails_on_a_damaged_file_without_a_traceback(files: ProbeFiles, text: str) -> None:
+    (files.directory / "live").write_text(text)
+    assert "cannot be read" in check(files, "live")[1]
 
 
-def test_a_reader_never_sees_half_a_file(files: StateFiles) -> None:
-    files.live()
+def test_a_reader_never_sees_half_a_file(files: ProbeFiles) -> None:
+    files.mark_live()
     done = threading.Event()
 
     def write() -> None:
         while not done.is_set():
-            files.live()
+            files.mark_live()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        assert all(read(files, "live")[0] for _ in range(500))
+        assert all(check(files, "live")[0] for _ in range(500))
     finally:
         done.set()
         writer.join()
@@ -115,13 +115,13 @@ def test_what_a_probe_costs_beside_the_bare_interpreter(tmp_path: Path) -> None:
     print(f"bare interpreter {bare * 1000:.0f} ms, probe {probe * 1000:.0f} ms")
 
 
-def good_for(worker: Process, name: str) -> float:
-    """For how long the worker's last word counts: the stated time, which a hung process cannot extend."""
+def ttl(worker: Process, name: str) -> float:
+    """How many seconds the worker's last update is valid for; a hung process cannot extend them."""
     return float((Path(worker.environ["ALPHASWARM_STATE_DIR"]) / name).read_text().split()[1])
 
 
 # Celery sends this signal from the event loop. The rest of the process goes on meanwhile, as with a lock that nobody
-# gives back: a sign of life by anything but the loop would hide it.
+# gives back: an update by anything but the loop would hide it.
 HANGS = """
 import time
 from pathlib import Path
@@ -136,39 +136,39 @@ def hang(**_more):
 
 
 @pytest.mark.redis
-def test_a_hung_event_loop_turns_both_probes_red_in_the_stated_time(fleet: Fleet) -> None:
+def test_a_hung_event_loop_fails_both_probes_within_the_stated_time(fleet: Fleet) -> None:
     hanging = fleet.folder / "hanging"
     (fleet.folder / "hangs.py").write_text(HANGS)
     worker = fleet.worker(CELERY_APP="hangs")
-    assert worker.green("live")
+    assert worker.probe_succeeds("live")
     hanging.touch()
     sent = fleet.send("note", "hang")
     began = time.monotonic()
-    until(lambda: not worker.green("ready"), "readiness is red")
+    until(lambda: not worker.probe_succeeds("ready"), "readiness fails")
     unready = time.monotonic() - began
-    until(lambda: not worker.green("live"), "liveness is red")
+    until(lambda: not worker.probe_succeeds("live"), "liveness fails")
     print(
-        f"heartbeat 1 s: ready red after {unready:.1f} s (stated 3), "
-        f"live red after {time.monotonic() - began:.1f} s (stated 12)"
+        f"heartbeat 1 s: readiness fails after {unready:.1f} s (stated 3), "
+        f"liveness fails after {time.monotonic() - began:.1f} s (stated 12)"
     )
-    assert (good_for(worker, "ready"), good_for(worker, "live")) == (3, 12)
+    assert (ttl(worker, "ready"), ttl(worker, "live")) == (3, 12)
     hanging.unlink()
-    until(lambda: worker.green("live") and worker.green("ready"), "it recovers by itself")
+    until(lambda: worker.probe_succeeds("live") and worker.probe_succeeds("ready"), "it recovers by itself")
     assert sent.get() == "hang"
 
 
 @pytest.mark.redis
-def test_a_lost_broker_turns_readiness_red_in_the_stated_time_and_liveness_never(fleet: Fleet) -> None:
+def test_a_lost_broker_fails_readiness_within_the_stated_time_and_liveness_never(fleet: Fleet) -> None:
     worker = fleet.worker()
     fleet.server.stop()
     began = time.monotonic()
-    until(lambda: not worker.green("ready"), "readiness is red")
-    print(f"heartbeat 1 s: ready red {time.monotonic() - began:.1f} s after the broker went (stated 3)")
-    assert good_for(worker, "ready") == 3
-    until(lambda: time.monotonic() - began > 14 or not worker.green("live"), "14 s pass")
-    assert worker.green("live"), "a pod would be restarted because its broker is away"
+    until(lambda: not worker.probe_succeeds("ready"), "readiness fails")
+    print(f"heartbeat 1 s: readiness fails {time.monotonic() - began:.1f} s after the broker went (stated 3)")
+    assert ttl(worker, "ready") == 3
+    until(lambda: time.monotonic() - began > 14 or not worker.probe_succeeds("live"), "14 s pass")
+    assert worker.probe_succeeds("live"), "a pod would be restarted because its broker is away"
     fleet.server.start()
-    until(lambda: worker.green("ready"), "it recovers by itself")
+    until(lambda: worker.probe_succeeds("ready"), "it recovers by itself")
 
 
 @pytest.mark.redis
@@ -176,15 +176,15 @@ def test_a_broker_that_hangs_does_not_hang_the_worker(fleet: Fleet) -> None:
     worker = fleet.worker(ALPHASWARM_HEARTBEAT="3")
     fleet.server.pause()
     began = time.monotonic()
-    until(lambda: not worker.green("ready"), "readiness is red")
-    print(f"heartbeat 3 s: ready red {time.monotonic() - began:.1f} s after the broker hung (stated 9)")
+    until(lambda: not worker.probe_succeeds("ready"), "readiness fails")
+    print(f"heartbeat 3 s: readiness fails {time.monotonic() - began:.1f} s after the broker hung (stated 9)")
     oldest = 0.0
     while time.monotonic() - began < 40:
         at, allowed = (Path(worker.environ["ALPHASWARM_STATE_DIR"]) / "live").read_text().split()[:2]
         oldest = max(oldest, time.monotonic() - float(at))
         time.sleep(0.2)
     print(f"longest silence of the event loop {oldest:.1f} s (allowed {allowed})")
-    assert worker.green("live")
-    fleet.server.go_on()
-    until(lambda: worker.green("ready"), "it recovers by itself")
+    assert worker.probe_succeeds("live")
+    fleet.server.resume()
+    until(lambda: worker.probe_succeeds("ready"), "it recovers by itself")
     assert fleet.send("note", "after").get() == "after"

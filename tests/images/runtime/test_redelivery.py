@@ -1,4 +1,4 @@
-"""A task that kills its worker is tried a few times and then set aside; a healthy one never is."""
+"""A task that kills its worker is started a few times and then becomes a dead letter; a healthy one never does."""
 
 import json
 from functools import partial
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.redis
 SHORT = {"ALPHASWARM_TIME_LIMIT": "2", "ALPHASWARM_GRACE_PERIOD": "3", "ALPHASWARM_VISIBILITY_TIMEOUT": "4"}
 
 
-def _ended_or(worker: Process, client: Redis) -> bool:
+def _ended_or_dead_letter(worker: Process, client: Redis) -> bool:
     return worker.popen.poll() is not None or bool(client.llen("dead:default"))
 
 
@@ -20,7 +20,7 @@ def _journal_has(fleet: Fleet, lines: int) -> bool:
     return len(fleet.server.journal()) == lines
 
 
-def test_a_task_that_kills_its_process_each_time_ends_on_the_dead_list_and_frees_the_queue(fleet: Fleet) -> None:
+def test_a_task_that_kills_its_process_each_time_becomes_a_dead_letter_and_frees_the_queue(fleet: Fleet) -> None:
     from celery.exceptions import WorkerLostError
 
     worker = fleet.worker()
@@ -32,38 +32,38 @@ def test_a_task_that_kills_its_process_each_time_ends_on_the_dead_list_and_frees
     with fleet.server.client() as client:
         dead = [json.loads(message) for message in client.lrange("dead:default", 0, -1)]
         left = client.llen("default"), client.hlen("unacked:default"), client.keys("deliveries:*")
-    tries = fleet.server.journal().count("killing child")
-    print(f"tries {tries}, dead {len(dead)}, left (waiting, running, counters) {left}")
-    assert tries == 4
+    starts = fleet.server.journal().count("killing child")
+    print(f"starts {starts}, dead {len(dead)}, left (waiting, running, counters) {left}")
+    assert starts == 4
     assert [message["headers"]["id"] for message in dead] == [killer.id]
     assert dead[0]["headers"]["dead"]["queue"] == "default"
     assert left == (0, 0, [])
     assert f"sample.child_killer[{killer.id}] moved to dead:default" in worker.output
 
 
-def test_a_dead_message_can_be_put_back_with_one_command(fleet: Fleet) -> None:
+def test_a_dead_letter_can_be_requeued_with_one_command(fleet: Fleet) -> None:
     fleet.worker(ALPHASWARM_MAX_DELIVERIES="1")
     killer = fleet.send("child_killer")
     with fleet.server.client() as client:
-        until(lambda: client.llen("dead:default") == 1, "the task is set aside after one try")
+        until(lambda: client.llen("dead:default") == 1, "the task is a dead letter after one start")
         client.lmove("dead:default", "default", "RIGHT", "LEFT")
-        until(lambda: client.llen("dead:default") == 1, "it is tried again and set aside again")
+        until(lambda: client.llen("dead:default") == 1, "it is started again and is a dead letter again")
     assert fleet.server.journal().count("killing child") == 2
     assert killer.status == "FAILURE"
 
 
-def test_a_task_that_kills_the_whole_worker_each_time_ends_on_the_dead_list(fleet: Fleet) -> None:
+def test_a_task_that_kills_the_whole_worker_each_time_becomes_a_dead_letter(fleet: Fleet) -> None:
     fleet.send("worker_killer")
     workers = 0
     with fleet.server.client() as client:
         while not client.llen("dead:default"):
             workers += 1
-            assert workers <= 8, "the task is tried for ever"
+            assert workers <= 8, "the task is started for ever"
             worker = fleet.start("worker", "--queues", "default", "--concurrency", "1", **SHORT)
-            until(partial(_ended_or, worker, client), "the worker dies")
-    tries = fleet.server.journal().count("killing worker")
-    print(f"workers started {workers}, tries {tries}")
-    assert tries == 4
+            until(partial(_ended_or_dead_letter, worker, client), "the worker dies")
+    starts = fleet.server.journal().count("killing worker")
+    print(f"workers started {workers}, starts {starts}")
+    assert starts == 4
 
 
 def test_the_counter_of_a_message_expires(fleet: Fleet) -> None:
@@ -75,9 +75,9 @@ def test_the_counter_of_a_message_expires(fleet: Fleet) -> None:
         assert 0 < client.ttl(key) <= 7 * 24 * 3600
 
 
-def test_a_task_that_shutdowns_return_many_times_is_never_called_dead(fleet: Fleet) -> None:
+def test_a_task_that_shutdowns_requeue_many_times_is_no_dead_letter(fleet: Fleet) -> None:
     tuned = {"ALPHASWARM_SOFT_SHUTDOWN": "1", "ALPHASWARM_GRACE_PERIOD": "20", "ALPHASWARM_MAX_DELIVERIES": "2"}
-    sent = fleet.send("nap", "long", 4, queue="ingestion")
+    sent = fleet.send("sleep", "long", 4, queue="ingestion")
     for round_ in range(1, 5):
         worker = fleet.worker("ingestion", **tuned)
         until(partial(_journal_has, fleet, round_), "the task runs")
@@ -85,19 +85,19 @@ def test_a_task_that_shutdowns_return_many_times_is_never_called_dead(fleet: Fle
         assert worker.wait() == 0
     fleet.worker("ingestion", **tuned)
     assert sent.get() == "long"
-    print(f"returned 4 times, allowed starts 2, started {len(fleet.server.journal()) - 1}, ended 1")
+    print(f"requeued 4 times, allowed starts 2, started {len(fleet.server.journal()) - 1}, ended 1")
 
 
-def test_dropped_connections_do_not_bring_a_task_nearer_to_the_dead_list(fleet: Fleet) -> None:
+def test_dropped_connections_do_not_bring_a_task_nearer_to_its_limit(fleet: Fleet) -> None:
     worker = fleet.worker(ALPHASWARM_MAX_DELIVERIES="2")
-    sent = fleet.send("nap", "long", 6)
+    sent = fleet.send("sleep", "long", 6)
     for drops in range(1, 5):
         until(partial(_journal_has, fleet, drops), "the task runs")
         fleet.server.drop_connections()
     assert sent.get() == "long", worker.output
 
 
-def test_a_task_that_asks_to_be_put_back_is_never_called_dead(fleet: Fleet) -> None:
+def test_a_task_that_asks_to_be_requeued_is_no_dead_letter(fleet: Fleet) -> None:
     fleet.worker()
-    fleet.send("put_back", 12)
-    until(lambda: fleet.server.journal() == ["put back enough"], "the task is content")
+    fleet.send("requeue", 12)
+    until(lambda: fleet.server.journal() == ["requeued enough"], "the task ends")

@@ -1,4 +1,4 @@
-"""Running and ending tasks: nothing is lost, and nothing runs twice at once. The figures printed are the evidence."""
+"""Running and ending tasks: none is lost, and none runs twice at once. The figures printed are the evidence."""
 
 import itertools
 import os
@@ -9,14 +9,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from alphaswarm_runtime.processes import family, is_running
+from alphaswarm_runtime.processes import is_running, process_tree
 
-from tests.images.runtime.harness import Fleet, Process, dead_and_unreaped, until
+from tests.images.runtime.harness import Fleet, Process, until, zombie
 
 pytestmark = pytest.mark.redis
 
 SHORT = {"ALPHASWARM_TIME_LIMIT": "4", "ALPHASWARM_GRACE_PERIOD": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
-GIVEN_UP = "Timed out waiting for UP message"  # Celery's, of a process that it kills before its first task
+UP_TIMEOUT = "Timed out waiting for UP message"  # Celery's, of a process that it kills before its first task
 
 
 def starts(fleet: Fleet) -> Counter[str]:
@@ -51,7 +51,7 @@ def test_an_application_that_knows_nothing_of_the_fleet_runs_its_tasks(fleet: Fl
 def test_waiting_and_running_tasks_can_be_counted_exactly_by_the_scalers_two_keys(fleet: Fleet) -> None:
     fleet.worker(concurrency="2")
     for number in range(5):
-        fleet.send("nap", str(number), 300)
+        fleet.send("sleep", str(number), 300)
     with fleet.server.client() as client:
         until(lambda: client.hlen("unacked:default") == 2, "two tasks run")
         time.sleep(0.5)
@@ -63,8 +63,8 @@ def test_waiting_and_running_tasks_can_be_counted_exactly_by_the_scalers_two_key
 
 def test_several_queues_in_one_process_share_the_images_own_keys(fleet: Fleet) -> None:
     fleet.start("worker", "--queues", "default,paper", "--concurrency", "2").wait_ready()
-    fleet.send("nap", "a", 8)
-    fleet.send("nap", "b", 8, queue="paper")
+    fleet.send("sleep", "a", 8)
+    fleet.send("sleep", "b", 8, queue="paper")
     with fleet.server.client() as client:
         until(lambda: client.hlen("unacked:worker") == 2, "both tasks are counted under the image's key")
     until(lambda: sum(ends(fleet).values()) == 2, "both tasks end")
@@ -73,7 +73,7 @@ def test_several_queues_in_one_process_share_the_images_own_keys(fleet: Fleet) -
 def test_sigterm_finishes_what_runs_and_leaves_what_waits(fleet: Fleet) -> None:
     worker = fleet.worker(concurrency="2")
     for number in range(4):
-        fleet.send("nap", str(number), 6)
+        fleet.send("sleep", str(number), 6)
     until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
     worker.terminate()
     assert worker.wait() == 0, worker.output
@@ -83,47 +83,47 @@ def test_sigterm_finishes_what_runs_and_leaves_what_waits(fleet: Fleet) -> None:
     assert (sum(ends(fleet).values()), waiting, running) == (2, 2, 0)
 
 
-def test_sigterm_keeps_the_process_alive_to_its_probe_and_not_ready_while_it_waits(fleet: Fleet) -> None:
+def test_sigterm_keeps_the_process_live_and_not_ready_while_it_waits(fleet: Fleet) -> None:
     worker = fleet.worker()
-    fleet.send("nap", "a", 8)
+    fleet.send("sleep", "a", 8)
     until(lambda: starts(fleet), "the task runs")
     worker.terminate()
-    until(lambda: "shutting down" in worker.probe("ready")[1], "the worker says that it takes no more work")
-    assert worker.green("live")
+    until(lambda: "shutting down" in worker.probe("ready")[1], "the worker says that it consumes no more")
+    assert worker.probe_succeeds("live")
     assert worker.wait() == 0
 
 
-def test_sigterm_returns_a_long_task_after_the_soft_shutdown_and_it_is_run_again(fleet: Fleet) -> None:
+def test_sigterm_requeues_a_long_task_after_the_soft_shutdown_and_it_runs_again(fleet: Fleet) -> None:
     tuned = {"ALPHASWARM_SOFT_SHUTDOWN": "1", "ALPHASWARM_GRACE_PERIOD": "20"}
     worker = fleet.worker("ingestion", **tuned)
-    sent = fleet.send("nap", "long", 4, queue="ingestion")
+    sent = fleet.send("sleep", "long", 4, queue="ingestion")
     until(lambda: starts(fleet), "the task runs")
     began = time.monotonic()
     worker.terminate()
     assert worker.wait() == 0
     took = time.monotonic() - began
     with fleet.server.client() as client:
-        assert (client.llen("ingestion"), client.hlen("unacked:ingestion")) == (1, 0), "the task went nowhere"
+        assert (client.llen("ingestion"), client.hlen("unacked:ingestion")) == (1, 0), "the task was not requeued"
     fleet.worker("ingestion", **tuned)
     assert sent.get() == "long"
-    print(f"returned after {took:.1f} s, started {starts(fleet)['long']} times, ended {ends(fleet)['long']} time")
+    print(f"requeued after {took:.1f} s, started {starts(fleet)['long']} times, ended {ends(fleet)['long']} time")
     assert (starts(fleet)["long"], ends(fleet)["long"]) == (2, 1)
 
 
 def test_a_soft_shutdown_ends_as_soon_as_nothing_runs(fleet: Fleet) -> None:
     worker = fleet.worker("ingestion", ALPHASWARM_SOFT_SHUTDOWN="60", ALPHASWARM_GRACE_PERIOD="90")
-    fleet.send("nap", "short", 1, queue="ingestion")
+    fleet.send("sleep", "short", 1, queue="ingestion")
     until(lambda: starts(fleet), "the task runs")
     worker.terminate()
     assert worker.wait(within=45) == 0, "the pod sits out its soft shutdown with nothing to do"
     assert ends(fleet)["short"] == 1
 
 
-def test_a_task_with_a_time_is_handed_on_at_sigterm(fleet: Fleet) -> None:
+def test_a_task_with_an_eta_is_requeued_at_sigterm(fleet: Fleet) -> None:
     worker = fleet.worker()
     fleet.send("note", "later", countdown=600)
     with fleet.server.client() as client:
-        until(lambda: client.hlen("unacked:default") == 1, "the worker holds the task for its time")
+        until(lambda: client.hlen("unacked:default") == 1, "the worker holds the task until its ETA")
         worker.terminate()
         assert worker.wait() == 0
         assert (client.llen("default"), client.hlen("unacked:default")) == (1, 0)
@@ -131,7 +131,7 @@ def test_a_task_with_a_time_is_handed_on_at_sigterm(fleet: Fleet) -> None:
 
 def test_sigkill_of_the_whole_worker_loses_no_task(fleet: Fleet) -> None:
     worker = fleet.worker(concurrency="2", **SHORT)
-    sent = [fleet.send("nap", str(number), 2) for number in range(4)]
+    sent = [fleet.send("sleep", str(number), 2) for number in range(4)]
     until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
     worker.kill()
     fleet.worker(concurrency="2", **SHORT)
@@ -141,10 +141,10 @@ def test_sigkill_of_the_whole_worker_loses_no_task(fleet: Fleet) -> None:
     assert sorted(ends(fleet)) == ["0", "1", "2", "3"]
 
 
-def test_a_dropped_connection_never_runs_a_task_twice_at_once(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_dropped_connection_never_runs_a_task_twice_at_the_same_time(fleet: Fleet, tmp_path: Path) -> None:
     workers = [fleet.worker(concurrency="2") for _ in range(2)]
     files = [tmp_path / f"marks-{number}" for number in range(3)]
-    sent = [fleet.send("tick", str(file), 6) for file in files]
+    sent = [fleet.send("leave_marks", str(file), 6) for file in files]
     until(lambda: all(file.exists() for file in files), "the tasks run")
     drops = 3
     for _ in range(drops):
@@ -155,15 +155,15 @@ def test_a_dropped_connection_never_runs_a_task_twice_at_once(fleet: Fleet, tmp_
     runs = [len(marks(file)) for file in files]
     both = [overlap(file) for file in files]
     print(f"{drops} drops, {len(workers)} workers: runs per task {runs}, seconds two ran at once {both}")
-    assert sum(runs) > len(files), "no run was interrupted: the test shows nothing"
+    assert sum(runs) > len(files), "no task was cancelled: the test shows nothing"
     assert not any(both), "a task ran twice at once"
 
 
-def test_a_task_that_will_not_die_is_dead_before_another_worker_gets_it(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_task_that_ignores_sigterm_is_killed_before_another_worker_gets_it(fleet: Fleet, tmp_path: Path) -> None:
     for _ in range(2):
         fleet.worker()
     file = tmp_path / "marks"
-    sent = fleet.send("tick", str(file), 5, True)
+    sent = fleet.send("leave_marks", str(file), 5, True)
     until(file.exists, "the task runs")
     time.sleep(1.0)
     fleet.server.drop_connections()
@@ -177,7 +177,7 @@ def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fl
     for _ in range(2):
         fleet.worker("terraform")
     file = tmp_path / "marks"
-    sent = fleet.send("tick", str(file), 8, queue="terraform")
+    sent = fleet.send("leave_marks", str(file), 8, queue="terraform")
     until(file.exists, "the task runs")
     for _ in range(2):
         time.sleep(1.0)
@@ -191,26 +191,26 @@ def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fl
     assert (len(marks(file)), waiting) == (1, 0)
 
 
-def test_a_worker_that_kept_its_run_takes_no_second_task_beside_it(fleet: Fleet, tmp_path: Path) -> None:
+def test_a_worker_with_a_detached_task_fetches_no_second_one(fleet: Fleet, tmp_path: Path) -> None:
     worker = fleet.worker("terraform")
     first, second = tmp_path / "first", tmp_path / "second"
-    fleet.send("tick", str(first), 15, queue="terraform")
+    fleet.send("leave_marks", str(first), 15, queue="terraform")
     until(first.exists, "the task runs")
-    fleet.send("tick", str(second), 1, queue="terraform")
+    fleet.send("leave_marks", str(second), 1, queue="terraform")
     fleet.server.drop_connections()
     until(lambda: worker.output.count("mingle: all alone") == 2, "the worker is connected again")
     time.sleep(2.5)
     assert "done" not in first.read_text(), "the run ended before anything could be seen"
     with fleet.server.client() as client:
         waiting, running = client.llen("terraform"), client.hlen("unacked:terraform")
-    assert worker.green("ready")
+    assert worker.probe_succeeds("ready")
     assert (waiting, running) == (1, 1), "a task waits inside the worker, where its visibility timeout already runs"
     until(lambda: second.exists() and "done" in second.read_text(), "the second task runs after the first")
 
 
 def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Fleet) -> None:
     fleet.worker()
-    fleet.send("engine", 60)
+    fleet.send("run_program", 60)
     pid = int(until(fleet.server.journal, "the program runs")[0].split()[1])
     fleet.server.drop_connections()
     until(lambda: len(fleet.server.journal()) == 2, "the task runs again")
@@ -219,16 +219,16 @@ def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Flee
 
 def test_a_process_that_dies_while_the_connection_is_made_anew_does_not_end_the_worker(fleet: Fleet) -> None:
     worker = fleet.worker()
-    fleet.send("nap", "before", 0).get()
-    with dead_and_unreaped(int(fleet.server.journal()[0].split()[-1])):
-        time.sleep(1.0)  # the worker saw the process end, and found nobody to bury
+    fleet.send("sleep", "before", 0).get()
+    with zombie(int(fleet.server.journal()[0].split()[-1])):
+        time.sleep(1.0)  # the worker saw the process exit, and could not reap it
         fleet.server.drop_connections()
         until(lambda: worker.output.count("mingle: all alone") == 2, "the worker is connected again")
-        until(lambda: worker.green("ready"), "the worker goes on, with one dead process among its own")
+        until(lambda: worker.probe_succeeds("ready"), "the worker goes on, with one dead process among its own")
     assert fleet.send("note", "after").get() == "after"
 
 
-def slow_to_begin(fleet: Fleet, seconds: float) -> Process:
+def slow_to_start(fleet: Fleet, seconds: float) -> Process:
     """A worker of the sample application, each process of which has something to load before its first task."""
     (fleet.folder / "slow.py").write_text(
         "import time\nfrom celery import signals\nfrom sample import app\n"
@@ -237,40 +237,40 @@ def slow_to_begin(fleet: Fleet, seconds: float) -> Process:
     return fleet.worker(CELERY_APP="slow")
 
 
-def test_a_process_that_is_slow_to_begin_is_waited_for_after_a_dropped_connection(fleet: Fleet) -> None:
-    worker = slow_to_begin(fleet, 6)
-    sent = fleet.send("nap", "long", 3)
+def test_a_process_that_is_slow_to_start_is_waited_for_after_a_dropped_connection(fleet: Fleet) -> None:
+    worker = slow_to_start(fleet, 6)
+    sent = fleet.send("sleep", "long", 3)
     until(lambda: starts(fleet), "the task runs")
     fleet.server.drop_connections()
-    until(lambda: sent.ready() or GIVEN_UP in worker.output, "the task is run again")
-    assert GIVEN_UP not in worker.output, "no process gets as far as its first task: the queue stands still"
+    until(lambda: sent.ready() or UP_TIMEOUT in worker.output, "the task is run again")
+    assert UP_TIMEOUT not in worker.output, "no process gets as far as its first task: the queue stands still"
     assert sent.get() == "long"
 
 
-def test_a_process_that_begins_in_an_outage_of_the_broker_is_waited_for(fleet: Fleet) -> None:
-    worker = slow_to_begin(fleet, 2)
-    fleet.send("nap", "before", 0).get()
+def test_a_process_that_starts_in_an_outage_of_the_broker_is_waited_for(fleet: Fleet) -> None:
+    worker = slow_to_start(fleet, 2)
+    fleet.send("sleep", "before", 0).get()
     before = int(fleet.server.journal()[0].split()[-1])
     os.kill(before, signal.SIGKILL)
-    until(lambda: set(family(worker.pid)) - {worker.pid, before}, "another process begins in its place")
+    until(lambda: set(process_tree(worker.pid)) - {worker.pid, before}, "another process begins in its place")
     fleet.server.stop()
     time.sleep(5.0)
     fleet.server.start()
     assert fleet.send("note", "after").get() == "after"
-    assert GIVEN_UP not in worker.output
+    assert UP_TIMEOUT not in worker.output
 
 
 def test_tasks_survive_an_outage_of_the_broker_and_need_no_visibility_timeout(fleet: Fleet) -> None:
     worker = fleet.worker(concurrency="2")
-    sent = [fleet.send("nap", str(number), 5) for number in range(3)]
+    sent = [fleet.send("sleep", str(number), 5) for number in range(3)]
     until(lambda: sum(starts(fleet).values()) == 2, "two tasks run")
     fleet.server.stop()
-    until(lambda: not worker.green("ready"), "the worker says that it is not ready")
+    until(lambda: not worker.probe_succeeds("ready"), "the worker says that it is not ready")
     time.sleep(4)
-    assert worker.green("live"), "the outage would end a worker that waits for the broker"
+    assert worker.probe_succeeds("live"), "the outage would end a worker that waits for the broker"
     fleet.server.start()
     assert [result.get() for result in sent] == ["0", "1", "2"], "what ran when the broker went waits for half an hour"
-    until(lambda: worker.green("ready"), "the worker is ready again")
+    until(lambda: worker.probe_succeeds("ready"), "the worker is ready again")
     assert worker.popen.poll() is None
 
 
@@ -278,12 +278,12 @@ def test_no_sender_and_no_task_may_exceed_the_queues_hard_limit(fleet: Fleet) ->
     from celery.exceptions import SoftTimeLimitExceeded, TimeLimitExceeded
 
     fleet.worker(concurrency="2", **{**SHORT, "ALPHASWARM_TIME_LIMIT": "2"})
-    told = fleet.send("tick", os.devnull, 30, time_limit=1000, soft_time_limit=900)
-    deaf = fleet.send("deaf", 30, time_limit=1000)
+    soft = fleet.send("leave_marks", os.devnull, 30, time_limit=1000, soft_time_limit=900)
+    hard = fleet.send("ignore_soft_limit", 30, time_limit=1000)
     with pytest.raises(SoftTimeLimitExceeded):
-        told.get()
+        soft.get()
     with pytest.raises(TimeLimitExceeded):
-        deaf.get()
+        hard.get()
     with fleet.server.client() as client:
         until(lambda: client.hlen("unacked:default") == 0, "a task that exceeded its limit is not run again")
 

@@ -19,6 +19,7 @@ from local.services.redis import Redis
 from tests import waiting
 from tests.embedded import Kubectl, embedded, kubectl
 from toolchain import ensure
+from toolchain.catalogue import KUBERNETES
 
 __all__ = ["embedded", "kubectl"]
 pytestmark = pytest.mark.cluster
@@ -62,7 +63,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 def test_the_api_server_is_ready_and_of_the_version_that_was_built(kubectl: Kubectl) -> None:
     assert kubectl.run("get", "--raw", "/readyz").stdout == "ok"
-    assert '"v1.35.4"' in kubectl.run("get", "--raw", "/version").stdout
+    assert f'"v{KUBERNETES}"' in kubectl.run("get", "--raw", "/version").stdout
 
 
 def test_a_stranger_without_a_certificate_is_refused(embedded: EmbeddedCluster, kubectl: Kubectl) -> None:

@@ -20,10 +20,10 @@ MB = 1_000_000
 
 
 def test_the_fat_image_has_every_extra_of_both_images_once() -> None:
-    stage = read(DOCKERFILE).stages["executor-dependencies-wheels"]
-    words = " ".join(one.rest for one in stage.of("RUN")).split(" -- ")[-1].split()
-    assert words[-1] == "${MORE_EXTRAS}", "the executor's stage takes no further extras, so no fat image comes of it"
-    extras = [*words[:-1], *figures.fat_image_extras()]
+    parsed, stage = read(DOCKERFILE), "executor-dependencies-wheels"
+    (step,) = parsed.stages[stage].of("RUN")
+    assert step.words[-1] == "${MORE_EXTRAS}", "the stage takes no further extras, so no fat image comes of it"
+    extras = [*parsed.expanded(stage, step).partition(" -- ")[2].split(), *figures.fat_image_extras()]
     assert set(extras) == {extra for image in IMAGES for extra in image.extras}
     assert len(extras) == len(set(extras))
 

@@ -16,8 +16,8 @@ from config.loading import from_stack_file
 from local.cluster.control_plane import ControlPlane, ControlPlaneTools
 from local.ports import Ports
 from manifests import Manifest
-from manifests.fleet import everything
 from queues import IMAGES
+from tests.program.harness import written_objects
 from tests.waiting import eventually
 from toolchain import ensure
 
@@ -94,7 +94,7 @@ def _fleet() -> list[Any]:
     """Every object of prod, in both layouts."""
     settings = from_stack_file(ROOT / "Pulumi.prod.yaml")
     other = settings.model_copy(update={"layout": "per-image"})
-    return [found for each in (settings, other) for found in everything(each, DIGESTS)]
+    return [found for each in (settings, other) for found in written_objects(each, DIGESTS)]
 
 
 def _resource(manifest: Manifest) -> tuple[str, str]:

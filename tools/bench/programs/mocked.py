@@ -28,8 +28,8 @@ class EchoMonitor:
     def __init__(self) -> None:
         self.count = 0
 
-    def SupportsFeature(self, _request: Any) -> Any:  # noqa: N802, ANN401 the protocol's names
-        return resource_pb2.SupportsFeatureResponse(hasSupport=True)
+    def GetDeploymentInfo(self, _request: Any) -> Any:  # noqa: N802, ANN401 the protocol's names
+        return resource_pb2.DeploymentInfo(supportedFeatures=resource_pb2.ResourceMonitorFeature.values())
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802, ANN401 the protocol's names
         self.count += 1

@@ -1,4 +1,4 @@
-"""Runs any Celery application on the fleet: takes the queues of its image, loses no task, says how it fares.
+"""Runs any Celery application on the fleet: consumes the queues of its image and loses no task.
 
 Importing this package imports nothing else: the probes run it every few seconds.
 """

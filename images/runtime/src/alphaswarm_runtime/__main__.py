@@ -1,11 +1,12 @@
-"""`python -m alphaswarm_runtime`: probes are answered here, everything else is imported only when asked for.
+"""`python -m alphaswarm_runtime`: answers probes here, and imports everything else only when it is needed.
 
-A probe runs every few seconds in every pod; Celery takes hundreds of milliseconds to import, this file takes few.
+A probe runs every few seconds in every pod. Importing Celery takes hundreds of milliseconds, this file takes few.
 """
 
+import os
 import sys
 
-from alphaswarm_runtime import exits
+from alphaswarm_runtime import errors
 
 PROBES = (["probe", "live"], ["probe", "ready"])
 
@@ -15,7 +16,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments in PROBES:
         return _probe(arguments[1])
-    _leave_on_sigterm()
+    _exit_on_sigterm()
     from alphaswarm_runtime.cli import run
 
     return run(arguments)
@@ -24,20 +25,20 @@ def main() -> int:
 def _probe(name: str) -> int:
     from alphaswarm_runtime import probe
 
-    green, why = probe.read(probe.folder(), name)
-    sys.stdout.write(why + "\n")
-    return exits.OK if green else exits.RED
+    succeeded, message = probe.check(probe.state_dir(), name)
+    sys.stdout.write(message + "\n")
+    return os.EX_OK if succeeded else errors.EX_FAILURE
 
 
-def _leave_on_sigterm() -> None:
-    """End at once while there is nothing to lose.
+def _exit_on_sigterm() -> None:
+    """Exit at once on SIGTERM, while there is nothing to lose.
 
-    As PID 1 a process has no default reaction to SIGTERM: a pod that is not wanted any more while Celery is still
-    being imported would sit out its whole grace period, which is hours here. The worker puts its own in place later.
+    The kernel gives PID 1 no default action for SIGTERM. A pod that is deleted while Celery is still being imported
+    would wait for the end of its grace period, which is hours here. The worker installs its own handler later.
     """
     import signal
 
-    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(exits.OK))
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(os.EX_OK))
 
 
 if __name__ == "__main__":

@@ -1,24 +1,28 @@
-"""Finds the Celery application that CELERY_APP names, in the ways `celery --app` knows them.
+"""Loads the Celery application that CELERY_APP names, as `celery --app` does.
 
-An application that cannot be imported ends the process with one line: the reader wants the cause, which is the
-innermost error, not our stack.
+An application that cannot be imported ends the process with one line. Readers want the cause, which is the innermost
+error, not this package's traceback.
 """
 
 import sys
 from pathlib import Path
 
-from alphaswarm_runtime.exits import ConfigurationError
-from alphaswarm_runtime.untyped import App
+from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.type_aliases import App
 
 
 def load(name: str) -> App:
-    """The application. Raises ConfigurationError when there is none of that name or its import fails."""
+    """Import the application and its task modules.
+
+    Raises:
+        ConfigurationError: there is no application of that name, or an import fails.
+    """
     from celery import Celery
     from celery.app.utils import find_app
 
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)  # as `celery` does; a console script, unlike `python -m`, lacks it
+    working_directory = str(Path.cwd())
+    if working_directory not in sys.path:
+        sys.path.insert(0, working_directory)  # as `celery` does; a console script, unlike `python -m`, lacks it
     try:
         app = find_app(name)
     except Exception as error:  # noqa: BLE001  an application's import may raise anything

@@ -1,107 +1,122 @@
-"""`alphaswarm-runtime beat`: the scheduler, exactly one of it in the fleet.
+"""`alphaswarm-runtime beat`: Celery's scheduler, of which only one sends at a time.
 
-The Deployment has one replica and replaces it by ending the old one first, yet a node that was cut off may still run
-its own. So the scheduler holds a lease in Redis while it sends: who does not hold it waits, alive and not ready.
-The lease is renewed on every turn and outlives LEASE seconds of silence.
+Its Deployment has one replica and replaces it by ending the old pod first. Still, a node that was cut off may go on
+running its own. So the scheduler holds a lease in Redis while it sends. A scheduler without the lease waits, live and
+not ready. The lease is renewed at every tick, and expires LEASE_TTL seconds after the last one.
 """
 
 import logging
+import os
 import secrets
 import signal
 import socket
 from types import FrameType
 
-from alphaswarm_runtime import broker, fleet, logs, metrics, safety, traces
-from alphaswarm_runtime.exits import OK, ConfigurationError
+from alphaswarm_runtime import broker, enforced_settings, logs, metrics, probe_files, traces
+from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.prepare import Prepared
-from alphaswarm_runtime.untyped import App
+from alphaswarm_runtime.probe_files import ProbeFiles
+from alphaswarm_runtime.type_aliases import App
 
 logger = logging.getLogger("alphaswarm_runtime.beat")
 
 IMAGE = "worker"
-KEY = "beat:lease"
-LEASE = 30  # seconds
-RENEW = """
+LEASE_KEY = "beat:lease"
+LEASE_TTL = 30  # seconds
+ACQUIRE_SCRIPT = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 return 1
 """
-RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+RELEASE_SCRIPT = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class Lease:
     """The right to send, held by at most one process."""
 
-    def __init__(self, redis: broker.Redis) -> None:
+    def __init__(self, redis: broker.RedisConnection) -> None:
         self._redis = redis
         self._holder = f"{socket.gethostname()}:{secrets.token_hex(8)}"
 
-    def hold(self) -> bool:
-        """Take or renew it; False when another process has it. Raises the broker's errors."""
+    def acquire(self) -> bool:
+        """Acquire or renew the lease.
+
+        Returns:
+            False when another process holds it.
+
+        Raises:
+            Exception: one of the connection's `errors`, when the broker does not answer.
+        """
         with self._redis.client() as client:
-            return bool(client.eval(RENEW, 1, KEY, self._holder, LEASE))
+            return bool(client.eval(ACQUIRE_SCRIPT, 1, LEASE_KEY, self._holder, LEASE_TTL))
 
     def release(self) -> None:
-        """Give it back, so that a successor need not wait; a broker that is away lets it run out."""
+        """Release the lease, so that a successor need not wait. If the broker does not answer, it expires."""
         try:
             with self._redis.client() as client:
-                client.eval(RELEASE, 1, KEY, self._holder)
+                client.eval(RELEASE_SCRIPT, 1, LEASE_KEY, self._holder)
         except self._redis.errors as error:
-            logger.warning("the scheduler's lease was not given back, it runs out in %d s: %s", LEASE, error)
+            logger.warning("the scheduler's lease was not released, it expires in %d s: %s", LEASE_TTL, error)
 
 
 def run(prepared: Prepared) -> int:
-    """Run the scheduler until it is told to stop; returns its exit status."""
+    """Run the scheduler until it is asked to stop, and return its exit status.
+
+    Raises:
+        ConfigurationError: this is not the image that runs it.
+        BrokerUnreachableError: the broker did not answer at the start. A later outage ends nothing.
+    """
     app, environment = prepared.app, prepared.environment
     if environment.image != IMAGE:
         raise ConfigurationError(f"beat runs from image {IMAGE!r}; this is image {environment.image!r}.")
-    files = fleet.state_files(environment)
-    files.begin()
-    logs.follow_celery(environment.log_format, None)
-    safety.report(prepared.overrides)
-    broker.wait_for(app, environment.broker_wait)
+    files = probe_files.create(environment)
+    files.reset()
+    logs.format_celery_logs(environment.log_format, None)
+    enforced_settings.log(prepared.overrides)
+    broker.wait_until_ready(app, environment.broker_wait)
     metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()
-    redis = broker.Redis(app)
+    redis = broker.RedisConnection(app)
     lease = Lease(redis)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit)
     try:
         app.Beat(
             schedule=str(environment.state_dir / "celerybeat-schedule"),
-            scheduler=_leased(app, lease, redis, prepared),
+            scheduler=_scheduler_with_lease(app, lease, redis, files, environment.heartbeat),
             loglevel=environment.log_level,
             quiet=True,
         ).run()
     finally:
         lease.release()
-    return OK
+    return os.EX_OK
 
 
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(OK)
+def _exit(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(os.EX_OK)
 
 
-def _leased(app: App, lease: Lease, redis: broker.Redis, prepared: Prepared) -> type:
-    """The application's own scheduler, which sends only while it holds the lease, and tells the probes."""
+def _scheduler_with_lease(
+    app: App, lease: Lease, redis: broker.RedisConnection, files: ProbeFiles, heartbeat: float
+) -> type:
+    """Return the application's scheduler class, changed to send only while it holds the lease."""
     from celery.utils.imports import load_extension_class_names, symbol_by_name
 
     aliases = dict(load_extension_class_names("celery.beat_schedulers"))
-    theirs: type = symbol_by_name(app.conf.beat_scheduler, aliases=aliases)
-    files, beat = fleet.state_files(prepared.environment), prepared.environment.heartbeat
+    scheduler: type = symbol_by_name(app.conf.beat_scheduler, aliases=aliases)
 
-    class Leased(theirs):  # type: ignore[misc]
+    class SchedulerWithLease(scheduler):  # type: ignore[misc]
         def tick(self, *args: object, **kwargs: object) -> float:
-            files.live()
+            files.mark_live()
             try:
-                if not lease.hold():
-                    files.unready("another scheduler holds the lease")
-                    return beat
+                if not lease.acquire():
+                    files.mark_not_ready("another scheduler holds the lease")
+                    return heartbeat
             except redis.errors as error:
-                files.unready(f"the broker does not answer: {error}")
-                return beat
-            files.ready()
-            wait = super().tick(*args, **kwargs)
-            return beat if wait is None else min(wait, beat)
+                files.mark_not_ready(f"the broker does not answer: {error}")
+                return heartbeat
+            files.mark_ready()
+            interval = super().tick(*args, **kwargs)
+            return heartbeat if interval is None else min(interval, heartbeat)
 
-    return Leased
+    return SchedulerWithLease

@@ -1,13 +1,13 @@
-"""The fleet's catalogue of queues as the image carries it: `catalogue.json`, generated, never edited by hand.
+"""Reads the fleet's catalogue of queues from `catalogue.json`, which is generated: do not edit it.
 
-All durations are whole seconds.
+Durations are whole seconds.
 
     {"images": {"<image>": {"name", "queues": [...], "concurrency"}},
      "queues": {"<queue>": {"image", "concurrency", "time_limit", "grace_period", "visibility_timeout",
                             "soft_shutdown" (or null), "cancel_on_connection_loss"}},
      "time_constraints": [{"longer", "than": [...], "otherwise"}]}
 
-Unknown keys are an error: a catalogue newer than the runtime must not be half understood.
+An unknown key is an error: this package must not ignore a part of a newer catalogue.
 """
 
 import json
@@ -16,12 +16,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 
 @dataclass(frozen=True)
 class Image:
-    """One of the two images; `concurrency` holds where one process drains all of its queues."""
+    """One of the two images. `concurrency` is that of a process which consumes all of its queues."""
 
     name: str
     queues: tuple[str, ...]
@@ -30,7 +30,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Queue:
-    """One queue, as far as the process that drains it must know."""
+    """One queue, as far as its consumer must know it."""
 
     image: str
     concurrency: int
@@ -49,9 +49,9 @@ class TimeConstraint:
     than: tuple[str, ...]
     otherwise: str
 
-    def broken_by(self, row: Queue) -> str | None:
-        """The message when the row breaks the constraint."""
-        times = {name: value for name, value in vars(row).items() if value is not None}
+    def violation(self, queue: Queue) -> str | None:
+        """Return the message when the queue violates the constraint, else None."""
+        times = {name: value for name, value in vars(queue).items() if value is not None}
         bound = next(name for name in self.than if name in times)
         if times[self.longer] > times[bound]:
             return None
@@ -61,14 +61,18 @@ class TimeConstraint:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Every image and every queue, by name, and what a queue's times must keep."""
+    """Every image and every queue by name, and the constraints on a queue's times."""
 
     images: dict[str, Image]
     queues: dict[str, Queue]
     time_constraints: tuple[TimeConstraint, ...]
 
     def image(self, name: str) -> Image:
-        """The image of that name. Raises ConfigurationError for a name the catalogue lacks."""
+        """Return the image of that name.
+
+        Raises:
+            ConfigurationError: the catalogue has no such image.
+        """
         if name not in self.images:
             known = ", ".join(sorted(self.images))
             raise ConfigurationError(
@@ -77,20 +81,28 @@ class Catalogue:
         return self.images[name]
 
     def require(self, image: str, names: tuple[str, ...]) -> None:
-        """Refuse queues that do not belong to `image`: two images draining one queue is what the fleet forbids."""
-        own = self.image(image).queues
-        wrong = [self._why_not(name) for name in names if name not in own]
-        if wrong:
-            raise ConfigurationError(f"{'; '.join(wrong)}. This is image {image!r}, which drains {', '.join(own)}.")
+        """Require that the queues belong to `image`: no queue may be consumed by two images.
 
-    def _why_not(self, name: str) -> str:
+        Raises:
+            ConfigurationError: names every queue that does not, and the image it belongs to.
+        """
+        own = self.image(image).queues
+        wrong = [self._describe_wrong(name) for name in names if name not in own]
+        if wrong:
+            raise ConfigurationError(f"{'; '.join(wrong)}. This is image {image!r}, which consumes {', '.join(own)}.")
+
+    def _describe_wrong(self, name: str) -> str:
         if name in self.queues:
             return f"queue {name!r} belongs to image {self.queues[name].image!r}: run it there"
         return f"queue {name!r} is not in the catalogue"
 
 
 def parse(text: str) -> Catalogue:
-    """Read the generated file. Raises ConfigurationError when it is not of the form above."""
+    """Parse the text of the file.
+
+    Raises:
+        ConfigurationError: it is not of the form above.
+    """
     try:
         data: dict[str, Any] = json.loads(text)
         images = {name: Image(**{**row, "queues": tuple(row["queues"])}) for name, row in data["images"].items()}
@@ -102,6 +114,6 @@ def parse(text: str) -> Catalogue:
 
 
 @cache
-def shipped() -> Catalogue:
-    """The catalogue beside this module."""
+def load() -> Catalogue:
+    """Load the catalogue of this package."""
     return parse(files("alphaswarm_runtime").joinpath("catalogue.json").read_text())

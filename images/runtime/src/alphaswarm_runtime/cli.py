@@ -1,73 +1,80 @@
-"""The command line. Statuses: see exits.py. A failure is one line on standard error, never a traceback."""
+"""The command line. A failure is one line on standard error, never a traceback. Exit statuses: errors.py."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from alphaswarm_runtime import __version__, exits
-from alphaswarm_runtime.environment import split
+from alphaswarm_runtime import __version__, errors
+from alphaswarm_runtime.environment import split_names
 
-STATUSES = """\
+EXIT_STATUSES = """\
 exit status:
-  0   ended as asked (after SIGTERM: every task finished or went back to its queue); probe: green
-  1   probe: red; worker: Celery ended it, the log says why
+  0   ended as asked (after SIGTERM: every task finished or returned to its queue); probe: success
+  1   probe: failure; worker: Celery ended it, the log says why
   64  the command line is wrong
   69  the broker did not answer within ALPHASWARM_BROKER_WAIT seconds
-  78  a queue of another image, an unknown queue or application, or a setting that breaks a law
+  78  a queue of another image, an unknown queue or application, or a setting that violates a constraint
 
 The environment variables are described in the README of alphaswarm-runtime.
 """
 
 
-class Parser(argparse.ArgumentParser):
-    """Ends with the documented status for a wrong command line."""
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse's, with the exit status of sysexits.h for a wrong command line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print usage and the message."""
+        """Print usage and the message, and exit."""
         self.print_usage(sys.stderr)
-        self.exit(exits.USAGE, f"{self.prog}: {message}\n")
+        self.exit(os.EX_USAGE, f"{self.prog}: {message}\n")
 
 
-def parser() -> Parser:
-    """All commands and their help."""
-    top = Parser(
+def build_parser() -> ArgumentParser:
+    """Build the parser of all commands."""
+    parser = ArgumentParser(
         prog="alphaswarm-runtime",
         description="Runs the Celery application named by CELERY_APP on the AlphaSwarm fleet.",
-        epilog=STATUSES,
+        epilog=EXIT_STATUSES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    top.add_argument("--version", action="version", version=__version__)
-    commands = top.add_subparsers(dest="command", required=True, parser_class=Parser, metavar="command")
-    for name, what in (("worker", "drain queues of this image"), ("show", "print the effective settings, no secrets")):
-        command = commands.add_parser(name, help=what, description=what.capitalize() + ".")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, parser_class=ArgumentParser, metavar="command")
+    for name, summary in (
+        ("worker", "consume queues of this image"),
+        ("show", "print the effective settings, no secrets"),
+    ):
+        command = commands.add_parser(name, help=summary, description=summary.capitalize() + ".")
         command.add_argument(
-            "--queues", type=split, metavar="a,b", help="queues of this image (default: ALPHASWARM_QUEUES, or all)"
+            "--queues",
+            type=split_names,
+            metavar="a,b",
+            help="queues of this image (default: ALPHASWARM_QUEUES, or all)",
         )
         command.add_argument(
             "--concurrency",
-            type=_positive,
+            type=_positive_integer,
             metavar="N",
-            help="tasks at once (default: ALPHASWARM_CONCURRENCY, or the catalogue)",
+            help="tasks at the same time (default: ALPHASWARM_CONCURRENCY, or the catalogue)",
         )
-    commands.add_parser("beat", help="run the scheduler", description="Run the scheduler: exactly one sends at a time.")
+    commands.add_parser("beat", help="run the scheduler", description="Run the scheduler; only one sends at a time.")
     probe = commands.add_parser(
         "probe",
-        help="say whether the process is alive, or ready",
-        description="Read the files the process keeps under ALPHASWARM_STATE_DIR; 0 is green, 1 is red.",
+        help="check whether the process is live, or ready",
+        description="Check a file that the process updates in ALPHASWARM_STATE_DIR; 0 is success, 1 is failure.",
     )
-    probe.add_argument("what", choices=("live", "ready"))
-    return top
+    probe.add_argument("probe", choices=("live", "ready"))
+    return parser
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         return _dispatch(options)
-    except exits.FleetError as failure:
-        sys.stderr.write(f"alphaswarm-runtime: {failure}\n")
-        return failure.status
+    except errors.FleetError as error:
+        sys.stderr.write(f"alphaswarm-runtime: {error}\n")
+        return error.exit_status
 
 
 def _dispatch(options: argparse.Namespace) -> int:
@@ -81,14 +88,14 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.command == "show":
         from alphaswarm_runtime import show
 
-        sys.stdout.write(show.text(prepared) + "\n")
-        return exits.OK
+        sys.stdout.write(show.to_json(prepared) + "\n")
+        return os.EX_OK
     from alphaswarm_runtime import worker
 
     return worker.run(prepared)
 
 
-def _positive(text: str) -> int:
+def _positive_integer(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)

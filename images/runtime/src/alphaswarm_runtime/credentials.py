@@ -1,11 +1,11 @@
-"""Where secrets come from, the same three places for every service, asked in this order:
+"""Resolves secrets from three sources, the same for every service, in this order:
 
     environment      <SERVICE>_<PURPOSE>, upper case, ":" and "-" become "_"       REDIS_BROKER
     file             <bootstrap_state_dir>/<service>-<purpose>.json                redis-broker.json
     Secrets Manager  alphaswarm/<service>/<purpose>  (needs the `aws` extra)       alphaswarm/redis/broker
 
 File and secret hold a JSON string, or an object with `value` or `password`; a secret may be plain text as well.
-A value is wrapped from the moment it is read: only `reveal()` shows it, so no log line or traceback can.
+A value is a `Secret` from the moment it is read: only `reveal()` returns it, so no log line or traceback shows it.
 """
 
 import json
@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_.-]*")
 FIELDS = ("value", "password")
@@ -22,7 +22,7 @@ FetchSecret = Callable[[str], str | None]
 
 
 class Secret:
-    """A value that shows itself only when asked by name."""
+    """A value that neither str() nor repr() shows."""
 
     __slots__ = ("_value",)
 
@@ -30,7 +30,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself."""
+        """Return the value."""
         return self._value
 
     def __repr__(self) -> str:
@@ -41,19 +41,23 @@ class Secret:
 
 @dataclass(frozen=True)
 class CredentialResolver:
-    """Looks a secret up; `fetch` asks Secrets Manager and is None where that is not configured."""
+    """Resolves secrets. `fetch` reads from Secrets Manager; None where that is not configured."""
 
     environ: Mapping[str, str]
     bootstrap_state_dir: Path | None = None
     fetch: FetchSecret | None = None
 
     def resolve(self, service: str, purpose: str) -> Secret | None:
-        """The secret, or None when no place has it. Raises ConfigurationError for one that cannot be read."""
+        """Return the secret, or None when no source has it.
+
+        Raises:
+            ConfigurationError: a name is malformed, or a source cannot be read.
+        """
         for label, part in (("service", service), ("purpose", purpose)):
             if not NAME.fullmatch(part):
                 raise ConfigurationError(f"credential {label} {part!r} is no name: letters, digits and : _ . - only")
-        for place in (self._from_environment, self._from_file, self._from_secrets_manager):
-            if (value := place(service, purpose)) is not None:
+        for source in (self._from_environment, self._from_file, self._from_secrets_manager):
+            if (value := source(service, purpose)) is not None:
                 return Secret(value)
         return None
 
@@ -86,25 +90,25 @@ class CredentialResolver:
         return _value_of(data, f"secret {name}") if isinstance(data, dict | str) else text
 
 
-def _value_of(data: object, place: str) -> str:
+def _value_of(data: object, source: str) -> str:
     if isinstance(data, str):
         return data
     if isinstance(data, dict):
         for field in FIELDS:
             if isinstance(data.get(field), str):
                 return str(data[field])
-    raise ConfigurationError(f"{place} must hold a JSON string, or an object with one of: {', '.join(FIELDS)}")
+    raise ConfigurationError(f"{source} must hold a JSON string, or an object with one of: {', '.join(FIELDS)}")
 
 
 def from_environment(environ: Mapping[str, str]) -> CredentialResolver:
-    """The resolver of this process: the folder by ALPHASWARM_BOOTSTRAP_STATE_DIR, AWS where a region is set."""
-    folder = environ.get("ALPHASWARM_BOOTSTRAP_STATE_DIR")
+    """Create the resolver: files where ALPHASWARM_BOOTSTRAP_STATE_DIR is set, Secrets Manager where a region is."""
+    directory = environ.get("ALPHASWARM_BOOTSTRAP_STATE_DIR")
     in_aws = bool(environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"))
-    return CredentialResolver(environ, Path(folder) if folder else None, secrets_manager() if in_aws else None)
+    return CredentialResolver(environ, Path(directory) if directory else None, secrets_manager() if in_aws else None)
 
 
 def secrets_manager() -> FetchSecret | None:
-    """Asks AWS Secrets Manager, or None when the `aws` extra is not installed."""
+    """Return a function that reads from AWS Secrets Manager; None when the `aws` extra is not installed."""
     try:
         import boto3
         from botocore.exceptions import BotoCoreError, ClientError
@@ -120,7 +124,7 @@ def secrets_manager() -> FetchSecret | None:
                 return None
             raise ConfigurationError(f"Secrets Manager refuses {name}: {code}") from None
         except BotoCoreError as error:
-            raise ConfigurationError(f"Secrets Manager cannot be asked for {name}: {type(error).__name__}") from None
+            raise ConfigurationError(f"Secrets Manager cannot be reached for {name}: {type(error).__name__}") from None
         text = answer.get("SecretString")
         return None if text is None else str(text)
 

@@ -1,6 +1,6 @@
-"""What the process was told, as text in its environment, turned once into one frozen value.
+"""Parses the environment variables into one frozen value.
 
-Every variable, its meaning and its default stand in the README; every violation names the variable.
+The README lists every variable with its meaning and default. Every error names the variable. Times are seconds.
 """
 
 import logging
@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Literal, cast
 
 from alphaswarm_runtime import probe
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 LogFormat = Literal["text", "json"]
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """What a stack may tune of a queue, in seconds; None means the catalogue's value."""
+    """What a stack may tune of a queue. None means the catalogue's value."""
 
     time_limit: int | None = None
     soft_shutdown: int | None = None
@@ -27,7 +27,7 @@ class Tuning:
 
 @dataclass(frozen=True)
 class Environment:
-    """The process' own settings; the broker's address is read in broker.py."""
+    """The settings of this process, except the URLs (broker.py)."""
 
     app: str
     image: str
@@ -46,32 +46,37 @@ class Environment:
 
 
 def read(environ: Mapping[str, str]) -> Environment:
-    """Read the environment. Raises ConfigurationError for what is missing or malformed."""
+    """Parse the environment.
+
+    Raises:
+        ConfigurationError: a variable is missing or malformed.
+    """
+    broker_wait = _integer(environ, "ALPHASWARM_BROKER_WAIT", minimum=0)
     return Environment(
         app=_required(environ, "CELERY_APP", "names the application, for example alphaswarm.tasks.celery_app"),
         image=_required(environ, "ALPHASWARM_IMAGE", "is worker or executor, and set by the image"),
-        queues=split(environ.get("ALPHASWARM_QUEUES", "")),
-        concurrency=_count(environ, "ALPHASWARM_CONCURRENCY", least=1),
-        state_dir=Path(environ.get("ALPHASWARM_STATE_DIR") or probe.DEFAULT_FOLDER),
-        metrics_port=_count(environ, "ALPHASWARM_METRICS_PORT", least=1),
+        queues=split_names(environ.get("ALPHASWARM_QUEUES", "")),
+        concurrency=_integer(environ, "ALPHASWARM_CONCURRENCY", minimum=1),
+        state_dir=Path(environ.get("ALPHASWARM_STATE_DIR") or probe.DEFAULT_STATE_DIR),
+        metrics_port=_integer(environ, "ALPHASWARM_METRICS_PORT", minimum=1),
         metrics_host=environ.get("ALPHASWARM_METRICS_HOST") or "0.0.0.0",  # noqa: S104  the pod's own address
         log_format=_log_format(environ),
         log_level=_log_level(environ),
-        max_deliveries=_count(environ, "ALPHASWARM_MAX_DELIVERIES", least=1) or 4,
-        heartbeat=_count(environ, "ALPHASWARM_HEARTBEAT", least=1) or 5,
-        broker_wait=_or(_count(environ, "ALPHASWARM_BROKER_WAIT", least=0), 60),
-        restore_interval=_count(environ, "ALPHASWARM_RESTORE_INTERVAL", least=1) or 10,
+        max_deliveries=_integer(environ, "ALPHASWARM_MAX_DELIVERIES", minimum=1) or 4,
+        heartbeat=_integer(environ, "ALPHASWARM_HEARTBEAT", minimum=1) or 5,
+        broker_wait=60 if broker_wait is None else broker_wait,
+        restore_interval=_integer(environ, "ALPHASWARM_RESTORE_INTERVAL", minimum=1) or 10,
         tuning=Tuning(
-            time_limit=_count(environ, "ALPHASWARM_TIME_LIMIT", least=1),
-            soft_shutdown=_count(environ, "ALPHASWARM_SOFT_SHUTDOWN", least=1),
-            grace_period=_count(environ, "ALPHASWARM_GRACE_PERIOD", least=1),
-            visibility_timeout=_count(environ, "ALPHASWARM_VISIBILITY_TIMEOUT", least=1),
+            time_limit=_integer(environ, "ALPHASWARM_TIME_LIMIT", minimum=1),
+            soft_shutdown=_integer(environ, "ALPHASWARM_SOFT_SHUTDOWN", minimum=1),
+            grace_period=_integer(environ, "ALPHASWARM_GRACE_PERIOD", minimum=1),
+            visibility_timeout=_integer(environ, "ALPHASWARM_VISIBILITY_TIMEOUT", minimum=1),
         ),
     )
 
 
-def split(text: str) -> tuple[str, ...]:
-    """Names separated by commas, each once, in the order given."""
+def split_names(text: str) -> tuple[str, ...]:
+    """Split names at the commas, and keep each once, in the order given."""
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
@@ -81,17 +86,13 @@ def _required(environ: Mapping[str, str], key: str, meaning: str) -> str:
     return value
 
 
-def _count(environ: Mapping[str, str], key: str, *, least: int) -> int | None:
+def _integer(environ: Mapping[str, str], key: str, *, minimum: int) -> int | None:
     text = environ.get(key)
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise ConfigurationError(f"{key} is {text!r}; it must be a whole number of at least {least}.")
+    if not text.isascii() or not text.isdigit() or int(text) < minimum:
+        raise ConfigurationError(f"{key} is {text!r}; it must be a whole number of at least {minimum}.")
     return int(text)
-
-
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
 
 
 def _log_format(environ: Mapping[str, str]) -> LogFormat:

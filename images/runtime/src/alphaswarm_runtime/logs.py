@@ -1,7 +1,7 @@
-"""Logs, as text or one JSON object a line, with the task's id and its queue wherever a task is the subject.
+"""Formats logs as text, or as one JSON object a line with task id, task and queue where a task is concerned.
 
-Celery sets logging up in the parent and in each child; we only replace the formatters it made, so that the
-application's own logging configuration, where it has one, stays in charge.
+Celery configures logging in the parent and in each child. Only the formatters of its handlers are replaced, so an
+application that configures logging itself keeps its configuration.
 """
 
 import json
@@ -14,14 +14,14 @@ from alphaswarm_runtime.environment import LogFormat
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: time, level, logger, message, and where known task_id, task, queue and error."""
+    """Formats a record as one JSON object: time, level, logger, message; task_id, task, queue and error where known."""
 
     def __init__(self, queue: str | None) -> None:
         super().__init__()
         self._queue = queue
 
     def format(self, record: logging.LogRecord) -> str:
-        """Turn the record into its line."""
+        """Format the record."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
@@ -29,13 +29,13 @@ class JsonFormatter(logging.Formatter):
             "process": record.process,
             "message": record.getMessage(),
         }
-        line |= self._subject(record)
+        line |= self._task_fields(record)
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str, ensure_ascii=False)
 
-    def _subject(self, record: logging.LogRecord) -> dict[str, Any]:
-        """The task the line is about: the one that runs here, or the one Celery's parent speaks of."""
+    def _task_fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return the fields of the task that runs in this child, or that the parent logs about."""
         from celery._state import get_current_task
 
         task = get_current_task()
@@ -48,8 +48,8 @@ class JsonFormatter(logging.Formatter):
         return {"queue": self._queue} if self._queue else {}
 
 
-def early(log_format: LogFormat, level: str) -> None:
-    """Log before Celery sets its own logging up, in the same form."""
+def log_to_stderr(log_format: LogFormat, level: str) -> None:
+    """Configure logging for the time before Celery does, in the same format."""
     handler = logging.StreamHandler(sys.stderr)
     if log_format == "json":
         handler.setFormatter(JsonFormatter(None))
@@ -58,15 +58,20 @@ def early(log_format: LogFormat, level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-def follow_celery(log_format: LogFormat, queue: str | None) -> None:
-    """Give Celery's handlers our format as soon as it makes them, here and in every child."""
+def format_celery_logs(log_format: LogFormat, queue: str | None) -> None:
+    """Set the format of Celery's handlers as soon as it makes them, here and in every child.
+
+    Args:
+        log_format: `text` keeps Celery's own.
+        queue: the queue of every line; None where the process consumes several.
+    """
     if log_format != "json":
         return
     from celery import signals
 
-    def reformat(logger: logging.Logger | None = None, **_more: object) -> None:
+    def set_formatter(logger: logging.Logger | None = None, **_kwargs: object) -> None:
         for handler in logger.handlers if logger else ():
             handler.setFormatter(JsonFormatter(queue))
 
-    signals.after_setup_logger.connect(reformat, weak=False)
-    signals.after_setup_task_logger.connect(reformat, weak=False)
+    signals.after_setup_logger.connect(set_formatter, weak=False)
+    signals.after_setup_task_logger.connect(set_formatter, weak=False)

@@ -1,51 +1,51 @@
-"""What the process counts, for Prometheus when a port is given, for nobody otherwise.
+"""The metrics of one process, served to Prometheus when a port is given.
 
-Tasks are counted in the parent, where the pool reports each start and each end (see runs.py): the children share no
-memory with it, and a child that dies could not count its own death. `waiting` and `running` are read from Redis by
-the heartbeat, with LLEN and HLEN: the same two numbers the scaler reads.
+Tasks are counted in the parent, where the pool reports each start and each end (executions.py): the children share no
+memory with it, and a child that dies could not count its own death. The gauges are read from Redis at each heartbeat,
+with LLEN and HLEN: the numbers that the scaler reads. Times are seconds.
 """
 
 from typing import Protocol
 
-from alphaswarm_runtime.exits import ConfigurationError
+from alphaswarm_runtime.errors import ConfigurationError
 
 BUCKETS = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200)  # seconds: up to half a day
 
 
-class Meter(Protocol):
-    """Takes the counts."""
+class Metrics(Protocol):
+    """What the worker measures."""
 
-    def count(self, queue: str, state: str) -> None:
-        """A task of `queue` reached `state`."""
+    def count_task(self, queue: str, state: str) -> None:
+        """Count a task that reached `state`."""
 
-    def took(self, queue: str, seconds: float) -> None:
-        """A task of `queue` ran for so long, whatever came of it."""
+    def observe_runtime(self, queue: str, seconds: float) -> None:
+        """Record how long a task ran, however it ended."""
 
-    def waiting(self, queue: str, tasks: int) -> None:
-        """So many tasks of `queue` wait, for the whole fleet."""
+    def set_waiting(self, queue: str, tasks: int) -> None:
+        """Set the number of waiting tasks of the queue, for the whole fleet."""
 
-    def running(self, scope: str, tasks: int) -> None:
-        """So many tasks run under the keys of `scope` (the queue, or the image), for the whole fleet."""
-
-
-class Unmetered:
-    """Counts nothing."""
-
-    def count(self, queue: str, state: str) -> None:
-        """See Meter."""
-
-    def took(self, queue: str, seconds: float) -> None:
-        """See Meter."""
-
-    def waiting(self, queue: str, tasks: int) -> None:
-        """See Meter."""
-
-    def running(self, scope: str, tasks: int) -> None:
-        """See Meter."""
+    def set_running(self, scope: str, tasks: int) -> None:
+        """Set the number of running tasks under the keys of `scope` (queue or image), for the whole fleet."""
 
 
-class PrometheusMeter:
-    """Counts, and serves the counts over HTTP on `host:port` from a thread of its own."""
+class NoMetrics:
+    """Measures nothing."""
+
+    def count_task(self, queue: str, state: str) -> None:
+        """See Metrics."""
+
+    def observe_runtime(self, queue: str, seconds: float) -> None:
+        """See Metrics."""
+
+    def set_waiting(self, queue: str, tasks: int) -> None:
+        """See Metrics."""
+
+    def set_running(self, scope: str, tasks: int) -> None:
+        """See Metrics."""
+
+
+class PrometheusMetrics:
+    """Serves the metrics over HTTP on `host:port`, from a thread."""
 
     def __init__(self, host: str, port: int) -> None:
         import prometheus_client as prometheus
@@ -63,30 +63,35 @@ class PrometheusMeter:
         except OSError as error:
             raise ConfigurationError(f"ALPHASWARM_METRICS_PORT is {port}, which cannot be served: {error}") from None
 
-    def count(self, queue: str, state: str) -> None:
-        """See Meter."""
+    def count_task(self, queue: str, state: str) -> None:
+        """See Metrics."""
         self._tasks.labels(queue, state).inc()
 
-    def took(self, queue: str, seconds: float) -> None:
-        """See Meter."""
+    def observe_runtime(self, queue: str, seconds: float) -> None:
+        """See Metrics."""
         self._runtime.labels(queue).observe(seconds)
 
-    def waiting(self, queue: str, tasks: int) -> None:
-        """See Meter."""
+    def set_waiting(self, queue: str, tasks: int) -> None:
+        """See Metrics."""
         self._waiting.labels(queue).set(tasks)
 
-    def running(self, scope: str, tasks: int) -> None:
-        """See Meter."""
+    def set_running(self, scope: str, tasks: int) -> None:
+        """See Metrics."""
         self._running.labels(scope).set(tasks)
 
 
-def start(host: str, port: int | None) -> Meter:
-    """The meter the environment asks for. Raises ConfigurationError when it cannot be had."""
+def start(host: str, port: int | None) -> Metrics:
+    """Start the metrics; without a port, measure nothing.
+
+    Raises:
+        ConfigurationError: the port cannot be served, or prometheus-client is not installed.
+    """
     if port is None:
-        return Unmetered()
+        return NoMetrics()
     try:
-        return PrometheusMeter(host, port)
+        return PrometheusMetrics(host, port)
     except ImportError:
         raise ConfigurationError(
-            "ALPHASWARM_METRICS_PORT is set, but prometheus-client is not there: install alphaswarm-runtime[metrics]."
+            "ALPHASWARM_METRICS_PORT is set, but prometheus-client is not installed: "
+            "install alphaswarm-runtime[metrics]."
         ) from None

@@ -1,35 +1,49 @@
-"""The way to a running process that worker, beat and `show` share: read, refuse, find the application, make it safe.
+"""What worker, beat and `show` have in common: read the environment, check it, load the application, enforce settings.
 
-Everything that can be refused without the broker is refused before it is asked.
+Whatever can be refused without the broker is refused before it is asked.
 """
 
 import os
 from dataclasses import dataclass, replace
 
-from alphaswarm_runtime import application, broker, catalogue, credentials, environment, logs, profile, safety
-from alphaswarm_runtime.untyped import App
+from alphaswarm_runtime import (
+    application,
+    broker,
+    catalogue,
+    credentials,
+    enforced_settings,
+    environment,
+    logs,
+    worker_profile,
+)
+from alphaswarm_runtime.type_aliases import App
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An application ready to run."""
+    """An application that is ready to run."""
 
     app: App
     environment: environment.Environment
-    profile: profile.Profile
-    overrides: list[safety.Override]
+    profile: worker_profile.WorkerProfile
+    overrides: list[enforced_settings.Override]
 
 
 def prepare(queues: tuple[str, ...] | None = None, concurrency: int | None = None) -> Prepared:
-    """Prepare the application that the environment names; arguments of the command line win over it.
+    """Prepare the application that the environment names.
 
-    Raises ConfigurationError for whatever this image must not or cannot run.
+    Args:
+        queues: from the command line, in place of ALPHASWARM_QUEUES.
+        concurrency: from the command line, in place of ALPHASWARM_CONCURRENCY.
+
+    Raises:
+        ConfigurationError: this image must not, or cannot, run it.
     """
-    told = environment.read(os.environ)
-    told = replace(told, queues=queues or told.queues, concurrency=concurrency or told.concurrency)
-    limits = profile.of(told, catalogue.shipped())
-    logs.early(told.log_format, told.log_level)
-    broker.export(os.environ, credentials.from_environment(os.environ))
-    app = application.load(told.app)
+    env = environment.read(os.environ)
+    env = replace(env, queues=queues or env.queues, concurrency=concurrency or env.concurrency)
+    profile = worker_profile.create(env, catalogue.load())
+    logs.log_to_stderr(env.log_format, env.log_level)
+    broker.export_urls(os.environ, credentials.from_environment(os.environ))
+    app = application.load(env.app)
     broker.require_redis(app)
-    return Prepared(app, told, limits, safety.apply(app, limits, told))
+    return Prepared(app, env, profile, enforced_settings.apply(app, profile, env))

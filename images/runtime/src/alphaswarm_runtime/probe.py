@@ -1,6 +1,6 @@
-"""The reader of the probes' files (states.py). It runs every few seconds in every pod, so it imports next to nothing.
+"""Checks a probe's file (probe_files.py writes it). It runs every few seconds in every pod, so it imports very little.
 
-No dataclass, path or JSON here: each of their modules costs more than all the rest of a probe.
+No dataclass, pathlib or JSON here: importing any of them costs more than the rest of a probe.
 """
 
 import os
@@ -8,27 +8,31 @@ import time
 
 LIVE = "live"
 READY = "ready"
-DEFAULT_FOLDER = "/tmp/alphaswarm"  # noqa: S108  a read-only root leaves little else; the pod mounts its own there
+DEFAULT_STATE_DIR = "/tmp/alphaswarm"  # noqa: S108  a read-only root leaves little else; the pod mounts its own there
 
 
-def folder() -> str:
-    """Where the files are."""
-    return os.environ.get("ALPHASWARM_STATE_DIR") or DEFAULT_FOLDER
+def state_dir() -> str:
+    """Return the directory of the probes' files."""
+    return os.environ.get("ALPHASWARM_STATE_DIR") or DEFAULT_STATE_DIR
 
 
-def read(place: str, name: str) -> tuple[bool, str]:
-    """Whether the state is green now, and why, in one line. A missing or unreadable file is red."""
-    file = os.path.join(place, name)  # noqa: PTH118
+def check(directory: str, name: str) -> tuple[bool, str]:
+    """Check the file of a probe. A file that is missing or cannot be read is a failure.
+
+    Returns:
+        Whether the probe succeeds, and one line that says why.
+    """
+    file = os.path.join(directory, name)  # noqa: PTH118
     try:
-        with open(file) as lines:  # noqa: PTH123
-            at, good_for, green, *why = lines.read().split(" ", 3)
-        age, allowed = time.monotonic() - float(at), float(good_for)
+        with open(file) as stream:  # noqa: PTH123
+            written_at, ttl, succeeded, *reason = stream.read().split(" ", 3)
+        age, allowed = time.monotonic() - float(written_at), float(ttl)
     except FileNotFoundError:
-        return False, f"{name}: {file} is not there (yet): the process has not begun its work"
+        return False, f"{name}: {file} does not exist (yet): the process has not started its work"
     except (OSError, ValueError) as error:
         return False, f"{name}: {file} cannot be read: {error}"
     if not 0 <= age <= allowed:
-        return False, f"{name}: last sign {age:.1f} s ago, allowed are {allowed:g} s"
-    if green != "1":
-        return False, f"{name}: {' '.join(why)}"
-    return True, f"{name}: last sign {age:.1f} s ago"
+        return False, f"{name}: last update {age:.1f} s ago, allowed are {allowed:g} s"
+    if succeeded != "1":
+        return False, f"{name}: {' '.join(reason)}"
+    return True, f"{name}: last update {age:.1f} s ago"

@@ -1,8 +1,8 @@
-"""Ends a task's process and whatever it started, and waits until it is really gone.
+"""Terminates a task's process and every process it started, and waits until they are gone.
 
-A pool process dies of SIGTERM; the engine or `terraform` it started does not, and would go on beside the second run.
-The dead must stay unreaped: the pool itself waits for its processes, and an exit status taken away from it would
-look like a lost worker. Only Linux: it reads /proc.
+A pool process dies of SIGTERM. The engine or `terraform` that it started does not, and would go on beside the task's
+next start. Terminated processes are not reaped here: the pool waits for its own processes, and an exit status that it
+does not get looks like a lost worker. Linux only: it reads /proc.
 """
 
 import os
@@ -10,68 +10,69 @@ import signal
 import time
 from pathlib import Path
 
-POLITE = 2.0  # seconds between SIGTERM and SIGKILL; the event loop stands still meanwhile
+SIGTERM_TIMEOUT = 2.0  # seconds between SIGTERM and SIGKILL; the event loop is blocked meanwhile
+SIGKILL_TIMEOUT = 1.0  # seconds to wait after SIGKILL
 
 
-def family(pid: int) -> list[int]:
-    """The process and all its descendants, parents first."""
+def process_tree(pid: int) -> list[int]:
+    """Return the process and all its descendants, parents first."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and (parent := parent_of(int(entry.name))) is not None:
+        if entry.name.isdigit() and (parent := _parent_of(int(entry.name))) is not None:
             children.setdefault(parent, []).append(int(entry.name))
-    found = [pid]
-    for one in found:  # grows while it is walked
-        found.extend(children.get(one, ()))
-    return found
+    tree = [pid]
+    for member in tree:  # grows while it is walked
+        tree.extend(children.get(member, ()))
+    return tree
 
 
-def end(members: list[int]) -> None:
-    """End the processes and wait for their death, at most POLITE seconds and a moment.
+def terminate(pids: list[int]) -> None:
+    """Terminate the processes and wait for their end, at most SIGTERM_TIMEOUT + SIGKILL_TIMEOUT.
 
-    Ask for a process' family before it is told to end: its orphans have another parent.
+    Call `process_tree` before the signal is sent: orphans get another parent.
     """
-    for number, patience in ((signal.SIGTERM, POLITE), (signal.SIGKILL, 1.0)):
-        for member in members:
-            _signal(member, number)
-        deadline = time.monotonic() + patience
-        while (members := [member for member in members if is_running(member)]) and time.monotonic() < deadline:
+    for number, timeout in ((signal.SIGTERM, SIGTERM_TIMEOUT), (signal.SIGKILL, SIGKILL_TIMEOUT)):
+        for pid in pids:
+            _send_signal(pid, number)
+        deadline = time.monotonic() + timeout
+        while (pids := [pid for pid in pids if is_running(pid)]) and time.monotonic() < deadline:
             time.sleep(0.01)
-        if not members:
+        if not pids:
             return
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and is not merely waiting to be reaped."""
+    """Return whether the process exists and is no zombie."""
     fields = _stat(pid)
     return fields is not None and fields[0] not in ("Z", "X")
 
 
-def parent_of(pid: int) -> int | None:
-    """The parent's id, or None when the process is gone."""
-    fields = _stat(pid)
-    return None if fields is None else int(fields[1])
-
-
-def reap_strangers(own: set[int]) -> None:
-    """As PID 1, bury the orphans that tasks left behind; `own` are the pool's, which it buries itself."""
+def reap_orphans(pool_pids: set[int]) -> None:
+    """Reap the orphans that tasks left behind, as PID 1 must. The pool reaps its own processes, `pool_pids`."""
     if os.getpid() != 1:
         return
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) in own:
+        if not entry.name.isdigit() or int(entry.name) in pool_pids:
             continue
         fields = _stat(int(entry.name))
         if fields is not None and fields[0] == "Z" and fields[1] == "1":
             os.waitpid(int(entry.name), os.WNOHANG)
 
 
+def _parent_of(pid: int) -> int | None:
+    fields = _stat(pid)
+    return None if fields is None else int(fields[1])
+
+
 def _stat(pid: int) -> list[str] | None:
+    """Return the fields of /proc/<pid>/stat from the state on, or None when there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _send_signal(pid: int, number: signal.Signals) -> None:
     try:
         os.kill(pid, number)
     except ProcessLookupError:

@@ -1,39 +1,40 @@
-"""`alphaswarm-runtime show`: what a worker started like this would live by. No secret is in it."""
+"""`alphaswarm-runtime show`: the settings that a worker started like this would use. It prints no secret."""
 
 import json
 from dataclasses import asdict
 from typing import Any
 
-from alphaswarm_runtime.broker import masked
-from alphaswarm_runtime.fleet import LIVE_BEATS, READY_BEATS
+from alphaswarm_runtime import probe_files
+from alphaswarm_runtime.broker import mask_password
 from alphaswarm_runtime.prepare import Prepared
 
-SHOWN = (
+SETTINGS = (
     "task_acks_late", "task_reject_on_worker_lost", "worker_prefetch_multiplier", "task_time_limit",
     "task_soft_time_limit", "worker_cancel_long_running_tasks_on_connection_loss", "worker_pool", "task_default_queue",
     "worker_proc_alive_timeout",
 )  # fmt: skip
 
 
-def text(prepared: Prepared) -> str:
-    """The settings as JSON, keys sorted."""
+def to_json(prepared: Prepared) -> str:
+    """Return the effective settings as JSON, keys sorted."""
     app, environment, profile = prepared.app, prepared.environment, prepared.profile
+    files = probe_files.create(environment)
     shown: dict[str, Any] = {
         "application": environment.app,
         "image": profile.image,
-        "queues": {name: asdict(row) for name, row in profile.rows.items()},
+        "queues": {name: asdict(queue) for name, queue in profile.queues.items()},
         "concurrency": profile.concurrency,
         "keys": [profile.unacked_key, profile.unacked_index_key, profile.unacked_mutex_key, profile.owners_key],
         "grace_period": profile.grace_period,
         "visibility_timeout": profile.visibility_timeout,
         "max_deliveries": environment.max_deliveries,
-        "broker": masked(app.conf.broker_read_url),
-        "results": masked(app.conf.result_backend),
-        "settings": {name: app.conf[name] for name in SHOWN},
-        "overridden": [str(override) for override in prepared.overrides if override.own],
+        "broker": mask_password(app.conf.broker_read_url),
+        "results": mask_password(app.conf.result_backend),
+        "settings": {name: app.conf[name] for name in SETTINGS},
+        "overridden": [str(override) for override in prepared.overrides if override.set_by_application],
         "state_dir": str(environment.state_dir),
-        "live_for": environment.heartbeat * LIVE_BEATS,
-        "ready_for": environment.heartbeat * READY_BEATS,
+        "live_for": files.live_ttl,
+        "ready_for": files.ready_ttl,
         "metrics_port": environment.metrics_port,
         "log_format": environment.log_format,
     }

@@ -1,8 +1,8 @@
-"""Traces through OpenTelemetry, when OTEL_EXPORTER_OTLP_ENDPOINT is set and the `otel` extra is installed.
+"""Traces tasks with OpenTelemetry, when OTEL_EXPORTER_OTLP_ENDPOINT is set and the `otel` extra is installed.
 
-A span processor has a thread, and threads do not survive a fork: each child makes its own after it was born. The
-standard OTEL_* variables decide protocol, service name, sampling and headers. An application that has set up a tracer
-provider itself keeps it.
+A span processor has a thread, and threads do not survive a fork: each child makes its own after the fork. The standard
+OTEL_* variables set protocol, service name, sampling and headers. An application that has set a tracer provider itself
+keeps it.
 """
 
 import importlib.util
@@ -12,31 +12,30 @@ from typing import Any
 
 logger = logging.getLogger("alphaswarm_runtime.traces")
 
-NEEDED = ("opentelemetry.sdk.trace", "opentelemetry.instrumentation.celery")
-EXPORTERS = {
+REQUIRED_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.instrumentation.celery")
+EXPORTERS = {  # by OTEL_EXPORTER_OTLP_PROTOCOL
     "grpc": "opentelemetry.exporter.otlp.proto.grpc",
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http",
 }
 
 
-def start() -> bool:
-    """Trace this process' children, if that is wanted and possible; returns whether it is."""
+def start() -> None:
+    """Trace this process' children, if that is asked for and possible."""
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
-        return False
-    wanted = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    exporters = [EXPORTERS[wanted]] if wanted in EXPORTERS else list(EXPORTERS.values())
+        return
+    protocol = os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL")
+    exporters = [EXPORTERS[protocol]] if protocol in EXPORTERS else list(EXPORTERS.values())
     exporter = next((name for name in exporters if _is_installed(name)), None)
-    if exporter is None or not all(_is_installed(name) for name in NEEDED):
+    if exporter is None or not all(_is_installed(name) for name in REQUIRED_MODULES):
         logger.info("OTEL_EXPORTER_OTLP_ENDPOINT is set, but the otel extra is not installed: no traces")
-        return False
+        return
     from celery import signals
 
-    def begin(**_more: object) -> None:
+    def instrument(**_kwargs: object) -> None:
         _instrument(exporter)
 
-    signals.worker_process_init.connect(begin, weak=False)
-    signals.beat_init.connect(begin, weak=False)
-    return True
+    signals.worker_process_init.connect(instrument, weak=False)
+    signals.beat_init.connect(instrument, weak=False)
 
 
 def _is_installed(name: str) -> bool:

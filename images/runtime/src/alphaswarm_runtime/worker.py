@@ -1,35 +1,35 @@
-"""`alphaswarm-runtime worker`: a Celery worker for the queues asked for, which loses nothing."""
+"""`alphaswarm-runtime worker`: a Celery worker that loses no task."""
 
 import signal
 
-from alphaswarm_runtime import broker, fleet, logs, metrics, safety, traces
+from alphaswarm_runtime import broker, context, enforced_settings, logs, metrics, probe_files, traces
 from alphaswarm_runtime.prepare import Prepared
 
 
 def run(prepared: Prepared) -> int:
-    """Run the worker until it is told to stop; returns its exit status.
+    """Run the worker until it is asked to stop, and return its exit status.
 
-    Raises BrokerUnreachableError when the broker does not answer at the start. Once it did, an outage ends nothing.
+    Raises:
+        BrokerUnreachableError: the broker did not answer at the start. A later outage ends nothing.
     """
     app, environment, profile = prepared.app, prepared.environment, prepared.profile
-    files = fleet.state_files(environment)
-    files.begin()
-    logs.follow_celery(environment.log_format, profile.queues[0] if len(profile.queues) == 1 else None)
-    safety.report(prepared.overrides)
-    broker.wait_for(app, environment.broker_wait)
-    meter = metrics.start(environment.metrics_host, environment.metrics_port)
+    probe_files.create(environment).reset()
+    logs.format_celery_logs(environment.log_format, profile.queue_names[0] if len(profile.queues) == 1 else None)
+    enforced_settings.log(prepared.overrides)
+    broker.wait_until_ready(app, environment.broker_wait)
+    started_metrics = metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()
-    ours = fleet.assemble(app, environment, profile, meter)
-    _stop_on_signals(ours)
+    worker_context = context.create(app, environment, profile, started_metrics)
+    _install_signal_handlers(worker_context)
     worker = app.Worker(
         concurrency=profile.concurrency,
-        queues=list(profile.queues),
+        queues=list(profile.queue_names),
         loglevel=environment.log_level,
         pool_cls="prefork",
         # Nobody elects a leader here; without it pods do not gossip with each of the others.
         without_gossip=True,
-        # Its events (one every two seconds) block the event loop for as long as a hanging broker likes; the probes'
-        # files say the same.
+        # Its events (one every two seconds) block the event loop for as long as a broker hangs; the probes' files
+        # say the same.
         without_heartbeat=True,
         quiet=True,
     )
@@ -37,12 +37,12 @@ def run(prepared: Prepared) -> int:
     return int(worker.exitcode or 0)
 
 
-def _stop_on_signals(ours: fleet.Fleet) -> None:
+def _install_signal_handlers(worker_context: context.WorkerContext) -> None:
     from celery import signals
 
-    def install(**_more: object) -> None:
-        # Celery has put its own handlers in place by now; SIGQUIT stays Celery's cold shutdown.
+    def install(**_kwargs: object) -> None:
+        # Celery has installed its own handlers by now; SIGQUIT stays Celery's cold shutdown.
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: ours.stop())
+            signal.signal(number, lambda _number, _frame: worker_context.request_shutdown())
 
     signals.worker_ready.connect(install, weak=False)

@@ -1,7 +1,7 @@
-"""A Celery application as somebody else would write it: it knows nothing of the fleet, and disagrees with it."""
+"""A Celery application that knows nothing of the fleet, with settings that the fleet overrides."""
 
 # mypy: disable-error-code="untyped-decorator"
-# (Celery\'s decorator has no types.)
+# (Celery's decorator has no types.)
 
 import os
 import signal
@@ -26,7 +26,7 @@ app.conf.update(
 
 
 def journal() -> redis.Redis:
-    """Where the tasks write down what happened, beside the broker's own keys."""
+    """The client of the database where tasks record what happened, apart from the broker's keys."""
     return redis.Redis.from_url(os.environ["SAMPLE_JOURNAL"], decode_responses=True)
 
 
@@ -36,16 +36,16 @@ def note(what: str) -> str:
     return what
 
 
-@app.task(name="sample.nap", bind=True)
-def nap(self: Task, what: str, seconds: float) -> str:
+@app.task(name="sample.sleep", bind=True)
+def sleep(self: Task, what: str, seconds: float) -> str:
     journal().rpush("journal", f"start {what} {self.request.id} {time.time()} {os.getpid()}")
     time.sleep(seconds)
     journal().rpush("journal", f"end {what} {self.request.id} {time.time()} {os.getpid()}")
     return what
 
 
-@app.task(name="sample.stubborn", bind=True, acks_late=False, time_limit=90_000)
-def stubborn(_self: Task, what: str) -> str:
+@app.task(name="sample.own_options", bind=True, acks_late=False, time_limit=90_000)
+def own_options(_self: Task, what: str) -> str:
     return what
 
 
@@ -61,37 +61,37 @@ def worker_killer() -> None:
     os.kill(os.getppid(), signal.SIGKILL)
 
 
-@app.task(name="sample.engine")
-def engine(seconds: float) -> None:
-    """Runs its work in a program of its own, as the Lean engine and terraform do."""
+@app.task(name="sample.run_program")
+def run_program(seconds: float) -> None:
+    """Runs a program of its own, as the Lean engine and terraform do."""
     program = subprocess.Popen(["sleep", str(seconds)])
-    journal().rpush("journal", f"engine {program.pid}")
+    journal().rpush("journal", f"program {program.pid}")
     program.wait()
 
 
-@app.task(name="sample.fails")
-def fails() -> None:
-    raise ValueError("as told")
+@app.task(name="sample.fail")
+def fail() -> None:
+    raise ValueError("as expected")
 
 
-@app.task(name="sample.put_back", bind=True)
-def put_back(self: Task, times: int) -> None:
-    if journal().incr(f"put back {self.request.id}") <= times:
+@app.task(name="sample.requeue", bind=True)
+def requeue(self: Task, times: int) -> None:
+    if journal().incr(f"requeued {self.request.id}") <= times:
         raise Reject("not yet", requeue=True)
-    journal().rpush("journal", "put back enough")
+    journal().rpush("journal", "requeued enough")
 
 
-@app.task(name="sample.logs")
-def logs(text: str) -> None:
+@app.task(name="sample.log")
+def log(text: str) -> None:
     import logging
 
     logging.getLogger("sample").warning("said: %s", text)
 
 
-@app.task(name="sample.tick", bind=True)
-def tick(self: Task, file: str, seconds: float, deaf: bool = False) -> None:
-    """Leaves a mark every few milliseconds, so that two runs at once can be seen. Needs no broker to do so."""
-    if deaf:
+@app.task(name="sample.leave_marks", bind=True)
+def leave_marks(self: Task, file: str, seconds: float, ignore_sigterm: bool = False) -> None:
+    """Writes a line every few milliseconds, so that two executions at the same time can be seen, without a broker."""
+    if ignore_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     end = time.monotonic() + seconds
     with Path(file).open("a", buffering=1) as marks:
@@ -101,12 +101,12 @@ def tick(self: Task, file: str, seconds: float, deaf: bool = False) -> None:
         marks.write(f"{self.request.id} {os.getpid()} done\n")
 
 
-@app.task(name="sample.deaf")
-def deaf(seconds: float) -> None:
-    """Takes no notice of its soft limit."""
+@app.task(name="sample.ignore_soft_limit")
+def ignore_soft_limit(seconds: float) -> None:
+    """Goes on after its soft time limit."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         try:
             time.sleep(0.1)
         except SoftTimeLimitExceeded:
-            journal().rpush("journal", "told")
+            journal().rpush("journal", "soft limit")

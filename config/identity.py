@@ -1,0 +1,17 @@
+"""The IAM roles of a stack's images. Their names are ours to give, so their ARNs are known before they exist."""
+
+from config.schema import Settings
+from queues import Image
+
+
+def role_name(namespace: str, environment: str, image: Image) -> str:
+    """Return the name of the IAM role that an image's pods may take."""
+    return f"{namespace}-{environment}-{image.target}"
+
+
+def role_arn(settings: Settings, image: Image) -> str | None:
+    """Return the ARN of that role; None for a stack without identities."""
+    if settings.identity is None or settings.aws is None:
+        return None
+    name = role_name(settings.namespace, settings.environment, image)
+    return f"arn:{settings.aws.partition}:iam::{settings.aws.account_id}:role/{name}"

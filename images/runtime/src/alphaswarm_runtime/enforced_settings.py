@@ -1,0 +1,190 @@
+"""The Celery settings that the fleet enforces, so that no task is lost.
+
+The application's settings win, except those named here. With another value, a task would be lost, run twice at the
+same time, or be hidden from the scaler. Each setting that differs from the application's is an `Override`, with its
+name, both values and the reason. Transport options that are not named here are kept.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from alphaswarm_runtime.environment import Environment
+from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.type_aliases import App, Task
+from alphaswarm_runtime.worker_profile import WorkerProfile, soft_time_limit
+
+logger = logging.getLogger("alphaswarm_runtime.enforced_settings")
+
+CONSUMER = "alphaswarm_runtime.consumer:FleetConsumer"
+# A broker that hangs must not block the event loop for longer than the liveness probe allows.
+SOCKET_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 10}
+# Celery kills a process that replaces another when it does not report within 4 s. One that loads a model takes longer,
+# and so does its successor: the first processes have no such limit, so the queue stands still from the first
+# replacement on. An outage of the broker counts too, since nobody reads the report meanwhile. A process that hangs at
+# its start must still be found.
+PROC_ALIVE_TIMEOUT = 60.0
+ENFORCED_TASK_OPTIONS = (
+    ("acks_late", "task_acks_late", "the scaler counts unacknowledged tasks: this one would run, and end, unseen"),
+    ("reject_on_worker_lost", "task_reject_on_worker_lost", "a task whose process died must be redelivered"),
+)
+FORBIDDEN_TRANSPORT_OPTIONS = {
+    "global_keyprefix": "the scaler reads the lists by the queues' own names",
+    "sep": "the scaler reads the lists by the queues' own names",
+}
+
+
+@dataclass(frozen=True)
+class Override:
+    """A setting that the fleet enforces. `set_by_application` says whether the application had set it."""
+
+    name: str
+    old: object
+    new: object
+    reason: str
+    set_by_application: bool
+
+    def __str__(self) -> str:
+        source = "the application's" if self.set_by_application else "Celery's default"
+        return f"{self.name}: {self.old!r} ({source}) -> {self.new!r}: {self.reason}"
+
+
+def apply(app: App, profile: WorkerProfile, environment: Environment) -> list[Override]:
+    """Enforce the settings on the application.
+
+    Returns:
+        What changed.
+
+    Raises:
+        ConfigurationError: a transport option that can neither be kept nor be changed for the workers alone.
+    """
+    own = dict(app.conf.without_defaults())
+    _refuse_forbidden(own.get("broker_transport_options") or {})
+    overrides = [
+        *_setting_overrides(app, own, profile),
+        *_transport_overrides(app, profile, environment),
+        *_task_overrides(app, own, profile),
+    ]
+    for override in overrides:
+        _set(app, override)
+    return overrides
+
+
+def log(overrides: list[Override]) -> None:
+    """Log a line for each: a warning where the application had set it, else for debugging."""
+    for override in overrides:
+        logger.log(logging.WARNING if override.set_by_application else logging.DEBUG, "override %s", override)
+
+
+def _refuse_forbidden(options: dict[str, Any]) -> None:
+    forbidden = [f"{key} ({reason})" for key, reason in FORBIDDEN_TRANSPORT_OPTIONS.items() if options.get(key)]
+    if forbidden:
+        raise ConfigurationError(
+            f"broker_transport_options of the application has {'; '.join(forbidden)}. Remove it there: changed only "
+            "here, workers and producers would use different lists."
+        )
+
+
+def _setting_overrides(app: App, own: dict[str, Any], profile: WorkerProfile) -> Iterator[Override]:
+    hard = _lowest(app.conf.task_time_limit, profile.time_limit)
+    soft = _lowest(app.conf.task_soft_time_limit, soft_time_limit(hard))
+    enforced: dict[str, tuple[object, str]] = {
+        "task_acks_late": (
+            True,
+            "a killed worker's task must be redelivered, and the scaler counts unacknowledged ones",
+        ),
+        "task_reject_on_worker_lost": (True, "a task whose process died must be redelivered"),
+        "worker_prefetch_multiplier": (1, "a prefetched message is hidden from free workers and counts as running"),
+        "worker_disable_prefetch": (True, "as worker_prefetch_multiplier, after a reconnection too"),
+        "task_time_limit": (hard, "a task must end within the grace period and the visibility timeout"),
+        "task_soft_time_limit": (soft, "a task should get SoftTimeLimitExceeded before it is killed"),
+        "worker_cancel_long_running_tasks_on_connection_loss": (
+            all(queue.cancel_on_connection_loss for queue in profile.queues.values()),
+            "a message lost with its connection is redelivered: its task must not go on, except where ending it is "
+            "worse",
+        ),
+        "worker_consumer": (CONSUMER, "requeues tasks safely, limits redelivery, updates the probes' files"),
+        "worker_pool": ("prefork", "only processes can be ended at their time limit"),
+        "broker_connection_retry": (True, "an outage of the broker must not end running tasks"),
+        "broker_connection_retry_on_startup": (True, "an outage of the broker must not end running tasks"),
+        "broker_connection_max_retries": (None, "an outage of the broker must not end running tasks"),
+    }
+    if soft_shutdowns := [queue.soft_shutdown for queue in profile.queues.values() if queue.soft_shutdown]:
+        reason = "for SIGQUIT; on SIGTERM the fleet's consumer does the same without blocking the event loop"
+        enforced["worker_soft_shutdown_timeout"] = (max(soft_shutdowns), reason)
+        enforced["worker_enable_soft_shutdown_on_idle"] = (False, "an idle worker has nothing to wait for")
+    if "worker_proc_alive_timeout" not in own:
+        enforced["worker_proc_alive_timeout"] = (
+            PROC_ALIVE_TIMEOUT,
+            "a process that loads for longer is killed, and so is the next",
+        )
+    if "task_default_queue" not in own:
+        enforced["task_default_queue"] = ("default", "no image consumes a queue named 'celery'")
+    for url in ("broker_read_url", "broker_write_url"):
+        if own.get(url) and app.conf.broker_url and own[url] != app.conf.broker_url:
+            enforced[url] = (app.conf.broker_url, "the environment says where the broker is")
+    for name, (new, reason) in enforced.items():
+        old = app.conf[name]
+        if old != new:
+            yield Override(name, old, new, reason, set_by_application=name in own)
+
+
+def _lowest(application_limit: float | None, fleet_limit: float) -> float:
+    return min(application_limit, fleet_limit) if application_limit else fleet_limit
+
+
+def _transport_overrides(app: App, profile: WorkerProfile, environment: Environment) -> Iterator[Override]:
+    options = app.conf.broker_transport_options or {}
+    enforced: dict[str, tuple[object, str]] = {
+        "unacked_key": (profile.unacked_key, "the scaler counts running tasks by it, and queues must not share it"),
+        "unacked_index_key": (profile.unacked_index_key, "as unacked_key"),
+        "unacked_mutex_key": (profile.unacked_mutex_key, "as unacked_key"),
+        "visibility_timeout": (profile.visibility_timeout, "longer than any task and its grace, no longer than needed"),
+        "priority_steps": ([0], "priorities spread a queue over several lists, and the scaler reads one"),
+        "ack_emulation": (True, "without it a killed worker's task is lost"),
+        "unacked_restore_interval": (environment.restore_interval, "how soon an overdue task is redelivered"),
+        "unacked_restore_throttle": (1, "how soon an overdue task is redelivered"),
+    }
+    # These only have to be finite: an application that sets them itself knows better.
+    enforced |= {
+        key: (value, "a broker that hangs must not hang the worker")
+        for key, value in SOCKET_OPTIONS.items()
+        if not options.get(key)
+    }
+    for key, (new, reason) in enforced.items():
+        if options.get(key) != new:
+            name = f"broker_transport_options[{key}]"
+            yield Override(name, options.get(key), new, reason, set_by_application=key in options)
+
+
+def _task_overrides(app: App, own: dict[str, Any], profile: WorkerProfile) -> Iterator[Override]:
+    """Yield the options of single tasks, which would win over the settings.
+
+    A task without an option of its own got the application's setting when it was bound. It is changed as well, but
+    counts as set by the application only where it differs from that setting.
+    """
+    for option, setting, reason in ENFORCED_TASK_OPTIONS:
+        for name, task in _application_tasks(app):
+            if not getattr(task, option):
+                set_by_task = bool(own.get(setting))
+                yield Override(f"task {name}: {option}", getattr(task, option), True, reason, set_by_task)
+    for name, task in _application_tasks(app):
+        if task.time_limit and task.time_limit > profile.time_limit:
+            reason = "a task must end within the grace period and the visibility timeout"
+            yield Override(f"task {name}: time_limit", task.time_limit, profile.time_limit, reason, True)
+
+
+def _application_tasks(app: App) -> Iterator[tuple[str, Task]]:
+    return ((name, app.tasks[name]) for name in sorted(app.tasks) if not name.startswith("celery."))
+
+
+def _set(app: App, override: Override) -> None:
+    if override.name.startswith("task ") and ": " in override.name:
+        task, option = override.name.removeprefix("task ").rsplit(": ", 1)
+        setattr(app.tasks[task], option, override.new)
+    elif override.name.startswith("broker_transport_options["):
+        key = override.name.partition("[")[2].rstrip("]")
+        app.conf.broker_transport_options = {**(app.conf.broker_transport_options or {}), key: override.new}
+    else:
+        setattr(app.conf, override.name, override.new)

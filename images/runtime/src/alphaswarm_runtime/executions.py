@@ -1,0 +1,191 @@
+"""The tasks of this process, from the pool's `apply_async` until their messages are acknowledged.
+
+Every task passes through the pool's `apply_async`, whatever its request class. The callbacks it is given run in the
+parent for every end a task can have, also when its process dies. So this is where starts are counted, time limits are
+capped (a producer may ask for longer ones) and ends are observed.
+"""
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from billiard.einfo import ExceptionWithTraceback
+from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
+from celery.exceptions import Ignore, Reject, Retry
+
+from alphaswarm_runtime import processes
+from alphaswarm_runtime.delivery_limit import DeliveryLimit
+from alphaswarm_runtime.metrics import Metrics
+from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, Request
+from alphaswarm_runtime.worker_profile import WorkerProfile, soft_time_limit
+
+logger = logging.getLogger("alphaswarm_runtime.executions")
+
+Callback: TypeAlias = Callable[..., Any]  # one of those that a request gives to the pool
+Options: TypeAlias = dict[str, Any]
+
+STATE_BY_EXCEPTION: tuple[tuple[type[BaseException], str], ...] = (
+    (Retry, "retried"),
+    (Ignore, "ignored"),
+    (Reject, "rejected"),
+    (WorkerLostError, "lost"),
+    (TimeLimitExceeded, "timeout"),
+    (Terminated, "ended"),
+)
+FAILED = "failed"
+
+
+@dataclass(eq=False)
+class Execution:
+    """One start of one task.
+
+    `state` is empty until the task ends. `detached` says that the connection which delivered it closed before that.
+    """
+
+    request: Request
+    queue: str
+    started_at: float  # CLOCK_MONOTONIC
+    state: str = ""
+    detached: bool = False
+
+    @property
+    def message(self) -> Message:
+        """The kombu message. Its delivery tag stays the same, however often it is delivered."""
+        return self.request.message
+
+
+class ExecutionTracker:
+    """The executions whose messages are not acknowledged yet."""
+
+    def __init__(self, app: App, profile: WorkerProfile, delivery_limit: DeliveryLimit, metrics: Metrics) -> None:
+        self._app = app
+        self._profile = profile
+        self._delivery_limit = delivery_limit
+        self._metrics = metrics
+        self._executions: dict[int, Execution] = {}  # by the id() of the request
+
+    def wrap_pool(self, pool: Pool) -> None:
+        """Wrap the pool's `apply_async`. Do it before the consumer makes its strategies, which keep a reference."""
+        pool.apply_async = functools.partial(self._apply_async, pool.apply_async)
+
+    def running(self) -> list[Execution]:
+        """Return the executions whose task has not ended."""
+        return [execution for execution in self._executions.values() if not execution.state]
+
+    def queue_of(self, delivery_info: dict[str, Any]) -> str:
+        """Return the queue that a message came from. The message itself has only exchange and routing key."""
+        if len(self._profile.queue_names) == 1:
+            return self._profile.queue_names[0]
+        exchange, key = delivery_info.get("exchange"), delivery_info.get("routing_key")
+        for name in self._profile.queue_names:
+            queue = self._app.amqp.queues.get(name)
+            if queue is not None and (key, exchange) == (queue.routing_key, getattr(queue.exchange, "name", None)):
+                return name
+        return str(key)
+
+    def cancel(self, executions: list[Execution], pool: Pool) -> None:
+        """Terminate the tasks and every process they started. No task becomes a failure, no message is acknowledged."""
+        pids = [
+            pid
+            for execution in executions
+            if execution.request.worker_pid
+            for pid in processes.process_tree(execution.request.worker_pid)
+        ]
+        for execution in executions:
+            # No RETRY state: it would need the result backend, which may be down with the broker.
+            execution.request.cancel(pool, emit_retry=False)
+            self._record_end(execution, "returned")
+            self._executions.pop(id(execution.request), None)
+        processes.terminate(pids)
+
+    def uncount_starts(self, executions: list[Execution]) -> list[Execution]:
+        """Take back the starts of these executions.
+
+        Returns:
+            Those that still count, because the broker does not answer.
+        """
+        failed = []
+        for execution in executions:
+            try:
+                self._delivery_limit.uncount_start(execution.queue, execution.message)
+            except Exception as error:  # noqa: BLE001  a count that is one too high must not end the worker
+                logger.debug("the start of %s is not uncounted yet: %s", execution.request.id, error)
+                failed.append(execution)
+        return failed
+
+    def _apply_async(self, apply_async: Callback, target: object, *args: object, **options: object) -> object:
+        request: Request = getattr(options.get("accept_callback"), "__self__", None)
+        if getattr(request, "message", None) is None:  # a job of the pool's own
+            return apply_async(target, *args, **options)
+        execution = Execution(request, self.queue_of(request.delivery_info), time.monotonic())
+        self._delivery_limit.count_start(execution.queue, execution.message)
+        self._executions[id(request)] = execution
+        self._metrics.count_task(execution.queue, "started")
+        wrappers: dict[str, Callback] = {
+            "callback": self._on_result,
+            "error_callback": self._on_error,
+            "timeout_callback": self._on_timeout,
+        }
+        callbacks = {key: functools.partial(wrapper, execution, options[key]) for key, wrapper in wrappers.items()}
+        return apply_async(target, *args, **{**options, **callbacks, **self._time_limits(execution, options)})
+
+    def _time_limits(self, execution: Execution, options: Options) -> dict[str, float]:
+        conf, maximum = self._app.conf, self._profile.queue(execution.queue).time_limit
+        hard = min(options.get("timeout") or conf.task_time_limit, maximum)
+        soft = min(options.get("soft_timeout") or conf.task_soft_time_limit, soft_time_limit(hard))
+        return {"timeout": hard, "soft_timeout": soft}
+
+    def _on_result(
+        self, execution: Execution, callback: Callback, result: tuple[Any, Any, float], **kwargs: object
+    ) -> object:
+        failed, value, _runtime = result
+        error = _exception_of(value) if failed else None
+        self._record_end(execution, "succeeded" if error is None else _state_of(error))
+        try:
+            return callback(result, **kwargs)
+        finally:
+            self._discard_if_acknowledged(execution)
+            if isinstance(error, Reject) and error.requeue:
+                self.uncount_starts([execution])  # the task asked for it
+
+    def _on_error(
+        self, execution: Execution, callback: Callback, info: ExceptionInfo, *args: object, **kwargs: object
+    ) -> object:
+        self._record_end(execution, _state_of(_exception_of(info)))
+        try:
+            return callback(info, *args, **kwargs)
+        finally:
+            self._discard_if_acknowledged(execution)
+
+    def _on_timeout(
+        self, execution: Execution, callback: Callback, soft: object = None, timeout: object = None
+    ) -> object:
+        if not soft:
+            self._record_end(execution, "timeout")
+        try:
+            return callback(soft, timeout)
+        finally:
+            self._discard_if_acknowledged(execution)
+
+    def _record_end(self, execution: Execution, state: str) -> None:
+        if execution.state:  # two of the callbacks report a hard time limit
+            return
+        execution.state = state
+        self._metrics.count_task(execution.queue, state)
+        self._metrics.observe_runtime(execution.queue, time.monotonic() - execution.started_at)
+
+    def _discard_if_acknowledged(self, execution: Execution) -> None:
+        if execution.state and execution.request.acknowledged:
+            self._executions.pop(id(execution.request), None)
+
+
+def _exception_of(info: ExceptionInfo) -> BaseException:
+    error = info.exception
+    return error.exc if isinstance(error, ExceptionWithTraceback) else error  # type: ignore[no-any-return]
+
+
+def _state_of(error: BaseException) -> str:
+    return next((state for kind, state in STATE_BY_EXCEPTION if isinstance(error, kind)), FAILED)

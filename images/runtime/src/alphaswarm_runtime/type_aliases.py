@@ -1,0 +1,15 @@
+"""Names for values of Celery, kombu, billiard and redis-py, which have no types: they say what a value is."""
+
+from typing import Any, TypeAlias
+
+App: TypeAlias = Any  # celery.Celery
+Pool: TypeAlias = Any  # celery.concurrency.base.BasePool
+PoolProcess: TypeAlias = Any  # billiard.process.Process
+Request: TypeAlias = Any  # celery.worker.request.Request
+Task: TypeAlias = Any  # celery.Task
+Hub: TypeAlias = Any  # kombu.asynchronous.Hub
+Message: TypeAlias = Any  # kombu.Message
+Connection: TypeAlias = Any  # kombu.Connection
+Client: TypeAlias = Any  # redis.Redis
+Pipeline: TypeAlias = Any  # redis.client.Pipeline
+ExceptionInfo: TypeAlias = Any  # billiard.einfo.ExceptionInfo

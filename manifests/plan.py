@@ -1,0 +1,153 @@
+"""The one plan of a stack: which Kubernetes objects it has, in units, and what each of them waits for.
+
+The components register the plan, and the Kustomize tree is written from it, so both have the same objects. A new kind
+of object is one function that makes it and one line here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from config.schema import InClusterBroker, Settings
+from config.tuning import tuned_catalogue
+from manifests import ImageReferences, Manifest
+from manifests.broker import broker_secret, redis_deployment, redis_service, trigger_authentication
+from manifests.deployment import beat_deployment, worker_deployment
+from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
+from manifests.scaling import horizontal_pod_autoscaler, pod_disruption_budget, scaled_object
+from manifests.workload import of_image, of_queue
+from queues import IMAGES, Image, Priority, Queue
+
+FLEET = "alphaswarm"
+
+
+class UnitKind(StrEnum):
+    """What a unit is for; the value is the last part of its component's type."""
+
+    FOUNDATION = "Foundation"
+    BROKER = "Broker"
+    BEAT = "Beat"
+    QUEUE_WORKER = "QueueWorker"
+    IMAGE_WORKER = "ImageWorker"
+
+
+@dataclass(frozen=True)
+class PlannedObject:
+    """One Kubernetes object, and how it is registered.
+
+    `name` is its name in the state, where it must stay: another one would replace the object. `after` are the kinds of
+    the same unit that must be there first. A `secret` object is registered and never written to a file.
+    """
+
+    name: str
+    manifest: Manifest
+    after: tuple[str, ...] = ()
+    secret: bool = False
+    protect: bool = False
+    formerly_below: str | None = None  # the component that had it until it was moved; an alias keeps the object
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Objects that belong together. `after` are the units that must be there first, by name."""
+
+    kind: UnitKind
+    name: str
+    objects: tuple[PlannedObject, ...]
+    after: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """What the plan cannot know from settings: outputs of resources and secrets, or texts in a file's place."""
+
+    images: ImageReferences
+    broker_password: Any = None
+
+
+def plan(settings: Settings, inputs: PlanInputs, fleet: str = FLEET) -> tuple[Unit, ...]:
+    """Return all units of the stack, each after those that it waits for."""
+    foundation, broker = _foundation(settings, fleet), _broker(settings, inputs, fleet)
+    ready = (foundation.name, broker.name)
+    return (foundation, broker, _beat(settings, inputs, fleet, ready), *_workers(settings, inputs, ready))
+
+
+def written(units: Iterable[Unit]) -> list[Manifest]:
+    """Return the manifests that may stand in a file: all but Secrets, in the plan's order."""
+    return [each.manifest for unit in units for each in unit.objects if not each.secret]
+
+
+def _foundation(settings: Settings, fleet: str) -> Unit:
+    """What every workload needs to be there first."""
+    inside = ("Namespace",)
+    priorities = zip(Priority, priority_classes(settings), strict=True)
+    return Unit(
+        UnitKind.FOUNDATION,
+        fleet,
+        (
+            PlannedObject(f"{fleet}-namespace", namespace(settings), protect=settings.protect),
+            *(PlannedObject(image.name, service_account(settings, image), inside) for image in IMAGES),
+            *(PlannedObject(f"{fleet}-{priority.name.lower()}-priority", each) for priority, each in priorities),
+            *(
+                PlannedObject(f"{fleet}-{policy['metadata']['name']}", policy, inside)
+                for policy in network_policies(settings)
+            ),
+            PlannedObject(f"{fleet}-quota", resource_quota(settings), inside),
+        ),
+    )
+
+
+def _broker(settings: Settings, inputs: PlanInputs, fleet: str) -> Unit:
+    """Access to Redis for workers and scalers, and Redis itself for a stack that brings none."""
+    name, secret, broker = f"{fleet}-broker", ("Secret",), settings.broker
+    objects: list[PlannedObject] = []
+    if broker.existing_secret is None:
+        objects.append(PlannedObject(f"{name}-password", broker_secret(settings, inputs.broker_password), secret=True))
+    if isinstance(broker, InClusterBroker):
+        objects.append(PlannedObject(f"{name}-service", redis_service(settings)))
+        objects.append(PlannedObject(f"{name}-redis", redis_deployment(settings, broker), secret))
+    if settings.layout == "per-queue":
+        objects.append(PlannedObject(f"{name}-scaler-access", trigger_authentication(settings), secret))
+    return Unit(UnitKind.BROKER, name, tuple(objects), (fleet,))
+
+
+def _beat(settings: Settings, inputs: PlanInputs, fleet: str, ready: tuple[str, ...]) -> Unit:
+    name = f"{fleet}-beat"
+    return Unit(UnitKind.BEAT, name, (PlannedObject(name, beat_deployment(settings, inputs.images)),), ready)
+
+
+def _workers(settings: Settings, inputs: PlanInputs, ready: tuple[str, ...]) -> list[Unit]:
+    """The workers in the stack's layout: one a queue with KEDA's scaler, or one an image with an HPA."""
+    if settings.layout == "per-image":
+        return [_image_worker(settings, image, inputs, ready) for image in IMAGES]
+    return [_queue_worker(settings, queue, inputs, ready) for queue in tuned_catalogue(settings).queues]
+
+
+def _queue_worker(settings: Settings, queue: Queue, inputs: PlanInputs, ready: tuple[str, ...]) -> Unit:
+    name, workload = queue.deployment, of_queue(queue)
+    return Unit(
+        UnitKind.QUEUE_WORKER,
+        name,
+        (
+            PlannedObject(name, worker_deployment(settings, workload, inputs.images)),
+            PlannedObject(name, pod_disruption_budget(settings, workload)),
+            # After its Deployment, whose number of pods KEDA adopts.
+            PlannedObject(name, scaled_object(settings, queue), ("Deployment",), formerly_below="QueueScaler"),
+        ),
+        ready,
+    )
+
+
+def _image_worker(settings: Settings, image: Image, inputs: PlanInputs, ready: tuple[str, ...]) -> Unit:
+    name, workload = image.name, of_image(settings, image)
+    return Unit(
+        UnitKind.IMAGE_WORKER,
+        name,
+        (
+            PlannedObject(name, worker_deployment(settings, workload, inputs.images)),
+            PlannedObject(name, horizontal_pod_autoscaler(settings, workload), ("Deployment",)),
+            PlannedObject(name, pod_disruption_budget(settings, workload)),
+        ),
+        ready,
+    )

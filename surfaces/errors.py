@@ -1,0 +1,5 @@
+"""What stops generated files from being written."""
+
+
+class SurfaceError(ValueError):
+    """A file that is written only in part cannot take its lines; the message names it."""
