@@ -30,16 +30,20 @@ def _register(
     component: pulumi.ComponentResource, planned: PlannedObject, cluster: Cluster, first: list[pulumi.Resource]
 ) -> pulumi.CustomResource:
     manifest = planned.manifest
-    opts = pulumi.ResourceOptions(
-        parent=component, depends_on=first, protect=planned.protect, aliases=_aliases(component, planned)
-    )
-    if manifest["kind"] == "Deployment":
-        opts.custom_timeouts = _patience(manifest)
-        manifest = manifest if cluster.await_ready else without_waiting(manifest)
+    is_deployment = manifest["kind"] == "Deployment"
+    if is_deployment and not cluster.await_ready:
+        manifest = without_waiting(manifest)
     fields = dict(manifest)
     if planned.secret:
         fields |= {field: pulumi.Output.secret(manifest[field]) for field in SECRET_FIELDS if field in manifest}
-        opts.additional_secret_outputs = list(SECRET_FIELDS)
+    opts = pulumi.ResourceOptions(
+        parent=component,
+        depends_on=first,
+        protect=planned.protect,
+        aliases=_aliases(component, planned),
+        custom_timeouts=_rollout_timeouts(manifest) if is_deployment else None,
+        additional_secret_outputs=list(SECRET_FIELDS) if planned.secret else None,
+    )
     return pulumi.CustomResource(resource_type(manifest), planned.name, fields, opts)
 
 
@@ -51,7 +55,7 @@ def _aliases(component: pulumi.ComponentResource, planned: PlannedObject) -> lis
     return [pulumi.Alias(parent=parent)]
 
 
-def _patience(manifest: Manifest) -> pulumi.CustomTimeouts | None:
+def _rollout_timeouts(manifest: Manifest) -> pulumi.CustomTimeouts | None:
     """As long as the Deployment itself says that a rollout may take."""
     seconds = manifest["spec"].get("progressDeadlineSeconds")
     return None if seconds is None else pulumi.CustomTimeouts(create=f"{seconds}s", update=f"{seconds}s")
