@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from local.errors import LocalError
 from local.toolchain.running import Running
 
-_SILENCE_SECONDS = 20.0
+_SILENCE_SECONDS = 10.0
 _PROBE_SECONDS = 5.0
 _CHUNK = 1 << 18
 _LIST_BYTES = 1 << 22  # GitHub's description of a release with some hundred files takes a quarter of it
