@@ -175,7 +175,7 @@ def ready_made(monkeypatch: pytest.MonkeyPatch) -> None:
         return {name: Path(name) for name in names}
 
     monkeypatch.setattr(factory, "ensure", ensure)
-    monkeypatch.setattr(factory, "keda_config", lambda: Path("config"))
+    monkeypatch.setattr(factory, "keda_config", lambda _: Path("config"))
 
 
 @pytest.mark.usefixtures("ready_made")
