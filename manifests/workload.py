@@ -21,11 +21,7 @@ class Workload:
     queues: tuple[Queue, ...]
     concurrency: int
     max_replicas: int
-
-    @property
-    def only_queue(self) -> Queue | None:
-        """The queue, where there is just one."""
-        return self.queues[0] if len(self.queues) == 1 else None
+    only_queue: Queue | None = None  # where the Deployment is that queue's own; an image's may have just one, too
 
     @property
     def min_replicas(self) -> int:
@@ -62,7 +58,7 @@ class Workload:
     @property
     def uninterruptible(self) -> bool:
         """Whether nothing may end its pods while they run: only where they reach zero, or no node could ever drain."""
-        return self.scale_down is ScaleDown.DISABLED and len(self.queues) == 1 and self.min_replicas == 0
+        return self.scale_down is ScaleDown.DISABLED and self.only_queue is not None and self.min_replicas == 0
 
     @property
     def priority(self) -> Priority:
@@ -77,7 +73,9 @@ class Workload:
 
 def of_queue(queue: Queue) -> Workload:
     """The Deployment of one queue."""
-    return Workload(queue.deployment, QUEUES.image_of(queue.name), (queue,), queue.concurrency, queue.max_replicas)
+    return Workload(
+        queue.deployment, QUEUES.image_of(queue.name), (queue,), queue.concurrency, queue.max_replicas, queue
+    )
 
 
 def of_image(settings: Settings, image: Image) -> Workload:

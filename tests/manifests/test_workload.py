@@ -10,7 +10,7 @@ from config.loading import parse
 from config.schema import Settings
 from config.tuning import tuned_catalogue
 from manifests.workload import of_image, of_queue, per_queue
-from queues import EXECUTOR, IMAGES, QUEUES, WORKER, Priority, ScaleDown
+from queues import EXECUTOR, IMAGES, QUEUES, WORKER, Catalogue, Priority, ScaleDown
 from tests.own_rows import OWN_ROWS, catalogue
 from tests.program.harness import configuration
 
@@ -68,3 +68,10 @@ def test_without_soft_shutdowns_a_pod_waits_for_all_its_tasks() -> None:
     with catalogue(OWN_ROWS):
         assert of_queue(tuned_catalogue(settings()).queue("usual")).soft_shutdown is None
         assert of_image(settings(), WORKER).soft_shutdown is not None, "one of its queues re-queues"
+
+
+def test_a_node_can_be_drained_of_an_image_whose_only_queue_is_never_scaled_in() -> None:
+    rows = Catalogue((OWN_ROWS.queue("spared"), OWN_ROWS.queue("heavy")))
+    with catalogue(rows):
+        assert of_queue(rows.queue("spared")).uninterruptible
+        assert not of_image(settings(), WORKER).uninterruptible, "its HPA keeps a pod, which nothing could ever end"
