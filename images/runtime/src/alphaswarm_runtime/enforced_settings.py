@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from alphaswarm_runtime import catalogue
 from alphaswarm_runtime.environment import Environment
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.type_aliases import App, Task
@@ -17,6 +18,7 @@ from alphaswarm_runtime.worker_profile import WorkerProfile, soft_time_limit
 
 logger = logging.getLogger("alphaswarm_runtime.enforced_settings")
 
+DEFAULT_QUEUE = "default"
 CONSUMER = "alphaswarm_runtime.consumer:FleetConsumer"
 # A broker that hangs must not block the event loop for longer than the liveness probe allows.
 SOCKET_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 10}
@@ -120,7 +122,7 @@ def _setting_overrides(app: App, own: dict[str, Any], profile: WorkerProfile) ->
             "a process that loads for longer is killed, and so is the next",
         )
     if "task_default_queue" not in own:
-        enforced["task_default_queue"] = ("default", "no image consumes a queue named 'celery'")
+        enforced["task_default_queue"] = (_default_queue(), "no image consumes a queue named 'celery'")
     for url in ("broker_read_url", "broker_write_url"):
         if own.get(url) and app.conf.broker_url and own[url] != app.conf.broker_url:
             enforced[url] = (app.conf.broker_url, "the environment says where the broker is")
@@ -128,6 +130,17 @@ def _setting_overrides(app: App, own: dict[str, Any], profile: WorkerProfile) ->
         old = app.conf[name]
         if old != new:
             yield Override(name, old, new, reason, set_by_application=name in own)
+
+
+def _default_queue() -> str:
+    """Return the queue of tasks without a route, for an application that names none."""
+    queues = catalogue.load().queues
+    if DEFAULT_QUEUE not in queues:
+        raise ConfigurationError(
+            "The application sets no task_default_queue. A task without a route would wait for ever in 'celery', which "
+            f"no image consumes. Set it to one of {', '.join(sorted(queues))}."
+        )
+    return DEFAULT_QUEUE
 
 
 def _lowest(application_limit: float | None, fleet_limit: float) -> float:
