@@ -7,8 +7,9 @@ from alphaswarm_runtime import catalogue, environment, worker_profile
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.worker_profile import WorkerProfile
 
-from tests.images.runtime.harness import SOURCE
+from tests.images.runtime.harness import SHIPPED
 
+SHIPPED_CATALOGUE = SHIPPED / "alphaswarm_runtime" / "catalogue.json"
 TUNED = {"ALPHASWARM_TIME_LIMIT": "4", "ALPHASWARM_GRACE_PERIOD": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
 
 
@@ -26,12 +27,12 @@ def refusal(**environ: str) -> str:
 
 
 def test_the_shipped_catalogue_is_plain_json_with_sorted_keys() -> None:
-    text = (SOURCE / "alphaswarm_runtime" / "catalogue.json").read_text()
+    text = SHIPPED_CATALOGUE.read_text()
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
 
 
 def test_no_queue_belongs_to_two_images_and_none_to_nobody() -> None:
-    loaded = catalogue.load()
+    loaded = catalogue.parse(SHIPPED_CATALOGUE.read_text())
     consumed = [queue for image in loaded.images.values() for queue in image.queues]
     assert sorted(consumed) == sorted(loaded.queues)
     assert all(name in loaded.images[row.image].queues for name, row in loaded.queues.items())
