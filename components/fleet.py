@@ -16,7 +16,7 @@ from manifests.broker import host_and_port
 from manifests.metadata import finops_labels
 from manifests.plan import PlanInputs, UnitKind, plan
 from manifests.workload import of_image
-from queues import Queue
+from queues import QUEUES, Queue
 
 
 @dataclass(frozen=True)
@@ -86,10 +86,11 @@ def repository_urls(registry: ImageRegistry | None, references: Any) -> dict[str
 
 def queue_output(settings: Settings, queue: Queue, references: Any) -> dict[str, Any]:  # noqa: ANN401 outputs
     """Return a queue's row of the stack's outputs: which image and Deployment drain it, and how far it scales."""
-    workload = of_image(settings, queue.image) if settings.layout == "per-image" else None
+    image = QUEUES.image_of(queue.name)
+    workload = of_image(settings, image) if settings.layout == "per-image" else None
     return {
-        "image": queue.image.name,
-        "reference": references[queue.image.name],
+        "image": image.name,
+        "reference": references[image.name],
         "deployment": workload.name if workload else queue.deployment,
         "concurrency": workload.concurrency if workload else queue.concurrency,
         "minReplicas": max(workload.min_replicas, 1) if workload else queue.min_replicas,

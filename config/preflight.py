@@ -21,9 +21,6 @@ KEDA_MINIMUM: Final = (2, 20)  # the oldest that was measured
 KUBERNETES_MINIMUM: Final = (1, 35)  # an HPA's tolerance is refused by older API servers, or dropped in silence
 VERSION_LABEL: Final = "app.kubernetes.io/version"  # KEDA's chart and its released manifests set it
 TIMEOUT_SECONDS = 10
-OTHER_LAYOUT: Final = (
-    "or set fleet:layout to per-image, which scales by processor time and needs metrics-server instead."
-)
 HOW_TO_INSTALL: Final = (
     "Install it once per cluster:\n"
     "  helm repo add kedacore https://kedacore.github.io/charts\n"

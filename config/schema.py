@@ -238,7 +238,11 @@ class Toleration(Section):
 class Gpu(Section):
     """The GPU node group. Without it queues that want a GPU run on a CPU, one pod at a time."""
 
-    count: Whole = Field(ge=1, le=10_000, description="GPUs of the node group; training has at most that many pods")
+    count: Whole = Field(
+        ge=1,
+        le=10_000,
+        description="GPUs of the node group; all pods of a queue that wants GPUs have no more than that",
+    )
     node_selector: Mapping[str, str] = Field(default_factory=dict, description="labels of the node group")
     tolerations: tuple[Toleration, ...] = Field((), description="taints of the node group")
     resource: str = Field("nvidia.com/gpu", min_length=1, description="the extended resource's name")

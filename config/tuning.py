@@ -13,11 +13,12 @@ def tuned_catalogue(settings: Settings) -> Catalogue:
     Raises:
         CatalogueError: a queue's numbers do not work together. Settings that were loaded have none of these.
     """
-    return Catalogue(
-        tuple(
+    return replace(
+        QUEUES,
+        queues=tuple(
             tuned_queue(queue, settings.scaling.get(queue.name), settings.gpu, settings.environment)
             for queue in QUEUES.queues
-        )
+        ),
     )
 
 

@@ -17,7 +17,7 @@ from manifests.metadata import (
     priority_class,
 )
 from manifests.pod import BEAT_LIMITS, BEAT_REQUESTS
-from queues import QUEUES, Image, Priority, Resources
+from queues import IMAGES, QUEUES, Image, Priority, Resources
 
 KEDA_NAMESPACE = "keda"
 NODE_LOCAL_DNS = "169.254.20.10/32"  # a node's DNS cache is no pod, so no selector finds it
@@ -136,7 +136,9 @@ def resource_quota(settings: Settings) -> Manifest:
     Pods in their grace period still count, so a rollout of hour-long tasks has the old and the new pods at once. It
     follows the catalogue, not the stack's tuning, so that tuning one queue changes that queue alone.
     """
-    needs = [(max_pods(queue, settings.gpu), queue.image.requests, queue.image.limits) for queue in QUEUES.queues]
+    needs = [
+        (max_pods(queue, settings.gpu), image.requests, image.limits) for image in IMAGES for queue in QUEUES.of(image)
+    ]
     needs += [(1, BEAT_REQUESTS, BEAT_LIMITS), (1, *REDIS_RESOURCES)]
     times = settings.quota.headroom
     hard = {

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from config.schema import Settings
 from config.tuning import tuned_catalogue
-from queues import Image, Priority, Queue, ScaleDown
+from queues import QUEUES, Image, Priority, Queue, ScaleDown
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Workload:
 
 def of_queue(queue: Queue) -> Workload:
     """The Deployment of one queue."""
-    return Workload(queue.deployment, queue.image, (queue,), queue.concurrency, queue.max_replicas)
+    return Workload(queue.deployment, QUEUES.image_of(queue.name), (queue,), queue.concurrency, queue.max_replicas)
 
 
 def of_image(settings: Settings, image: Image) -> Workload:

@@ -53,7 +53,7 @@ def queue_matrix() -> str:
 def _queue_row(queue: Queue) -> list[str]:
     return [
         f"`{queue.name}`",
-        queue.image.name,
+        QUEUES.image_of(queue.name).name,
         queue.description,
         f"{queue.min_replicas} to {queue.max_replicas}",
         str(queue.concurrency),

@@ -27,7 +27,7 @@ def _image(image: Image) -> dict[str, Any]:
 
 def _queue(queue: Queue) -> dict[str, Any]:
     return {
-        "image": queue.image.target,
+        "image": QUEUES.image_of(queue.name).target,
         "concurrency": queue.concurrency,
         "time_limit": _seconds(queue.time_limit),
         "grace_period": _seconds(queue.grace_period),

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 import surfaces.files  # noqa: F401
-from queues import EXECUTOR, WORKER, AlwaysOn, Catalogue, Queue, ScaleDown, hours, minutes, seconds
+from queues import EXECUTOR, WORKER, AlwaysOn, Catalogue, Priority, Queue, ScaleDown, hours, minutes, seconds
 
 OWN_ROWS = Catalogue(
     (
@@ -19,7 +19,7 @@ OWN_ROWS = Catalogue(
         Queue(
             "awake", WORKER, "never at zero", replicas=(2, 6), concurrency=4,
             time_limit=hours(1), grace_period=seconds(3700), visibility_timeout=minutes(90),
-            polling_interval=None, cooldown_period=None, always_on=AlwaysOn.EVERYWHERE,
+            polling_interval=None, cooldown_period=None, priority=Priority.LATENCY, always_on=AlwaysOn.EVERYWHERE,
         ),
         Queue(
             "spared", WORKER, "never interrupted", replicas=(0, 3), concurrency=1,

@@ -16,10 +16,13 @@ from common.progress import Progress
 from toolchain import debian, ensure
 from toolchain.catalogue import DEFAULT_GROUPS, TOOLS, Group, Tool, named
 from toolchain.locate import locate
+from toolchain.release_table import RELEASES
+
+_INTERRUPTED = 130  # as shells have it
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the command; 1 with a sentence on standard error when a tool cannot be had."""
+    """Run the command; 1 with a sentence on standard error when a tool cannot be had, 130 when it is interrupted."""
     asked = _parser().parse_args(arguments)
     try:
         tools = _selection(asked.names, asked.group)
@@ -30,6 +33,9 @@ def main(arguments: Sequence[str]) -> int:
     except CommandError as problem:
         print(problem, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. The same command goes on from here.", file=sys.stderr)
+        return _INTERRUPTED
     return 0
 
 
@@ -63,11 +69,12 @@ def _show(tools: Sequence[Tool]) -> None:
 
 
 def _way(tool: Tool) -> str:
-    """How a missing tool would be had on this machine where its release, if there is one, cannot be downloaded."""
+    """How a missing tool would be had on this machine; no host is asked whether it lets releases through."""
+    release = "its release, else " if tool.engine and tool.engine.name in RELEASES else ""
     if tool.debian and (debian.possible() or tool.engine is None):
-        return f"Debian package {tool.debian.package}"
+        return f"{release}Debian package {tool.debian.package}"
     if tool.engine:
-        return f"Go module {tool.engine.module}, {tool.engine.usual} the first time"
+        return f"{release}Go module {tool.engine.module}, {tool.engine.usual} the first time"
     return f"PyPI package {tool.wheel}"
 
 

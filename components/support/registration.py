@@ -30,16 +30,20 @@ def _register(
     component: pulumi.ComponentResource, planned: PlannedObject, cluster: Cluster, depends_on: list[pulumi.Resource]
 ) -> pulumi.CustomResource:
     manifest = planned.manifest
-    opts = pulumi.ResourceOptions(
-        parent=component, depends_on=depends_on, protect=planned.protect, aliases=_aliases(component, planned)
-    )
-    if manifest["kind"] == "Deployment":
-        opts.custom_timeouts = _rollout_timeouts(manifest)
-        manifest = manifest if cluster.await_ready else with_skip_await(manifest)
+    is_deployment = manifest["kind"] == "Deployment"
+    if is_deployment and not cluster.await_ready:
+        manifest = with_skip_await(manifest)
     fields = dict(manifest)
     if planned.secret:
         fields |= {field: pulumi.Output.secret(manifest[field]) for field in SECRET_FIELDS if field in manifest}
-        opts.additional_secret_outputs = list(SECRET_FIELDS)
+    opts = pulumi.ResourceOptions(
+        parent=component,
+        depends_on=depends_on,
+        protect=planned.protect,
+        aliases=_aliases(component, planned),
+        custom_timeouts=_rollout_timeouts(manifest) if is_deployment else None,
+        additional_secret_outputs=list(SECRET_FIELDS) if planned.secret else None,
+    )
     return pulumi.CustomResource(type_token(manifest), planned.name, fields, opts)
 
 

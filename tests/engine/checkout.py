@@ -1,6 +1,6 @@
-"""A copy of this checkout with a state of its own, used as a person uses it: files, and `python -m local`.
+"""A copy of this checkout with a state of its own, used as a person does: files, and `python -m local`.
 
-It shares the virtual environment and the tool cache; nothing it does reaches the checkout the tests run in.
+It shares the virtual environment and the tool cache. Nothing in it changes the checkout that the tests run in.
 """
 
 import json
@@ -29,8 +29,8 @@ IMAGES = {
 
 
 @dataclass(frozen=True)
-class Said:
-    """How a command ended, and its words."""
+class CommandResult:
+    """A command's exit status and output."""
 
     status: int
     out: str
@@ -40,29 +40,29 @@ class Said:
     def text(self) -> str:
         return self.out + self.err
 
-    def ok(self) -> "Said":
+    def ok(self) -> "CommandResult":
         shown = self.out[max(self.out.find("Diagnostics:"), 0) :][-6000:] + self.err[-2000:]
         assert self.status == 0, f"ended with status {self.status}:\n{shown}"
         return self
 
 
 @dataclass(frozen=True)
-class HeardEngine(Engine):
-    """The engine as LocalStack runs it, its output kept instead of shown."""
+class RecordingEngine(Engine):
+    """An engine for LocalStack that records the results instead of showing the output."""
 
-    heard: list[Said] = field(default_factory=list)
+    results: list[CommandResult] = field(default_factory=list)
 
     def run(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> int:
         done = subprocess.run(
             [self.pulumi, *arguments], cwd=cwd, env=self.environment(env), capture_output=True, text=True, check=False
         )
-        self.heard.append(Said(done.returncode, done.stdout, done.stderr))
+        self.results.append(CommandResult(done.returncode, done.stdout, done.stderr))
         return done.returncode
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """One copy."""
+    """A copy of the checkout."""
 
     folder: Path
 
@@ -78,7 +78,7 @@ class Checkout:
         return found
 
     def configure(self, stack: str, **sections: object) -> None:
-        """Change sections of the stack's file as it was committed; None takes one away."""
+        """Write the stack's committed file with these sections changed; None removes one."""
         config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
         config |= {f"fleet:{key}": value for key, value in sections.items()}
         kept = {key: value for key, value in config.items() if value is not None}
@@ -87,8 +87,8 @@ class Checkout:
     def command(self, *arguments: str) -> list[str]:
         return [str(self.folder / ".venv" / "bin" / "python"), "-m", "local", *arguments]
 
-    def local(self, *arguments: str, **env: str) -> Said:
-        """`python -m local ...` in the copy."""
+    def local(self, *arguments: str, **env: str) -> CommandResult:
+        """Run `python -m local ...` in the copy."""
         done = subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
@@ -98,23 +98,23 @@ class Checkout:
             check=False,
             timeout=600,
         )
-        return Said(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
-    def begin(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """The same in a process group of its own, as a shell does; its words go to a file.
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start the same in a process group of its own, as a shell does; the output goes to `output_file`.
 
-        A shell without job control starts what runs in its background deaf to interrupts, and so all that it starts.
+        A shell without job control ignores SIGINT in its background jobs, which inherit that: env resets it.
         """
-        hearing = ("env", "--default-signal=INT", *self.command(*arguments))
-        with self.words.open("wb") as words:
-            return subprocess.Popen(hearing, cwd=self.folder, stdout=words, stderr=words, start_new_session=True)
+        command = ("env", "--default-signal=INT", *self.command(*arguments))
+        with self.output_file.open("wb") as output:
+            return subprocess.Popen(command, cwd=self.folder, stdout=output, stderr=output, start_new_session=True)
 
     @property
-    def words(self) -> Path:
-        return self.folder.with_suffix(".words")
+    def output_file(self) -> Path:
+        return self.folder.with_suffix(".output")
 
     def servers(self) -> dict[str, int]:
-        """The live servers of the copy by name: those whose pid file still names the process that wrote it."""
+        """Return the pids of the copy's running servers by name."""
         found = {}
         for file in self.paths.run.glob("*.pid"):
             kept = json.loads(file.read_text())
@@ -123,7 +123,7 @@ class Checkout:
         return found
 
     def plugins(self) -> list[str]:
-        """The engine's helpers that run from the copy's own launchers."""
+        """Return the command lines of the plugins that run from the copy's launchers."""
         return [line for line in command_lines() if "offline" in line and str(self.folder) in line]
 
     def ports(self) -> dict[str, int]:
@@ -131,8 +131,8 @@ class Checkout:
         return found
 
 
-def copy(folder: Path) -> Checkout:
-    """Everything that git has or would take, the virtual environment shared."""
+def copy_checkout(folder: Path) -> Checkout:
+    """Copy all files that git has or would add, and link the virtual environment."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -143,13 +143,13 @@ def copy(folder: Path) -> Checkout:
             shutil.copy2(source, folder / name, follow_symlinks=False)
     (folder / ".venv").symlink_to(sys.prefix)
     made = Checkout(folder)
-    remember_refusals(made)
+    skip_plugin_downloads(made)
     made.configure("local", images=IMAGES)
     return made
 
 
-def remember_refusals(checkout: Checkout) -> None:
-    """As after a first `up`: what could not be fetched a moment ago is not asked for again."""
+def skip_plugin_downloads(checkout: Checkout) -> None:
+    """Write the downloads that failed, as a first `up` does: they are not tried again for a while."""
     refused = {f"{name}-{version}": time.time() for name, version in pinned_versions(checkout.paths).items()}
     file = checkout.paths.state / "refused-plugins.json"
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

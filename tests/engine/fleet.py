@@ -1,8 +1,7 @@
-"""Stack `local` of a checkout that is up, the cluster and the account it stands in, and how tests look at them."""
+"""Stack `local` of a checkout that is up, with its cluster and its AWS account, as tests use and read them."""
 
 import json
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,24 +17,24 @@ from tests.embedded import Kubectl
 from tests.waiting import eventually
 from toolchain import find
 
-from .checkout import IMAGES, Checkout, HeardEngine, Said
+from .checkout import IMAGES, Checkout, CommandResult, RecordingEngine
 
 NAMESPACE = "alphaswarm"
 KINDS = (
     "deployments,scaledobjects,triggerauthentications,poddisruptionbudgets,networkpolicies,serviceaccounts,services,"
     "secrets,resourcequotas,horizontalpodautoscalers"
 )
-DONE = re.compile(r"^ ([~+-]+) +(\S+) (\S+) (created|updated|deleted|replaced)\b", re.MULTILINE)
+APPLIED_LINE = re.compile(r"^ ([~+-]+) +(\S+) (\S+) (created|updated|deleted|replaced)\b", re.MULTILINE)
 
 Objects = dict[str, dict[str, Any]]
 
 Step = tuple[str, str, str]
-"""What is done, to which kind, of which name: ("update", "ScaledObject", "alphaswarm-executor-agents")."""
+"""Operation, kind and name: ("update", "ScaledObject", "alphaswarm-executor-agents")."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What stands, without what differs from one making to the next."""
+    """Objects, repositories and resources, without what differs each time they are created."""
 
     objects: Objects
     repositories: Objects
@@ -49,7 +48,7 @@ class Fleet:
     checkout: Checkout
     name: str = "local"
     _applied: str | None = None
-    _heard: list[Said] = field(default_factory=list)
+    _results: list[CommandResult] = field(default_factory=list)
 
     @property
     def ground(self) -> Ground:
@@ -62,8 +61,8 @@ class Fleet:
         paths = self.checkout.paths
         engine = known_engine(paths)
         assert engine is not None, "there is no Pulumi CLI here; `python -m toolchain --group default` builds it"
-        heard = HeardEngine(engine.pulumi, paths, engine.path, engine.stands_in, self._heard)
-        return LocalStack(heard, self.name)
+        recording = RecordingEngine(engine.pulumi, paths, engine.path, engine.stands_in, self._results)
+        return LocalStack(recording, self.name)
 
     @property
     def kubectl(self) -> Kubectl:
@@ -83,59 +82,61 @@ class Fleet:
         )
 
     def configure(self, **sections: object) -> None:
-        """Write the stack's file, some sections otherwise, and hand it to the engine."""
+        """Write the stack's file with these sections changed, and configure the engine with it."""
         self.checkout.configure(self.name, **{"images": IMAGES, **sections})
         self.stack.configure(self.ground.additions(), self.ground.services.redis.password)
 
-    def pulumi(self, command: str, *arguments: str, **env: str) -> Said:
+    def pulumi(self, command: str, *arguments: str, **env: str) -> CommandResult:
         self.stack.run(command, "--non-interactive", "--color", "never", *arguments, env=env)
-        said = self._heard[-1]
+        result = self._results[-1]
         if command in ("up", "destroy"):
-            self._applied = self._asked if command == "up" and said.status == 0 else None
-        return said
+            self._applied = self._stack_file_text if command == "up" and result.status == 0 else None
+        return result
 
-    def up(self, *arguments: str) -> Said:
+    def up(self, *arguments: str) -> CommandResult:
         return self.pulumi("up", "--yes", "--skip-preview", *arguments)
 
-    def settle(self) -> None:
-        """Bring the stack to what its committed file says, unless it is there."""
+    def restore(self) -> None:
+        """Update the stack to its committed file, unless that is what was applied last."""
         self.configure()
-        if self._applied != self._asked:
+        if self._applied != self._stack_file_text:
             self.up("--refresh").ok()
 
-    def settled(self) -> None:
-        """Say that the stack is as its file says."""
-        self._applied = self._asked
+    def mark_restored(self) -> None:
+        """Note that the stack is as its file says."""
+        self._applied = self._stack_file_text
 
-    def unsettle(self) -> None:
-        """Say that something else than this driver changes the fleet."""
+    def mark_changed(self) -> None:
+        """Note that something else than this driver changes the fleet."""
         self._applied = None
 
     @property
-    def _asked(self) -> str:
+    def _stack_file_text(self) -> str:
         return self.checkout.stack_file(self.name).read_text()
 
     def preview_steps(self, *arguments: str) -> set[Step]:
-        """What a preview would do, by the engine's own JSON."""
-        said = self.pulumi("preview", "--json", *arguments).ok()
-        steps = json.loads(said.out)["steps"]
-        return {(step["op"], *parts(step["urn"])) for step in steps if step["op"] not in ("same", "refresh", "read")}
+        """Return the steps of a preview, from the engine's JSON."""
+        result = self.pulumi("preview", "--json", *arguments).ok()
+        steps = json.loads(result.out)["steps"]
+        return {
+            (step["op"], *kind_and_name(step["urn"])) for step in steps if step["op"] not in ("same", "refresh", "read")
+        }
 
     def state(self) -> list[dict[str, Any]]:
-        """The resources in the state."""
+        """Return the resources in the state."""
         exported = json.loads(self.stack.engine.ask("stack", "export", "--stack", self.name, cwd=self.stack.folder))
         found: list[dict[str, Any]] = exported["deployment"].get("resources") or []
         return found
 
     def objects(self) -> Objects:
-        """The fleet's objects in the cluster by kind and name, without what servers and controllers add.
+        """Return the fleet's objects by kind and name, without what servers and controllers add.
 
-        Where no pod ever becomes ready, an update does not wait for a deleted object to be gone: this does.
+        Where no pod ever becomes ready, an update does not wait until a deleted object is gone. This does.
         """
-        eventually(self._leaving, [])
-        return {_key(item): _as_set(item) for item in self._ours()}
+        eventually(self._being_deleted, [])
+        return {_key(item): _desired(item) for item in self._ours()}
 
-    def _leaving(self) -> list[str]:
+    def _being_deleted(self) -> list[str]:
         return [_key(item) for item in self._ours() if "deletionTimestamp" in item["metadata"]]
 
     def _ours(self) -> list[dict[str, Any]]:
@@ -145,12 +146,12 @@ class Fleet:
         return Snapshot(self.objects(), self.repositories(), frozenset(resource["urn"] for resource in self.state()))
 
     def repositories(self) -> dict[str, dict[str, Any]]:
-        """The account's repositories, each with its lifecycle policy."""
+        """Return the account's repositories, each with its lifecycle policy."""
         ecr = self.aws("ecr")
         found = ecr.describe_repositories()["repositories"]
         return {
             one["repositoryName"]: {
-                **{key: one.get(key) for key in MEANT},
+                **{key: one.get(key) for key in REPOSITORY_KEYS},
                 "lifecycle": json.loads(
                     ecr.get_lifecycle_policy(repositoryName=one["repositoryName"])["lifecyclePolicyText"]
                 ),
@@ -159,7 +160,7 @@ class Fleet:
         }
 
 
-MEANT = (
+REPOSITORY_KEYS = (
     "imageTagMutability",
     "imageTagMutabilityExclusionFilters",
     "imageScanningConfiguration",
@@ -168,29 +169,25 @@ MEANT = (
 
 
 def assert_same(found: Snapshot, expected: Snapshot) -> None:
-    """Fails with what differs, and not with all there is."""
-    odd = found.resources ^ expected.resources
-    assert not odd, f"in one state and not in the other: {sorted(odd)}"
+    """Compare; the message has only what differs."""
+    differing_urns = found.resources ^ expected.resources
+    assert not differing_urns, f"in one state and not in the other: {sorted(differing_urns)}"
     for here, there in ((found.objects, expected.objects), (found.repositories, expected.repositories)):
         differing = {key: (here.get(key), there.get(key)) for key in here | there if here.get(key) != there.get(key)}
         assert not differing, f"found and expected differ: {differing}"
 
 
-def parts(urn: str) -> tuple[str, str]:
-    """The kind and the name of a resource."""
+def kind_and_name(urn: str) -> tuple[str, str]:
+    """Return the kind and the name of a resource."""
     kinds, name = urn.split("::")[2:4]
     return kinds.rpartition(":")[2], name
 
 
-def done(said: Said) -> set[Step]:
-    """What an up did, by the lines it prints; components, which are only bookkeeping, left out."""
+def applied_steps(result: CommandResult) -> set[Step]:
+    """Return the steps of an update, from the lines that it prints, without the stack itself."""
     verbs = {"created": "create", "updated": "update", "deleted": "delete", "replaced": "replace"}
-    found = {(verbs[verb], kind.rpartition(":")[2], name) for _, kind, name, verb in DONE.findall(said.out)}
+    found = {(verbs[verb], kind.rpartition(":")[2], name) for _, kind, name, verb in APPLIED_LINE.findall(result.out)}
     return {step for step in found if step[1] != "Stack"}
-
-
-def counted(steps: set[Step]) -> Counter[str]:
-    return Counter(kind for _, kind, _ in steps)
 
 
 def _key(item: dict[str, Any]) -> str:
@@ -198,22 +195,22 @@ def _key(item: dict[str, Any]) -> str:
 
 
 def _is_ours(item: dict[str, Any]) -> bool:
-    """The namespace also holds what Kubernetes and KEDA put there: the default account, the autoscalers."""
+    """Tell the fleet's objects from those that Kubernetes and KEDA create: the default account, the autoscalers."""
     return item["metadata"]["name"] != "default" and not item["metadata"].get("ownerReferences")
 
 
-def _as_set(item: dict[str, Any]) -> dict[str, Any]:
-    spec = {key: _said(value) for key, value in item.get("spec", {}).items() if key not in CONTROLLERS_OWN}
-    labels = {key: value for key, value in item["metadata"].get("labels", {}).items() if key not in CONTROLLERS_OWN}
+def _desired(item: dict[str, Any]) -> dict[str, Any]:
+    spec = {key: _without_false(value) for key, value in item.get("spec", {}).items() if key not in SET_BY_CONTROLLERS}
+    labels = {key: value for key, value in item["metadata"].get("labels", {}).items() if key not in SET_BY_CONTROLLERS}
     kept: dict[str, Any] = {key: item[key] for key in ("data", "type", "secrets") if key in item}
     return {"labels": labels, "spec": spec, **kept}
 
 
-def _said(value: Any) -> Any:  # noqa: ANN401 any JSON
-    """Without what is false: KEDA writes its objects back without it."""
+def _without_false(value: Any) -> Any:  # noqa: ANN401 any JSON
+    """Leave out what is false: KEDA writes its objects back without it."""
     if isinstance(value, dict):
-        return {key: _said(inner) for key, inner in value.items() if inner is not False}
-    return [_said(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _without_false(inner) for key, inner in value.items() if inner is not False}
+    return [_without_false(inner) for inner in value] if isinstance(value, list) else value
 
 
-CONTROLLERS_OWN = ("replicas", "clusterIP", "clusterIPs", "scaledobject.keda.sh/name")
+SET_BY_CONTROLLERS = ("replicas", "clusterIP", "clusterIPs", "scaledobject.keda.sh/name")

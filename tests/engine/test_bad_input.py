@@ -11,7 +11,7 @@ from local.cluster import ControlPlaneTools, embedded_tools
 from local.cluster.control_plane import ControlPlane
 from local.ports import Ports
 
-from .checkout import Checkout, Said
+from .checkout import Checkout, CommandResult
 from .fleet import Fleet
 
 pytestmark = pytest.mark.engine
@@ -75,17 +75,17 @@ def nothing(new_checkout: Callable[[str], Checkout]) -> Fleet:
 def test_a_bad_configuration_is_refused_with_each_key_and_nothing_registered(nothing: Fleet, what: str) -> None:
     sections, expected = BAD[what]
     nothing.configure(**sections)
-    said = nothing.up()
-    assert_one_message(said, *expected)
-    assert "nothing was changed" in said.text
+    result = nothing.up()
+    assert_one_message(result, *expected)
+    assert "nothing was changed" in result.text
     assert registered(nothing) <= ROOT_ONLY
 
 
 def test_an_unknown_stack_is_refused_with_the_names_there_are(nothing: Fleet) -> None:
-    said = nothing.checkout.local("preview", "production")
-    assert said.status == 1
-    assert "There is no stack 'production'; the stacks are dev, local, prod, staging." in said.err
-    assert "Traceback" not in said.text
+    result = nothing.checkout.local("preview", "production")
+    assert result.status == 1
+    assert "There is no stack 'production'; the stacks are dev, local, prod, staging." in result.err
+    assert "Traceback" not in result.text
     assert not (nothing.checkout.paths.state / "stack" / "Pulumi.production.yaml").exists()
 
 
@@ -102,10 +102,10 @@ def test_a_stack_file_that_is_not_yaml_is_refused_by_its_name(
     nothing: Fleet, command: tuple[str, ...], content: str, expected: str
 ) -> None:
     nothing.checkout.stack_file("local").write_text(content)
-    said = nothing.checkout.local(*command)
-    assert said.status == 1
-    assert said.text.count(expected) == 1
-    assert "Traceback" not in said.text
+    result = nothing.checkout.local(*command)
+    assert result.status == 1
+    assert result.text.count(expected) == 1
+    assert "Traceback" not in result.text
     assert nothing.checkout.servers() == {}, "servers were started for a stack that cannot be"
 
 
@@ -123,18 +123,18 @@ def test_a_cluster_without_keda_or_out_of_reach_is_refused_before_anything_is_re
     plane.write_kubeconfigs()
     fleet.stack.create()
     fleet.configure()
-    said = fleet.up()
-    assert_one_message(said, "The cluster has no KEDA, which scales the per-queue layout.")
-    assert "helm install keda kedacore/keda" in said.text
-    assert "fleet:layout to per-image" in said.text
+    result = fleet.up()
+    assert_one_message(result, "The cluster has no KEDA, which scales the per-queue layout.")
+    assert "helm install keda kedacore/keda" in result.text
+    assert "fleet:layout to per-image" in result.text
     assert registered(fleet) <= ROOT_ONLY
     names = [item["metadata"]["name"] for item in fleet.kubectl.get("namespaces,priorityclasses")["items"]]
     assert not [name for name in names if "alphaswarm" in name]
 
     plane.api_server.stop()
     plane.etcd.stop()
-    said = fleet.up()
-    assert_one_message(said, "The cluster cannot be reached:")
+    result = fleet.up()
+    assert_one_message(result, "The cluster cannot be reached:")
     assert registered(fleet) <= ROOT_ONLY
 
 
@@ -142,13 +142,13 @@ def tools() -> ControlPlaneTools:
     return embedded_tools(Progress())
 
 
-def assert_one_message(said: Said, *expected: str) -> None:
-    assert said.status not in (0, None), said.text
-    shown = said.out[said.out.index("Diagnostics:") :]
+def assert_one_message(result: CommandResult, *expected: str) -> None:
+    assert result.status not in (0, None), result.text
+    shown = result.out[result.out.index("Diagnostics:") :]
     for text in expected:
         assert shown.count(text) == 1, f"{text!r} does not stand once in:\n{shown}"
     assert shown.count("error:") <= 2, shown  # ours, and the engine's own "update failed"
-    assert "Traceback" not in said.text
+    assert "Traceback" not in result.text
 
 
 def registered(fleet: Fleet) -> set[str]:

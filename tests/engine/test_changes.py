@@ -2,7 +2,7 @@
 
 import pytest
 
-from .fleet import Fleet, Objects, Step, done
+from .fleet import Fleet, Objects, Step, applied_steps
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
@@ -20,7 +20,7 @@ def test_more_pods_for_one_queue_touch_its_scaler_alone(fleet: Fleet) -> None:
     fleet.configure(scaling={"agents": {"maxReplicas": 9}})
     expected = {("update", "ScaledObject", AGENTS)}
     assert custom(fleet.preview_steps()) == expected
-    assert custom(done(fleet.up().ok())) == expected
+    assert custom(applied_steps(fleet.up().ok())) == expected
     assert changed(before, fleet.objects()) == {f"ScaledObject/{AGENTS}"}
     assert fleet.objects()[f"ScaledObject/{AGENTS}"]["spec"]["maxReplicaCount"] == 9
 
@@ -30,7 +30,7 @@ def test_other_times_for_one_queue_roll_its_deployment_alone(fleet: Fleet) -> No
     fleet.configure(scaling={"ml": {"gracePeriod": 3800}})
     expected = {("update", "Deployment", ML)}
     assert custom(fleet.preview_steps()) == expected
-    assert custom(done(fleet.up().ok())) == expected
+    assert custom(applied_steps(fleet.up().ok())) == expected
     assert changed(before, fleet.objects()) == {f"Deployment/{ML}"}
 
 

@@ -38,11 +38,11 @@ def test_destroy_leaves_nothing_in_cluster_account_and_state(fleet: Fleet) -> No
 def test_a_protected_stack_is_destroyed_once_it_is_unprotected_and_before_that_not_in_part(fleet: Fleet) -> None:
     fleet.configure(protect=True)
     fleet.up().ok()
-    meant = fleet.snapshot()
+    expected = fleet.snapshot()
     refused = fleet.pulumi("destroy", "--yes")
     assert refused.status != 0
     assert "protected" in refused.text
-    assert_same(fleet.snapshot(), meant)
+    assert_same(fleet.snapshot(), expected)
     fleet.stack.engine.ask("state", "unprotect", "--all", "--yes", "--stack", fleet.name, cwd=fleet.stack.folder)
     fleet.pulumi("destroy", "--yes", "--skip-preview").ok()
     assert fleet.state() == []
@@ -52,28 +52,32 @@ def test_a_protected_stack_is_destroyed_once_it_is_unprotected_and_before_that_n
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)], ids=["interrupted", "killed"]
 )
 def test_an_up_that_is_cut_short_goes_on_to_the_same_end(
-    standing: Fleet, undisturbed: Snapshot, number: signal.Signals, status: int
+    running_fleet: Fleet, first_snapshot: Snapshot, number: signal.Signals, status: int
 ) -> None:
-    standing.configure()
-    standing.pulumi("destroy", "--yes", "--skip-preview").ok()
-    running = standing.checkout.begin("up")
-    wait_until_half_way(standing, running)
+    running_fleet.configure()
+    running_fleet.pulumi("destroy", "--yes", "--skip-preview").ok()
+    running = running_fleet.checkout.start("up")
+    wait_until_half_way(running_fleet, running)
     os.killpg(running.pid, number)
-    assert running.wait(PATIENCE) == status, standing.checkout.words.read_text()
+    assert running.wait(PATIENCE) == status, running_fleet.checkout.output_file.read_text()
     if number is signal.SIGINT:
-        assert "update canceled" in standing.checkout.words.read_text(), "the engine was killed before it could end"
-    eventually(standing.checkout.plugins, [])
-    made = len(standing.state())
-    assert 0 < made < len(undisturbed.resources), "the run was not cut short in the middle"
-    standing.checkout.local("up").ok()
-    assert_same(standing.snapshot(), undisturbed)
-    assert standing.stack.cut_short() == frozenset()
-    assert list(standing.checkout.paths.state.rglob("*.attrs")) == [], "a kill leaves one half written, nothing loads"
-    standing.settled()
+        assert "update canceled" in running_fleet.checkout.output_file.read_text(), (
+            "the engine was killed before it could end"
+        )
+    eventually(running_fleet.checkout.plugins, [])
+    made = len(running_fleet.state())
+    assert 0 < made < len(first_snapshot.resources), "the run was not cut short in the middle"
+    running_fleet.checkout.local("up").ok()
+    assert_same(running_fleet.snapshot(), first_snapshot)
+    assert running_fleet.stack.cut_short() == frozenset()
+    assert list(running_fleet.checkout.paths.state.rglob("*.attrs")) == [], (
+        "a kill leaves one half written, nothing loads"
+    )
+    running_fleet.mark_restored()
 
 
-def test_what_a_killed_run_made_and_could_not_write_down_is_taken_up(fleet: Fleet, undisturbed: Snapshot) -> None:
-    fleet.unsettle()
+def test_what_a_killed_run_made_and_could_not_write_down_is_taken_up(fleet: Fleet, first_snapshot: Snapshot) -> None:
+    fleet.mark_changed()
     lose(fleet, ("aws:ecr/", "kubernetes:scheduling.k8s.io/"))
     assert fleet.stack.cut_short() == {
         "aws:ecr/repository:Repository",
@@ -81,9 +85,9 @@ def test_what_a_killed_run_made_and_could_not_write_down_is_taken_up(fleet: Flee
         "kubernetes:scheduling.k8s.io/v1:PriorityClass",
     }
     fleet.checkout.local("up").ok()
-    assert_same(fleet.snapshot(), undisturbed)
+    assert_same(fleet.snapshot(), first_snapshot)
     assert fleet.stack.cut_short() == frozenset(), "each later up would look for it again"
-    fleet.settled()
+    fleet.mark_restored()
 
 
 def test_the_lock_of_a_dead_run_is_released_and_that_of_a_live_one_kept(fleet: Fleet) -> None:
@@ -105,11 +109,11 @@ def test_the_lock_of_a_dead_run_is_released_and_that_of_a_live_one_kept(fleet: F
 
 
 def wait_until_half_way(fleet: Fleet, running: "subprocess.Popen[bytes]") -> None:
-    def begun() -> bool:
-        assert running.poll() is None, fleet.checkout.words.read_text()
-        return "apps/v1:Deployment alphaswarm-executor" in fleet.checkout.words.read_text()
+    def started() -> bool:
+        assert running.poll() is None, fleet.checkout.output_file.read_text()
+        return "apps/v1:Deployment alphaswarm-executor" in fleet.checkout.output_file.read_text()
 
-    eventually(begun, expected=True, pause=0.02)
+    eventually(started, expected=True, pause=0.02)
 
 
 def lose(fleet: Fleet, kinds: tuple[str, ...]) -> None:

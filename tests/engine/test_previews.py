@@ -61,20 +61,20 @@ def alone(new_checkout: Callable[[str], Checkout]) -> Checkout:
 
 @pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
 def test_a_stack_previews_without_account_cluster_or_network(alone: Checkout, proxy: Proxy, stack: str) -> None:
-    said = alone.local("preview", stack, **proxy.env, AWS_ACCESS_KEY_ID="", KUBECONFIG="/nowhere").ok()
-    created = re.search(r"\+ (\d+) to create", said.out)
-    assert created is not None, said.out
+    result = alone.local("preview", stack, **proxy.env, AWS_ACCESS_KEY_ID="", KUBECONFIG="/nowhere").ok()
+    created = re.search(r"\+ (\d+) to create", result.out)
+    assert created is not None, result.out
     assert int(created[1]) > 60
-    assert "Traceback" not in said.text
+    assert "Traceback" not in result.text
     assert proxy.asked == [], "a preview without an account asked somebody"
     assert alone.servers() == {}
     if stack != "dev":
-        assert "has built no alphaswarm-worker yet" in said.text
+        assert "has built no alphaswarm-worker yet" in result.text
 
 
 @pytest.mark.cluster
-def test_staging_previews_the_digests_that_dev_deploys_once_dev_is_up(standing: Fleet) -> None:
-    checkout = standing.checkout
+def test_staging_previews_the_digests_that_dev_deploys_once_dev_is_up(running_fleet: Fleet) -> None:
+    checkout = running_fleet.checkout
     before = checkout.local("preview", "staging", "--", "--diff").ok()
     assert before.out.count(ZEROS) > 0
     assert "organization/alphaswarm-fleet/dev has built no alphaswarm-executor yet" in before.text
@@ -82,7 +82,7 @@ def test_staging_previews_the_digests_that_dev_deploys_once_dev_is_up(standing: 
     dev = Fleet(checkout, "dev")
     checkout.configure("dev", **DEV)
     dev.stack.create()
-    dev.stack.configure({"fleet:cluster": standing.ground.additions()["fleet:cluster"]}, None)
+    dev.stack.configure({"fleet:cluster": running_fleet.ground.additions()["fleet:cluster"]}, None)
     dev.up().ok()
     assert dev.stack.outputs()["images"]["alphaswarm-worker"] == IMAGES["worker"]
 

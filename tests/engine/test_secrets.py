@@ -1,4 +1,4 @@
-"""The broker's password and the passphrase stand where they are meant to, and nowhere else."""
+"""The broker's password and the passphrase are in the places meant for them, and nowhere else."""
 
 import base64
 
@@ -17,7 +17,7 @@ def test_no_file_output_or_command_line_shows_a_secret(fleet: Fleet) -> None:
     password = fleet.ground.services.redis.password
     passphrase = (state / "run" / "passphrase").read_text().strip()
     needles = [text.encode() for text in (password, base64.b64encode(password.encode()).decode(), passphrase)]
-    said = [
+    texts = [
         fleet.pulumi("preview", "--diff").ok().text,
         fleet.pulumi("preview", "--json").ok().text,
         fleet.up("--refresh", "--diff").ok().text,
@@ -26,9 +26,9 @@ def test_no_file_output_or_command_line_shows_a_secret(fleet: Fleet) -> None:
         fleet.checkout.local("status").ok().text,
         *command_lines(),
     ]
-    for text in said:
+    for text in texts:
         assert not any(needle in text.encode() for needle in needles), "a secret is printed"
-    files = [file for file in state.rglob("*") if file.is_file() and not meant(str(file.relative_to(state)))]
+    files = [file for file in state.rglob("*") if file.is_file() and not may_hold_secrets(str(file.relative_to(state)))]
     assert any("pulumi" in str(file) for file in files)
     shown = [str(file) for file in files if any(needle in file.read_bytes() for needle in needles)]
     assert shown == []
@@ -42,5 +42,5 @@ def test_the_password_reaches_the_cluster_and_stands_encrypted_in_the_state(flee
     assert "ciphertext" in str(kept["inputs"])
 
 
-def meant(name: str) -> bool:
+def may_hold_secrets(name: str) -> bool:
     return name.startswith(MEANT)

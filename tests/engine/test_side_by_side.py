@@ -31,8 +31,8 @@ def test_a_second_checkout_comes_up_beside_the_first_and_goes_down_alone(
     mine = second.servers()
     assert set(mine) == set(servers)
 
-    said = second.local("down").ok()
-    assert "Down" in said.text
+    result = second.local("down").ok()
+    assert "Down" in result.text
     assert not second.paths.state.exists()
     assert [name for name, pid in mine.items() if start_time(pid) is not None] == []
     assert second.plugins() == []

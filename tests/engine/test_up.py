@@ -7,7 +7,7 @@ import pytest
 from queues import QUEUES
 from tests.waiting import eventually
 
-from .checkout import Said
+from .checkout import CommandResult
 from .fleet import NAMESPACE, Fleet
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
@@ -75,8 +75,8 @@ def test_pods_run_the_digests_that_the_stack_is_given(fleet: Fleet) -> None:
 
 def test_a_second_up_changes_nothing(fleet: Fleet) -> None:
     before = fleet.objects()
-    said = fleet.up("--expect-no-changes").ok()
-    assert unchanged(said) == len(fleet.state())
+    result = fleet.up("--expect-no-changes").ok()
+    assert unchanged(result) == len(fleet.state())
     assert fleet.objects() == before
 
 
@@ -85,6 +85,6 @@ def test_a_preview_after_up_shows_nothing_to_do(fleet: Fleet) -> None:
     assert fleet.preview_steps("--refresh") == set(), "what servers fill in shows as a difference"
 
 
-def unchanged(said: Said) -> int:
-    words = said.out[said.out.index("Resources:") :].split()
+def unchanged(result: CommandResult) -> int:
+    words = result.out[result.out.index("Resources:") :].split()
     return int(words[words.index("unchanged") - 1])

@@ -1,9 +1,9 @@
-"""Where the image tests build: a BuildKit of their own, whose state outlives them in the tool cache.
+"""The image tests' own BuildKit, whose state is cached beside the tools.
 
-A cold build of both images takes minutes, a warm one seconds, so the state is kept for the next run, of any checkout
-of this user. It is never needed: from an empty folder everything is built again. One run holds it at a time, by a lock
-of the kernel's that a killed run lets go of; a second run beside it builds in a temporary state, from nothing. BuildKit
-itself drops what was unused longest, beyond its own limit. A builder that a killed run left is found by its pid file.
+A build of both images takes minutes with an empty cache, and seconds with a full one, so the state is kept for the
+next run of any checkout of this user. It may be deleted at any time. One run at a time holds it, with a file lock that
+the kernel releases when a run is killed; a second run at the same time builds in a temporary state. BuildKit itself
+removes what was unused for longest. A builder that a killed run left behind is found by its pid file.
 """
 
 import fcntl
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ LARGE = Path("/var/tmp")  # noqa: S108 unlike /tmp it is on a disk, and gigabyte
 
 @dataclass(frozen=True)
 class BuildEnvironment:
-    """A running builder, the programs to use it and look at what it made, and a folder that is emptied afterwards."""
+    """A running builder, buildctl and runc, and a folder for results that is emptied afterwards."""
 
     builder: Builder
     buildctl: Path
@@ -39,8 +39,8 @@ class BuildEnvironment:
     scratch: Path
 
 
-def missing() -> str | None:
-    """What this machine lacks for building images, in words; None when it can."""
+def missing_for_builds() -> str | None:
+    """Return why this machine cannot build images; None when it can."""
     if os.geteuid() != 0:
         return "building images needs root: BuildKit mounts file systems and starts containers"
     if not _may_mount():
@@ -54,43 +54,45 @@ def missing() -> str | None:
 
 
 @contextmanager
-def kept_workshop(progress: Progress) -> Iterator[BuildEnvironment]:
-    """A environment in the kept state, or in a temporary one while another run holds it."""
-    folder = paths.cache() / "image-tests"
-    if not _socket_fits(folder):
-        progress.say(f"  !!  {folder} is too long a path for BuildKit: building in a temporary state, from nothing")
-        with temporary_workshop(progress) as environment:
-            yield environment
-        return
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress.say("  !!  another run holds the kept BuildKit state: building in a temporary one, from nothing")
-            with temporary_workshop(progress) as environment:
-                yield environment
-            return
-        with _opened(folder, progress) as environment:
-            yield environment
+def cached_environment(progress: Progress) -> Iterator[BuildEnvironment]:
+    """Start a builder on the cached state, or on a temporary one while another run holds that."""
+    with ExitStack() as stack:
+        folder = _locked_cache(stack, progress) or stack.enter_context(temporary_folder())
+        yield stack.enter_context(_started(folder, progress))
 
 
 @contextmanager
-def temporary_workshop(progress: Progress) -> Iterator[BuildEnvironment]:
-    """A environment that has built nothing yet, and leaves nothing."""
-    with temporary_folder() as folder, _opened(folder, progress) as environment:
+def temporary_environment(progress: Progress) -> Iterator[BuildEnvironment]:
+    """Start a builder with an empty cache, and leave nothing."""
+    with temporary_folder() as folder, _started(folder, progress) as environment:
         yield environment
 
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A folder for gigabytes that is short enough for sockets, and gone afterwards."""
+    """Make a folder with room for gigabytes and a path short enough for sockets; delete it afterwards."""
     with tempfile.TemporaryDirectory(prefix="alphaswarm-", dir=LARGE) as folder:
         yield Path(folder)
 
 
+def _locked_cache(stack: ExitStack, progress: Progress) -> Path | None:
+    """Return the folder of the cached state, locked until the stack is closed; None when it cannot be used."""
+    folder = paths.cache() / "image-tests"
+    if not _socket_fits(folder):
+        progress.say(f"  !!  {folder} is too long a path for BuildKit: building in a temporary state, from nothing")
+        return None
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = stack.enter_context((folder / "lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        progress.say("  !!  another run holds the cached BuildKit state: building in a temporary one, from nothing")
+        return None
+    return folder
+
+
 @contextmanager
-def _opened(folder: Path, progress: Progress) -> Iterator[BuildEnvironment]:
+def _started(folder: Path, progress: Progress) -> Iterator[BuildEnvironment]:
     scratch = folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # of a killed run
     scratch.mkdir(mode=0o700)

@@ -1,7 +1,7 @@
-"""Builds images with a real BuildKit, and reads what came out, file by file.
+"""Builds images with a real BuildKit, and reads the result file by file.
 
-Layers are exported as plain tars: packing them would take minutes, and what is asked of an image does not depend on it.
-Each is read once, for the places of its files.
+Layers are exported as plain tars: compressing them would take minutes, and no test depends on it. Each is read once,
+for the offsets of its files.
 """
 
 import json
@@ -28,8 +28,8 @@ PLAIN = "type=oci,tar=false,oci-mediatypes=true,compression=uncompressed,force-c
 
 
 @dataclass(frozen=True)
-class Order:
-    """One build: a target of the Dockerfile in `folder`, for platforms."""
+class ImageBuild:
+    """A target of the Dockerfile in `folder` to build for platforms."""
 
     folder: Path
     target: str
@@ -39,42 +39,42 @@ class Order:
     netrc: Path | None = None
 
 
-def build(environment: BuildEnvironment, order: Order, out: Path) -> dict[str, "BuiltImage"]:
-    """Build into the OCI layout `out`; returns the images by platform. Fails with the end of the log."""
-    command = _command(environment, order, out)
+def build(environment: BuildEnvironment, image_build: ImageBuild, out: Path) -> dict[str, "BuiltImage"]:
+    """Build into the OCI layout `out`, and return the images by platform. Fails with the end of the log."""
+    command = _command(environment, image_build, out)
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS)
-    assert done.returncode == 0, f"{order.target} was not built:\n{done.stderr[-6000:]}"
+    assert done.returncode == 0, f"{image_build.target} was not built:\n{done.stderr[-6000:]}"
     (index,) = json.loads((out / "index.json").read_text())["manifests"]
     manifests = json.loads(_blob(out, index["digest"]).read_text())["manifests"]
     found = {f"{one['platform']['os']}/{one['platform']['architecture']}": one["digest"] for one in manifests}
-    assert found.keys() == set(order.platforms), f"{order.target} was built for {sorted(found)}"
+    assert found.keys() == set(image_build.platforms), f"{image_build.target} was built for {sorted(found)}"
     return {platform: BuiltImage(out, digest) for platform, digest in found.items()}
 
 
-def _command(environment: BuildEnvironment, order: Order, out: Path) -> Sequence[str]:
+def _command(environment: BuildEnvironment, image_build: ImageBuild, out: Path) -> Sequence[str]:
     builder = environment.builder
-    application = {"application": str(order.application)} if order.application else {}
+    application = {"application": str(image_build.application)} if image_build.application else {}
     wanted = Build(
-        order.folder,
-        order.target,
-        order.platforms,
-        {**order.build_args, **builder.build_args},
+        image_build.folder,
+        image_build.target,
+        image_build.platforms,
+        {**image_build.build_args, **builder.build_args},
         {**builder.contexts, **application},
         indexed=True,
     )
-    secrets = [f"--secret=id=netrc,src={order.netrc}"] if order.netrc else []
+    secrets = [f"--secret=id=netrc,src={image_build.netrc}"] if image_build.netrc else []
     return wanted.command(environment.buildctl, builder.address, *secrets, f"--output={PLAIN},dest={out}")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of an image, and the layer it lies in."""
+    """A file of an image, and its layer."""
 
     info: tarfile.TarInfo
     layer: Path
 
     def head(self, size: int = -1) -> bytes:
-        """Its first bytes; all of them when nothing is said."""
+        """Read the first bytes; all by default."""
         with self.layer.open("rb") as tar:
             tar.seek(self.info.offset_data)
             return tar.read(self.info.size if size < 0 else min(size, self.info.size))
@@ -131,7 +131,7 @@ class BuiltImage:
         return {entry.info.name: entry for entry in self.entries}
 
     def blobs_with(self, pattern: bytes) -> list[str]:
-        """The names of the blobs in which the bytes stand."""
+        """Return the names of the blobs that contain the pattern."""
         return [blob.name for blob in self.blobs if _contains(blob, pattern)]
 
 

@@ -1,7 +1,7 @@
-"""Runs a built image as a node's kubelet would: runc, no privileges, a read-only root, and whichever user is asked for.
+"""Runs a built image as a kubelet would: with runc, without privileges, on a read-only root, as any user.
 
-Nothing of the image is interpreted but its layers, environment and working directory. A container has no network
-unless it is given the machine's own. Everything mounted is a tmpfs that vanishes with it.
+Of the image only layers, environment and working directory are used. A container has no network unless it gets the
+machine's own. Every mount is a tmpfs that vanishes with it.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.images.cases import Made
+from tests.images.cases import BuiltCase
 
 RUN_SECONDS = 300
 DEVICES = {"source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]}
@@ -22,7 +22,7 @@ MASKED = ["/proc/kcore", "/proc/keys", "/proc/sched_debug", "/proc/scsi", "/sys/
 
 @dataclass(frozen=True)
 class User:
-    """Who a container runs as."""
+    """The user of a container."""
 
     uid: int
     gid: int
@@ -30,18 +30,18 @@ class User:
 
 @dataclass(frozen=True)
 class Pod:
-    """What surrounds a container: who it is, where it may write besides what the image lets it."""
+    """How a container is run; `mounted` are writable mounts."""
 
     user: User
     mounted: tuple[str, ...] = ("/tmp",)  # noqa: S108 as in the fleet's pods
     read_only: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
-    machines_network: bool = False
+    host_network: bool = False
 
 
 @dataclass(frozen=True)
 class Container:
-    """One that runs in the background; `exec` runs another command in it."""
+    """A container that runs in the background."""
 
     runc: tuple[Path | str, ...]
     name: str
@@ -51,11 +51,11 @@ class Container:
     def exec(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run the command in it, as its user."""
         user = f"{self.pod.user.uid}:{self.pod.user.gid}"
-        return _finished([*self.runc, "exec", "--user", user, self.name, *command])
+        return _run([*self.runc, "exec", "--user", user, self.name, *command])
 
     def terminate(self) -> str:
         """Send SIGTERM to its first process, as a kubelet does, and return what it printed until it ended."""
-        _finished([*self.runc, "kill", self.name, "TERM"])
+        _run([*self.runc, "kill", self.name, "TERM"])
         return self.process.communicate(timeout=RUN_SECONDS)[0]
 
 
@@ -63,14 +63,14 @@ class Container:
 class Unpacked:
     """An image's files in a folder, from which containers start."""
 
-    made: Made
+    case: BuiltCase
     program: Path
     folder: Path
 
     def run(self, pod: Pod, *command: str) -> subprocess.CompletedProcess[str]:
         """Run the command in a new container, to its end."""
         with self._bundle(pod, command) as run:
-            return _finished(run)
+            return _run(run)
 
     @contextmanager
     def background(self, pod: Pod, *command: str) -> Iterator[Container]:
@@ -98,11 +98,11 @@ class Unpacked:
         try:
             yield [*self._runc, "run", "--bundle", bundle, name]
         finally:
-            _finished([*self._runc, "delete", "--force", name])
+            _run([*self._runc, "delete", "--force", name])
 
     def _configuration(self, pod: Pod, command: Sequence[str]) -> dict[str, Any]:
-        image = self.made.built
-        spaces = ("pid", "ipc", "uts", "mount", *(() if pod.machines_network else ("network",)))
+        image = self.case.built
+        spaces = ("pid", "ipc", "uts", "mount", *(() if pod.host_network else ("network",)))
         return {
             "ociVersion": "1.0.2",
             "process": {
@@ -125,16 +125,16 @@ class Unpacked:
         }
 
 
-def unpack(made: Made, runc: Path, folder: Path) -> Unpacked:
-    """Lay out the image's files; its layers take nothing away, or they would need more than tar."""
+def unpack(case: BuiltCase, runc: Path, folder: Path) -> Unpacked:
+    """Unpack the image's layers with tar: they have no whiteouts, which tar does not know."""
     root = folder / "rootfs"
     root.mkdir(parents=True)
-    for layer in made.built.layers:
+    for layer in case.built.layers:
         subprocess.run(["tar", "--extract", "--numeric-owner", "--file", layer, "--directory", root], check=True)
-    return Unpacked(made, runc, folder)
+    return Unpacked(case, runc, folder)
 
 
-def _finished(command: Sequence[Path | str]) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[Path | str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=RUN_SECONDS, stdin=subprocess.DEVNULL
     )

@@ -1,4 +1,4 @@
-"""What is not the same in two images that should be: files by name, or parts of the configuration."""
+"""Compares two images that should be the same."""
 
 import tarfile
 
@@ -6,7 +6,7 @@ from tests.images.built import BuiltImage
 
 
 def difference(one: BuiltImage, other: BuiltImage) -> list[str]:
-    """The files that are not the same in both, or the parts of the configuration."""
+    """Return the files that differ, or else the keys of the configuration that do."""
     found = [key for key in sorted(one.image.keys() | other.image.keys()) if one.image.get(key) != other.image.get(key)]
     if one.image["rootfs"] == other.image["rootfs"]:
         return found

@@ -1,4 +1,4 @@
-"""The image tests' own builder: who gets the kept state, and that nothing of it runs on."""
+"""The image tests' own builder: which run gets the cached state, and that nothing is left running."""
 
 import io
 import os
@@ -13,26 +13,26 @@ from common.errors import CommandError
 from common.progress import Progress
 from local.builder import Builder
 from tests.images import build_environment
-from tests.images.build_environment import kept_workshop, missing, temporary_workshop
+from tests.images.build_environment import cached_environment, missing_for_builds, temporary_environment
 
 BUILDER = Builder("b", "unix:///b", {}, ("linux/amd64",), {})
 
 
 @dataclass
 class Service:
-    """A builder that only remembers what it was told."""
+    """A builder service that records the calls."""
 
-    told: list[str] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
     fails: bool = False
 
     def start(self, _: Progress) -> Builder:
-        self.told.append("start")
+        self.calls.append("start")
         if self.fails:
             raise CommandError("BuildKit ended while starting.")
         return BUILDER
 
     def stop(self) -> None:
-        self.told.append("stop")
+        self.calls.append("stop")
 
 
 @pytest.fixture
@@ -51,25 +51,25 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
 
 
 @contextmanager
-def heard() -> Iterator[tuple[Progress, io.StringIO]]:
+def recorded_progress() -> Iterator[tuple[Progress, io.StringIO]]:
     out = io.StringIO()
     yield Progress(out), out
 
 
 @pytest.mark.usefixtures("service")
-def test_the_kept_state_is_used_again_by_the_next_run(cache: Path) -> None:
+def test_the_cached_state_is_used_again_by_the_next_run(cache: Path) -> None:
     for _ in range(2):
-        with heard() as (progress, out), kept_workshop(progress) as opened:
+        with recorded_progress() as (progress, out), cached_environment(progress) as opened:
             assert opened.scratch.parent == cache
             assert out.getvalue() == ""
 
 
 @pytest.mark.usefixtures("service")
 def test_a_second_run_at_the_same_time_builds_in_a_state_of_its_own_and_says_so(cache: Path) -> None:
-    with heard() as (progress, out), kept_workshop(progress), kept_workshop(progress) as second:
+    with recorded_progress() as (progress, out), cached_environment(progress), cached_environment(progress) as second:
         own = second.scratch.parent
         assert cache not in own.parents
-        assert "another run holds the kept BuildKit state" in out.getvalue()
+        assert "another run holds the cached BuildKit state" in out.getvalue()
     assert not own.exists(), "gigabytes stay behind"
 
 
@@ -77,40 +77,40 @@ def test_a_second_run_at_the_same_time_builds_in_a_state_of_its_own_and_says_so(
 def test_a_cache_too_deep_for_a_socket_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path / ("d" * 100)
     monkeypatch.setenv("ALPHASWARM_CACHE", str(deep))
-    with heard() as (progress, out), kept_workshop(progress) as opened:
+    with recorded_progress() as (progress, out), cached_environment(progress) as opened:
         assert deep not in opened.scratch.parents
         assert "too long a path" in out.getvalue()
 
 
 def test_the_builder_is_ended_by_an_interrupt_too(cache: Path, service: Service) -> None:
     def interrupted() -> None:
-        with kept_workshop(Progress(io.StringIO())) as opened:
+        with cached_environment(Progress(io.StringIO())) as opened:
             (opened.scratch / "layers").write_text("")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert service.told == ["start", "stop"]
+    assert service.calls == ["start", "stop"]
     assert not (cache / "scratch").exists(), "exported images stay in the cache"
 
 
 def test_a_builder_that_does_not_come_up_is_ended_and_not_skipped(service: Service) -> None:
     service.fails = True
-    with pytest.raises(CommandError), temporary_workshop(Progress(io.StringIO())):
+    with pytest.raises(CommandError), temporary_environment(Progress(io.StringIO())):
         pass
-    assert service.told == ["start", "stop"]
+    assert service.calls == ["start", "stop"]
 
 
 @pytest.mark.usefixtures("service")
 def test_what_a_killed_run_exported_is_removed_by_the_next(cache: Path) -> None:
     (cache / "scratch" / "worker").mkdir(parents=True)
-    with kept_workshop(Progress(io.StringIO())) as opened:
+    with cached_environment(Progress(io.StringIO())) as opened:
         assert list(opened.scratch.iterdir()) == []
 
 
-def test_a_machine_without_root_is_told_that_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_root_the_reason_is_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert "needs root" in (missing() or "")
+    assert "needs root" in (missing_for_builds() or "")
 
 
 def test_a_tool_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,10 +120,10 @@ def test_a_tool_that_cannot_be_had_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(build_environment, "_may_mount", lambda: True)
     monkeypatch.setattr(build_environment, "ensure", refuse)
-    assert missing() == "runc is missing: Debian's package runc, which apt cannot install here."
+    assert missing_for_builds() == "runc is missing: Debian's package runc, which apt cannot install here."
 
 
-def test_a_container_that_may_not_mount_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_right_to_mount_that_is_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(build_environment, "_may_mount", lambda: False)
-    assert "right to mount" in (missing() or "")
+    assert "right to mount" in (missing_for_builds() or "")

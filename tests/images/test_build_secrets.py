@@ -15,7 +15,7 @@ import pytest
 
 from queues import WORKER
 from tests.images.build_environment import BuildEnvironment
-from tests.images.built import Order, build
+from tests.images.built import ImageBuild, build
 from tests.images.cases import FOLDER
 from tests.images.private_index import PACKAGE, PrivateIndex, private_index
 
@@ -55,27 +55,29 @@ def index() -> Iterator[PrivateIndex]:
 
 
 @pytest.fixture
-def order(environment: BuildEnvironment, index: PrivateIndex, tmp_path: Path) -> Order:
+def image_build(environment: BuildEnvironment, index: PrivateIndex, tmp_path: Path) -> ImageBuild:
     """The worker with an application that needs the index, and with the secret."""
     netrc = tmp_path / "netrc"
     netrc.write_text(index.netrc)
     application = make_application(tmp_path / "application", index, netrc)
-    return Order(FOLDER, WORKER.target, (environment.builder.platforms[0],), application=application, netrc=netrc)
+    return ImageBuild(FOLDER, WORKER.target, (environment.builder.platforms[0],), application=application, netrc=netrc)
 
 
 def test_a_secret_opens_a_private_index_and_is_in_no_layer_configuration_or_history(
-    environment: BuildEnvironment, index: PrivateIndex, order: Order
+    environment: BuildEnvironment, index: PrivateIndex, image_build: ImageBuild
 ) -> None:
-    built = build(environment, order, environment.scratch / "private")[order.platforms[0]]
+    built = build(environment, image_build, environment.scratch / "private")[image_build.platforms[0]]
     assert f"venv/lib/python3.13/site-packages/{PACKAGE}/__init__.py" in built.files
     for told in (index.password, index.header.removeprefix("Basic ")):
         assert not built.blobs_with(told.encode()), "whoever pulls the image can read the secret"
     assert built.blobs_with(PACKAGE.encode()), "a name that is there is not found either: the search is broken"
 
 
-def test_without_the_secret_the_build_stops_at_the_index(environment: BuildEnvironment, order: Order) -> None:
+def test_without_the_secret_the_build_stops_at_the_index(
+    environment: BuildEnvironment, image_build: ImageBuild
+) -> None:
     with pytest.raises(AssertionError, match="401 Unauthorized"):
-        build(environment, replace(order, netrc=None), environment.scratch / "refused")
+        build(environment, replace(image_build, netrc=None), environment.scratch / "refused")
 
 
 def make_application(folder: Path, index: PrivateIndex, netrc: Path) -> Path:

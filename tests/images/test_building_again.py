@@ -11,24 +11,26 @@ import pytest
 
 from common.progress import Progress
 from queues import WORKER
-from tests.images.build_environment import temporary_workshop
-from tests.images.built import Order, build
-from tests.images.cases import FOLDER, Made
-from tests.images.conftest import Aloud
+from tests.images.build_environment import temporary_environment
+from tests.images.built import ImageBuild, build
+from tests.images.cases import FOLDER, BuiltCase
+from tests.images.conftest import Uncaptured
 from tests.images.difference import difference
 
 pytestmark = pytest.mark.images
 
 
-@pytest.mark.parametrize("native", [WORKER], ids=lambda image: image.target, indirect=True)
-def test_two_cold_builds_of_the_same_source_give_the_same_digest(native: Made, aloud: Aloud, tmp_path: Path) -> None:
+@pytest.mark.parametrize("native_case", [WORKER], ids=lambda image: image.target, indirect=True)
+def test_two_cold_builds_of_the_same_source_give_the_same_digest(
+    native_case: BuiltCase, uncaptured: Uncaptured, tmp_path: Path
+) -> None:
     value = secrets.token_hex(16)
     netrc = tmp_path / "netrc"
     netrc.write_text(f"machine packages.invalid login reader password {value}\n")
-    with aloud(), temporary_workshop(Progress()) as environment:
-        order = Order(FOLDER, native.image.target, (native.platform,), netrc=netrc)
-        with Progress().step(f"{native.image.name} once more, from nothing", usual="1 min"):
-            again = build(environment, order, environment.scratch / "again")[native.platform]
-        assert difference(again, native.built) == []
-        assert again.digest == native.built.digest, "each machine would push layers that others have already"
+    with uncaptured(), temporary_environment(Progress()) as environment:
+        image_build = ImageBuild(FOLDER, native_case.image.target, (native_case.platform,), netrc=netrc)
+        with Progress().step(f"{native_case.image.name} once more, from nothing", usual="1 min"):
+            again = build(environment, image_build, environment.scratch / "again")[native_case.platform]
+        assert difference(again, native_case.built) == []
+        assert again.digest == native_case.built.digest, "each machine would push layers that others have already"
         assert not again.blobs_with(value.encode())

@@ -10,8 +10,8 @@ from local.builder.service import STAND_IN_NAME
 from local.builder.wolfi import base_of
 from queues import QUEUES
 from tests.images.build_environment import BuildEnvironment
-from tests.images.built import LABELS, Order, build
-from tests.images.cases import FOLDER, Made
+from tests.images.built import LABELS, ImageBuild, build
+from tests.images.cases import FOLDER, BuiltCase
 from tests.images.difference import difference
 
 pytestmark = pytest.mark.images
@@ -36,9 +36,9 @@ KEY = re.compile(
 SAYS_SECRET = re.compile("PASSWORD|TOKEN|SECRET|CREDENTIAL|_KEY|NETRC", re.IGNORECASE)
 
 
-def test_an_image_starts_the_runtime_as_its_user(made: Made) -> None:
-    built, uid = made.built, made.image.uid
-    assert f"{built.image['os']}/{built.image['architecture']}" == made.platform
+def test_an_image_starts_the_runtime_as_its_user(case: BuiltCase) -> None:
+    built, uid = case.built, case.image.uid
+    assert f"{built.image['os']}/{built.image['architecture']}" == case.platform
     assert built.config["User"] == f"{uid}:{uid}"
     assert built.config["Entrypoint"] == ["tini", "--", "python", "-m", "alphaswarm_runtime"]
     assert built.config["Cmd"] == ["worker"]
@@ -48,64 +48,64 @@ def test_an_image_starts_the_runtime_as_its_user(made: Made) -> None:
     assert "Volumes" not in built.config, "a volume of the image's own hides what a pod mounts, or is never removed"
 
 
-def test_the_environment_of_an_image_is_the_runtimes_and_the_bases(made: Made) -> None:
+def test_the_environment_of_an_image_is_the_runtimes_and_the_bases(case: BuiltCase) -> None:
     bases = {"SSL_CERT_FILE"}
-    assert {name: value for name, value in made.built.env.items() if name not in bases} == {
+    assert {name: value for name, value in case.built.env.items() if name not in bases} == {
         "PATH": PATH,
         "HOME": "/tmp",  # noqa: S108 the one place that is writable on a read-only root
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "CELERY_APP": "alphaswarm.tasks.celery_app",
-        "ALPHASWARM_IMAGE": made.image.target,
+        "ALPHASWARM_IMAGE": case.image.target,
     }
 
 
-def test_an_image_says_where_it_comes_from_and_what_it_drains(made: Made, environment: BuildEnvironment) -> None:
+def test_an_image_says_where_it_comes_from_and_what_it_drains(case: BuiltCase, environment: BuildEnvironment) -> None:
     base = environment.builder.build_args.get("BASE") or base_of(FOLDER / "Dockerfile")
     name, _, digest = base.partition("@")
     wanted = {
         **{f"org.opencontainers.image.{label.lower()}": value for label, value in LABELS.items()},
-        "org.opencontainers.image.title": made.image.name,
+        "org.opencontainers.image.title": case.image.name,
         "org.opencontainers.image.base.name": name,
         "org.opencontainers.image.base.digest": digest,
-        "io.alphaswarm.queues": ",".join(queue.name for queue in QUEUES.of(made.image)),
-        "io.alphaswarm.concurrency": str(made.image.concurrency),
+        "io.alphaswarm.queues": ",".join(queue.name for queue in QUEUES.of(case.image)),
+        "io.alphaswarm.concurrency": str(case.image.concurrency),
     }
-    labels = made.built.config["Labels"]
+    labels = case.built.config["Labels"]
     assert {key: labels.get(key) for key in wanted} == wanted
     assert re.fullmatch(r"sha256:[0-9a-f]{64}", digest)
     assert (labels.get("io.alphaswarm.base") == "stand-in") is (name == STAND_IN_NAME), "a base that claims another's"
 
 
-def test_an_image_owns_its_directories_and_nothing_else(made: Made) -> None:
+def test_an_image_owns_its_directories_and_nothing_else(case: BuiltCase) -> None:
     owned = {
         f"/{name}": (entry.info.uid, entry.info.gid, oct(entry.info.mode))
-        for name, entry in made.built.files.items()
-        if made.image.uid in (entry.info.uid, entry.info.gid)
+        for name, entry in case.built.files.items()
+        if case.image.uid in (entry.info.uid, entry.info.gid)
     }
     owned.pop("/home/nonroot", None)  # the base's
-    assert owned == {path: (made.image.uid, made.image.uid, oct(0o775)) for path in made.image.directories}
+    assert owned == {path: (case.image.uid, case.image.uid, oct(0o775)) for path in case.image.directories}
 
 
-def test_nobody_can_change_or_become_anything_in_an_image(made: Made) -> None:
-    files = [entry.info for entry in made.built.files.values()]
+def test_nobody_can_change_or_become_anything_in_an_image(case: BuiltCase) -> None:
+    files = [entry.info for entry in case.built.files.values()]
     assert not [info.name for info in files if info.isreg() and info.mode & 0o6000], "setuid or setgid"
-    theirs = {path.removeprefix("/") for path in made.image.directories} | EVERYBODYS
+    theirs = {path.removeprefix("/") for path in case.image.directories} | EVERYBODYS
     writable = {info.name for info in files if not info.issym() and info.mode & 0o022}
     assert not writable - theirs, "writable by group or world"
     assert not [info.name for info in files if not (info.isreg() or info.isdir() or info.issym() or info.islnk())]
     assert not [info.name for info in files if "SCHILY.xattr.security.capability" in info.pax_headers]
 
 
-def test_nothing_of_the_building_stays_in_an_image(made: Made) -> None:
-    entries = {entry.info.name: entry.info for entry in made.built.entries}
+def test_nothing_of_the_building_stays_in_an_image(case: BuiltCase) -> None:
+    entries = {entry.info.name: entry.info for entry in case.built.entries}
     assert not [name for name, info in entries.items() if not info.isdir() and BUILD_TOOL.match(name)]
     assert not [name for name in entries if LEFT_OVER.search(name)]
     assert not [name for name in entries if "/.wh." in f"/{name}"], "a layer hides what another one still carries"
 
 
-def test_no_secret_is_in_an_image(made: Made) -> None:
-    built = made.built
+def test_no_secret_is_in_an_image(case: BuiltCase) -> None:
+    built = case.built
     assert not [name for name in built.env if SAYS_SECRET.search(name)]
     said = [step.get("created_by", "") for step in built.image["history"]]
     assert not [step for step in said if re.search(r"(?i)password|token=|://[^/]*@", step)]
@@ -115,35 +115,35 @@ def test_no_secret_is_in_an_image(made: Made) -> None:
     assert not [entry.info.name for entry in (*own, *config) if KEY.search(entry.head())]
 
 
-def test_every_library_is_of_the_images_architecture(made: Made) -> None:
+def test_every_library_is_of_the_images_architecture(case: BuiltCase) -> None:
     machines = {
         name: _machine(entry.head(20))
-        for name, entry in made.built.files.items()
+        for name, entry in case.built.files.items()
         if entry.info.isreg() and (re.search(r"\.so(\.\d+)*$", name) or "/bin/" in name)
     }
     libraries = {name: machine for name, machine in machines.items() if machine is not None}
     assert len(libraries) > 50
-    assert not [name for name, machine in libraries.items() if machine != MACHINES[made.platform]]
+    assert not [name for name, machine in libraries.items() if machine != MACHINES[case.platform]]
 
 
 def _machine(head: bytes) -> int | None:
     return int.from_bytes(head[18:20], "little") if head[:4] == b"\x7fELF" else None
 
 
-def test_the_layers_of_an_image_are_those_of_one_moment(made: Made) -> None:
-    assert made.built.image["created"].startswith("1970-01-01"), "the same source would give another digest each time"
-    ours = [entry.info for entry in made.built.entries if entry.info.name.startswith(("app", "runtime", "venv"))]
+def test_the_layers_of_an_image_are_those_of_one_moment(case: BuiltCase) -> None:
+    assert case.built.image["created"].startswith("1970-01-01"), "the same source would give another digest each time"
+    ours = [entry.info for entry in case.built.entries if entry.info.name.startswith(("app", "runtime", "venv"))]
     times = {info.name: info.mtime for info in ours if info.mtime != 315_532_800}
     assert set(times.items()) <= {("app", 0)}, "files carry the time of their build"  # WORKDIR's, SOURCE_DATE_EPOCH
 
 
-def test_bytecode_is_there_and_trusted(made: Made) -> None:
+def test_bytecode_is_there_and_trusted(case: BuiltCase) -> None:
     for folder in ("app/alphaswarm/", "runtime/alphaswarm_runtime/", "venv/lib/python3.13/site-packages/celery/"):
-        sources = {name for name in made.built.files if name.startswith(folder) and name.endswith(".py")}
+        sources = {name for name in case.built.files if name.startswith(folder) and name.endswith(".py")}
         compiled = {_compiled(name) for name in sources}
         assert sources
-        assert compiled <= made.built.files.keys(), "each start would compile it again, for want of a place to keep it"
-        flags = {made.built.files[name].head(8)[4:] for name in compiled}
+        assert compiled <= case.built.files.keys(), "each start would compile it again, for want of a place to keep it"
+        flags = {case.built.files[name].head(8)[4:] for name in compiled}
         assert flags == {b"\1\0\0\0"}, "bytecode that is checked against times goes stale when those are fixed"
 
 
@@ -153,12 +153,14 @@ def _compiled(source: str) -> str:
 
 
 def test_a_standalone_folder_builds_the_same_image_in_another_place(
-    native: Made, environment: BuildEnvironment, tmp_path: Path
+    native_case: BuiltCase, environment: BuildEnvironment, tmp_path: Path
 ) -> None:
     moved = tmp_path / "repository"
-    shutil.copytree(FOLDER / native.image.standalone_folder, moved)  # follows the links, as `cp -RL` does
-    out = environment.scratch / f"{native.image.target}-alone"
-    there = build(environment, Order(moved, native.image.target, (native.platform,)), out)[native.platform]
-    assert difference(there, native.built) == [], "the two Dockerfiles make different images"
-    assert there.digest == native.built.digest
+    shutil.copytree(FOLDER / native_case.image.standalone_folder, moved)  # follows the links, as `cp -RL` does
+    out = environment.scratch / f"{native_case.image.target}-alone"
+    there = build(environment, ImageBuild(moved, native_case.image.target, (native_case.platform,)), out)[
+        native_case.platform
+    ]
+    assert difference(there, native_case.built) == [], "the two Dockerfiles make different images"
+    assert there.digest == native_case.built.digest
     shutil.rmtree(out)

@@ -20,8 +20,8 @@ from local.builder.service import NAME
 from local.engine import Engine, open_engine
 from local.ports import Ports
 from local.services.registry import Registry, RegistryTls
-from tests.images.build_environment import missing, temporary_folder
-from tests.images.conftest import Aloud
+from tests.images.build_environment import missing_for_builds, temporary_folder
+from tests.images.conftest import Uncaptured
 from toolchain import ensure
 
 pytestmark = pytest.mark.images
@@ -55,7 +55,7 @@ pulumi.export("reference", image.reference)
 
 
 @dataclass(frozen=True)
-class Ground:
+class PushedStack:
     """An engine with a stack that pushes one image to a registry."""
 
     engine: Engine
@@ -77,10 +77,10 @@ class Ground:
 
 
 @pytest.fixture
-def ground(aloud: Aloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    if lacking := missing():
+def stack(uncaptured: Uncaptured, monkeypatch: pytest.MonkeyPatch) -> Iterator[PushedStack]:
+    if lacking := missing_for_builds():
         pytest.skip(lacking)
-    with aloud(), temporary_folder() as folder:
+    with uncaptured(), temporary_folder() as folder:
         progress, paths = Progress(), Paths(folder)
         (folder / "requirements.in").symlink_to(this_checkout().checkout / "requirements.in")
         engine = open_engine(paths, progress, builds_images=True)
@@ -92,7 +92,7 @@ def ground(aloud: Aloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
             for name, value in service.start(progress).env.items():
                 monkeypatch.setenv(name, value)
             project = make_project(folder / "project", f"{registry.endpoint}/alphaswarm-worker")
-            yield Ground(engine, registry, project)
+            yield PushedStack(engine, registry, project)
         finally:
             service.stop()
             registry.stop()
@@ -110,20 +110,20 @@ def make_project(folder: Path, repository: str) -> Path:
     return folder
 
 
-def test_up_pushes_one_index_with_an_image_for_each_platform(ground: Ground) -> None:
-    ground.pulumi("stack", "init", "test")
-    ground.pulumi("up", "--yes", "--skip-preview", "--stack", "test")
-    reference = ground.pulumi("stack", "output", "reference", "--stack", "test").strip()
+def test_up_pushes_one_index_with_an_image_for_each_platform(stack: PushedStack) -> None:
+    stack.pulumi("stack", "init", "test")
+    stack.pulumi("up", "--yes", "--skip-preview", "--stack", "test")
+    reference = stack.pulumi("stack", "output", "reference", "--stack", "test").strip()
     name, _, digest = reference.partition("@")
     repository = name.partition("/")[2]
-    index = ground.get(repository, digest, INDEX)
+    index = stack.get(repository, digest, INDEX)
     assert index["mediaType"] == INDEX
     found = {}
     for one in index["manifests"]:
-        manifest = ground.get(repository, one["digest"], MANIFEST)
-        config = ground.get(repository, manifest["config"]["digest"], "")
+        manifest = stack.get(repository, one["digest"], MANIFEST)
+        config = stack.get(repository, manifest["config"]["digest"], "")
         found[f"{config['os']}/{config['architecture']}"] = one["platform"]
         assert [layer["mediaType"].rpartition("+")[2] for layer in manifest["layers"]] == ["zstd"]
     assert found.keys() == PLATFORMS
     assert {f"{one['os']}/{one['architecture']}" for one in found.values()} == PLATFORMS
-    ground.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "--stack", "test")
+    stack.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "--stack", "test")

@@ -13,9 +13,18 @@ from typing import Any
 
 import pytest
 
+from config.application import REFERENCE_APPLICATION
+from config.schema import BuildImages
 from queues import QUEUES
+from surfaces.stacks import stacks
 
-TASKS = Path(__file__).parents[2] / "images/reference_app/src/alphaswarm/tasks"
+ROOT = Path(__file__).parents[2]
+BUILDING = [found.images for found in stacks(ROOT).values() if isinstance(found.images, BuildImages)]
+pytestmark = pytest.mark.skipif(
+    all(images.application != REFERENCE_APPLICATION for images in BUILDING),
+    reason="no stack builds the reference application",
+)
+TASKS = ROOT / REFERENCE_APPLICATION / "src/alphaswarm/tasks"
 MODULES = {file.stem: ast.parse(file.read_text(encoding="utf-8")) for file in sorted(TASKS.glob("*.py"))}
 
 
@@ -58,7 +67,10 @@ def test_no_task_goes_to_the_default_queue_for_want_of_a_route() -> None:
 
 @pytest.mark.parametrize("queue", sorted(QUEUES.names))
 def test_every_queue_has_a_task(queue: str) -> None:
-    assert [task for task in every_task() if queue_of(task) == queue], f"nothing shows what {queue} is for"
+    assert [task for task in every_task() if queue_of(task) == queue], (
+        f"the reference application has no task for {queue}: add a module for it, or build your own application in all "
+        "stacks (fleet:images.application)"
+    )
 
 
 def test_every_module_with_tasks_is_loaded() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from common.progress import Progress
 from queues import QUEUES
-from tests.images.conftest import Aloud
+from tests.images.conftest import Uncaptured
 from tests.images.container import Container, Pod, Unpacked, User
 from tests.images.runtime.harness import Server, free_port, until
 from toolchain import ensure
@@ -47,7 +47,7 @@ os.rmdir(left.parent)
 
 def pod(unpacked: Unpacked, user: User) -> Pod:
     """As the fleet's own pods: nothing can be written but /tmp and the image's directories, which are mounted."""
-    return Pod(user, ("/tmp", *unpacked.made.image.directories))  # noqa: S108
+    return Pod(user, ("/tmp", *unpacked.case.image.directories))  # noqa: S108
 
 
 def ok(done: subprocess.CompletedProcess[str]) -> str:
@@ -57,21 +57,21 @@ def ok(done: subprocess.CompletedProcess[str]) -> str:
 
 @pytest.mark.parametrize("user", [OWN, ANYBODY], ids=["its-user", "any-user-of-its-group"])
 def test_an_image_starts_on_a_read_only_root(unpacked: Unpacked, user: User) -> None:
-    entrypoint = unpacked.made.built.config["Entrypoint"]
+    entrypoint = unpacked.case.built.config["Entrypoint"]
     shown = json.loads(ok(unpacked.run(pod(unpacked, user), *entrypoint, "show")))
-    assert shown["image"] == unpacked.made.image.target
-    assert set(shown["queues"]) == {queue.name for queue in QUEUES.of(unpacked.made.image)}
+    assert shown["image"] == unpacked.case.image.target
+    assert set(shown["queues"]) == {queue.name for queue in QUEUES.of(unpacked.case.image)}
 
 
 def test_an_image_loads_what_its_extras_promise(unpacked: Unpacked) -> None:
-    names = IMPORTS[unpacked.made.image.target].split()
+    names = IMPORTS[unpacked.case.image.target].split()
     ok(unpacked.run(pod(unpacked, ANYBODY), "python", "-c", f"import {', '.join(names)}"))
 
 
 @pytest.mark.parametrize("user", [OWN, ANYBODY], ids=["its-user", "any-user-of-its-group"])
 def test_tasks_leave_files_where_nothing_is_mounted(unpacked: Unpacked, user: User) -> None:
     bare = Pod(user, mounted=(), read_only=False)
-    for directory in unpacked.made.image.directories:
+    for directory in unpacked.case.image.directories:
         folder = directory.rpartition("/")[2]
         done = unpacked.run(bare, "python", "-c", WRITE.format(folder=folder))
         assert ok(done).strip() == f"{directory}/left/here"
@@ -79,7 +79,7 @@ def test_tasks_leave_files_where_nothing_is_mounted(unpacked: Unpacked, user: Us
 
 def test_a_user_outside_the_group_is_told_where_it_may_not_write(unpacked: Unpacked) -> None:
     bare = Pod(STRANGER, mounted=(), read_only=False)
-    for directory in unpacked.made.image.directories:
+    for directory in unpacked.case.image.directories:
         done = unpacked.run(bare, "python", "-c", WRITE.format(folder=directory.rpartition("/")[2]))
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1] == f"PermissionError: [Errno 13] Permission denied: '{directory}/left'"
@@ -90,12 +90,12 @@ def test_a_container_can_change_nothing_of_its_image(unpacked: Unpacked, user: U
     everybodys = {"/tmp", "/var/tmp", "/var/lock", "/run/lock"}  # noqa: S108 the base's, and nothing lies there
     homes = {"/home/nonroot"} if user == OWN else set()
     printed = ok(unpacked.run(Pod(user, mounted=(), read_only=False), "python", "-c", WRITABLE))
-    assert set(printed.split()) <= {*unpacked.made.image.directories, *everybodys, *homes}
+    assert set(printed.split()) <= {*unpacked.case.image.directories, *everybodys, *homes}
 
 
 @pytest.fixture
-def redis(aloud: Aloud, tmp_path: Path) -> Iterator[Server]:
-    with aloud():
+def redis(uncaptured: Uncaptured, tmp_path: Path) -> Iterator[Server]:
+    with uncaptured():
         ensure(["redis-server"], Progress())
     server = Server(free_port(), tmp_path)
     server.start()
@@ -103,10 +103,10 @@ def redis(aloud: Aloud, tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_a_worker_drains_its_queues_as_any_user_and_ends_when_told(unpacked: Unpacked, redis: Server) -> None:
+def test_a_worker_drains_its_queues_as_any_user_and_ends_on_sigterm(unpacked: Unpacked, redis: Server) -> None:
     reach = {"CELERY_BROKER_URL": redis.url, "CELERY_RESULT_BACKEND": redis.url, "ALPHASWARM_HEARTBEAT": "2"}
-    surroundings = replace(pod(unpacked, ANYBODY), env=reach, machines_network=True)
-    names = [queue.name for queue in QUEUES.of(unpacked.made.image)]
+    surroundings = replace(pod(unpacked, ANYBODY), env=reach, host_network=True)
+    names = [queue.name for queue in QUEUES.of(unpacked.case.image)]
     with unpacked.background(surroundings) as container:
         until(lambda: _green(container), "the worker is ready", within=180)
         answers = ok(container.exec("python", "-c", ASK, *names)).split()

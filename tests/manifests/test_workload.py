@@ -11,6 +11,7 @@ from config.schema import Settings
 from config.tuning import tuned_catalogue
 from manifests.workload import of_image, of_queue, per_queue
 from queues import EXECUTOR, IMAGES, QUEUES, WORKER, Priority, ScaleDown
+from tests.own_rows import OWN_ROWS, catalogue
 from tests.program.harness import configuration
 
 
@@ -20,13 +21,14 @@ def settings(**changes: Any) -> Settings:  # noqa: ANN401 any configuration
 
 
 def test_an_images_pod_takes_the_longest_times_and_the_highest_priority_of_its_queues() -> None:
-    worker, executor = (of_image(settings(), image) for image in (WORKER, EXECUTOR))
-    assert (worker.grace_period.total_seconds(), executor.grace_period.total_seconds()) == (7500, 7300)
+    with catalogue(OWN_ROWS):
+        worker, executor = (of_image(settings(), image) for image in (WORKER, EXECUTOR))
+    assert (worker.grace_period.total_seconds(), executor.grace_period.total_seconds()) == (7500, 3700)
     assert (worker.visibility_timeout.total_seconds(), executor.visibility_timeout.total_seconds()) == (28800, 50400)
     assert (worker.time_limit.total_seconds(), executor.time_limit.total_seconds()) == (25200, 43200)
     assert (worker.priority, executor.priority) == (Priority.LATENCY, Priority.STANDARD)
     assert worker.scale_down is executor.scale_down is ScaleDown.DISABLED
-    assert (worker.concurrency, executor.concurrency) == (4, 2)
+    assert (worker.concurrency, executor.concurrency) == (WORKER.concurrency, EXECUTOR.concurrency)
 
 
 def test_a_queues_own_pod_keeps_the_rows_numbers() -> None:
@@ -55,14 +57,14 @@ def test_each_layout_has_its_deployments_in_the_catalogues_order() -> None:
 @given(st.integers(1, 40))
 @hypothesis_settings(max_examples=20)
 def test_an_image_never_asks_for_more_gpus_than_there_are(count: int) -> None:
-    executor = of_image(settings(gpu={"count": count}), EXECUTOR)
+    with catalogue(OWN_ROWS):
+        executor, worker = (of_image(settings(gpu={"count": count}), image) for image in (EXECUTOR, WORKER))
     assert executor.gpus == 1
     assert 1 <= executor.max_replicas <= count, "pods would wait for a GPU that nobody has"
-    assert of_image(settings(gpu={"count": count}), WORKER).gpus == 0
+    assert worker.gpus == 0
 
 
 def test_without_soft_shutdowns_a_pod_waits_for_all_its_tasks() -> None:
-    times = {"timeLimit": 100, "gracePeriod": 200, "visibilityTimeout": 30000}
-    tuned = settings(scaling={"workflows": times})
-    assert of_queue(tuned_catalogue(tuned).queue("workflows")).soft_shutdown is None
-    assert of_image(tuned, WORKER).soft_shutdown is not None, "ingestion re-queues"
+    with catalogue(OWN_ROWS):
+        assert of_queue(tuned_catalogue(settings()).queue("usual")).soft_shutdown is None
+        assert of_image(settings(), WORKER).soft_shutdown is not None, "one of its queues re-queues"

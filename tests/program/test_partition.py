@@ -1,11 +1,28 @@
 """The invariant: a queue is never drained by both images. Held against what the program registers."""
 
+import json
 from collections import Counter
+from functools import cached_property
 
 import pytest
 
-from queues import HEAVY_QUEUES, QUEUES, WORKER_QUEUES
-from tests.program.harness import LAYOUTS, STACKS, built_images, container, program, queues_of
+from queues import HEAVY_QUEUES, QUEUES, WORKER_QUEUES, Catalogue
+from surfaces.dockerfiles import dockerfiles
+from surfaces.queue_matrix import queue_matrix
+from surfaces.runtime_catalogue import runtime_catalogue
+from tests.own_rows import OWN_ROWS, catalogue
+from tests.program.harness import (
+    LAYOUTS,
+    ROOT,
+    STACKS,
+    built_images,
+    configuration,
+    container,
+    program,
+    queues_of,
+    run,
+    secrets_of,
+)
 
 DNS_LABEL = str.maketrans("_.", "--")
 
@@ -64,6 +81,36 @@ def test_a_queues_deployment_is_named_after_image_and_queue(stack: str) -> None:
     }
     for name, deployment in workers.items():
         assert deployment["metadata"]["labels"]["alphaswarm.io/queue"] == names[name]
+
+
+class OneMoreHeavy(Catalogue):
+    """A catalogue in which HEAVY_QUEUES has the first queue of the worker too, against its row."""
+
+    @cached_property
+    def heavy_queues(self) -> frozenset[str]:
+        return super().heavy_queues | {self.queues[0].name}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_heavy_queues_are_asked_and_nothing_else_who_drains_a_queue(layout: str) -> None:
+    rows = OneMoreHeavy(OWN_ROWS.queues)
+    assert rows.queues[0].image.name == "alphaswarm-worker"
+    with catalogue(rows):
+        found = run(configuration("dev", scaling={}, layout=layout), secrets_of("dev"))
+        shipped, page, arguments = json.loads(runtime_catalogue()), queue_matrix(), dockerfiles(ROOT)
+    drained: dict[str, set[str]] = {"worker": set(), "executor": set()}
+    for deployment in found.workers().values():
+        drained[image_of(container(deployment)["image"])] |= set(queues_of(deployment))
+    assert drained == {"worker": rows.names - rows.heavy_queues, "executor": rows.heavy_queues}
+    for queue in rows.names:
+        image = "executor" if queue in rows.heavy_queues else "worker"
+        assert found.exports["queues"][queue]["image"] == f"alphaswarm-{image}"
+        assert shipped["queues"][queue]["image"] == image
+        assert queue in shipped["images"][image]["queues"]
+        assert f"| `{queue}` | alphaswarm-{image} |" in page
+        label = arguments["images/Dockerfile"].partition(f"ARG {image.upper()}_QUEUES=")[2].splitlines()[0]
+        assert queue in label.strip('"').split(",")
+    assert set(found.exports["heavyQueues"]) == rows.heavy_queues
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -1,7 +1,7 @@
 """The Kustomize tree and the Pulumi program say the same, whatever a stack may say."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from manifests import Manifest
 from queues import IMAGES, QUEUES
 from surfaces.kustomize import tree
 from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, in_layout, neutral_settings
+from tests.own_rows import OWN_ROWS, catalogue
 from tests.program.harness import written_objects
 from tests.surfaces.compare import compare
 
@@ -56,10 +57,10 @@ CASES: Mapping[str, Mapping[str, Any]] = {
         },
         "celeryApp": "other.app:celery",
         "scaling": {
-            "agents": {"concurrency": 7, "pollingInterval": 1, "softShutdown": 60},
-            "ml": {"minReplicas": 1, "timeLimit": 60, "gracePeriod": 61, "visibilityTimeout": 62},
-            "training": {"maxReplicas": 1},
-            "ingestion": {"softShutdown": 500},
+            "heavy": {"concurrency": 7, "pollingInterval": 1, "softShutdown": 60},
+            "Risk.intra_day": {"minReplicas": 1, "timeLimit": 60, "gracePeriod": 61, "visibilityTimeout": 62},
+            "gpu": {"maxReplicas": 1},
+            "resumes": {"softShutdown": 500},
         },
         "metrics": {"enabled": True, "scrapeNamespace": "on"},
         "tracing": {"endpoint": "http://otel:4317", "sampleRatio": 1},
@@ -74,6 +75,12 @@ CASES: Mapping[str, Mapping[str, Any]] = {
         "labels": LABELS,
     },
 }  # fmt: skip
+
+
+@pytest.fixture
+def own_rows() -> Iterator[None]:
+    with catalogue(OWN_ROWS):
+        yield
 
 
 def _settings(case: str) -> Settings:
@@ -115,6 +122,7 @@ def test_a_committed_overlay_yields_the_objects_of_its_stack(
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.usefixtures("own_rows")
 def test_an_overlay_can_say_whatever_a_stack_can(
     case: str, layout: Layout, tmp_path: Path, kustomize: Callable[[Path], list[Manifest]]
 ) -> None:
@@ -130,19 +138,19 @@ def test_the_base_alone_is_the_per_image_layout(root: Path, kustomize: Callable[
     assert compare(written_objects(neutral_settings("per-image"), BARE_IMAGES), actual) == []
 
 
+@pytest.mark.usefixtures("own_rows")
 def test_a_patch_that_says_something_else_is_found_and_named(
-    root: Path, tmp_path: Path, settings_of: Mapping[str, Settings], kustomize: Callable[[Path], list[Manifest]]
+    tmp_path: Path, kustomize: Callable[[Path], list[Manifest]]
 ) -> None:
-    shutil.copytree(root / "deploy/kustomize", tmp_path / "kustomize")
-    overlay = tmp_path / "kustomize/overlays/prod/per-queue"
+    settings = parse({**CASES["least"], "scaling": {"heavy": {"maxReplicas": 4}}})
+    overlay = _write(tmp_path, "x", settings) / "per-queue"
     file = overlay / "kustomization.yaml"
     text = file.read_text()
     assert text.count("/spec/maxReplicaCount, value: 4}") == 1
     file.write_text(text.replace("/spec/maxReplicaCount, value: 4}", "/spec/maxReplicaCount, value: 5}"))
-    differences = compare(written_objects(in_layout(settings_of["prod"], "per-queue"), BARE_IMAGES), kustomize(overlay))
+    differences = compare(written_objects(settings, BARE_IMAGES), kustomize(overlay))
     assert differences == [
-        "keda.sh/v1alpha1 ScaledObject alphaswarm-executor-training in alphaswarm: "
-        "spec.maxReplicaCount: expected 4, got 5"
+        "keda.sh/v1alpha1 ScaledObject alphaswarm-executor-heavy in alphaswarm: spec.maxReplicaCount: expected 4, got 5"
     ]
 
 
@@ -182,8 +190,9 @@ def test_the_component_has_one_file_a_queue(root: Path) -> None:
     assert files == {queue.deployment for queue in QUEUES.queues} | {"kustomization", "trigger-authentication"}
 
 
+@pytest.mark.usefixtures("own_rows")
 def test_an_overlay_changes_only_what_its_stack_says(tmp_path: Path) -> None:
-    settings = parse({**CASES["least"], "scaling": {"backtest": {"maxReplicas": 4}}})
+    settings = parse({**CASES["least"], "scaling": {"heavy": {"maxReplicas": 4}}})
     text = (_write(tmp_path, "x", settings) / "per-queue/kustomization.yaml").read_text()
     assert text.count("maxReplicaCount") == 1, "a tuned queue must not drag the other queues' rows into the review"
     assert "minReplicaCount" not in text

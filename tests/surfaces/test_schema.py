@@ -12,8 +12,10 @@ from jsonschema import Draft202012Validator
 from config.errors import SettingsError
 from config.loading import parse
 from config.schema import SECRET_KEYS, Settings
+from queues import QUEUES
 from surfaces.schema import SECRETS, schema
 
+QUEUE = QUEUES.queues[0]
 PLAIN: Mapping[str, Any] = {
     "environment": "dev",
     "images": {"source": "promote", "stack": "a/b/c"},
@@ -30,7 +32,7 @@ DIGEST = "registry.example.com/alphaswarm-worker@sha256:" + "0" * 64
 
 ACCEPTED: Mapping[str, Any] = {
     "the least": {},
-    "a queue's tuning": {"scaling": {"backtest": {"maxReplicas": 4}}},
+    "a queue's tuning": {"scaling": {QUEUE.name: {"maxReplicas": QUEUE.max_replicas}}},
     "no registry, said aloud": {"registry": None},
     "digests": {"images": {"source": "digests", "worker": DIGEST, "executor": DIGEST}},
     "an application's folder": {**BUILD, "images": {"source": "build", "application": "../app"}},
@@ -42,8 +44,8 @@ ACCEPTED: Mapping[str, Any] = {
 REFUSED: Mapping[str, Any] = {
     "an unknown section": {"metrix": {}},
     "an unknown key": {"metrics": {"enable": True}},
-    "an unknown queue": {"scaling": {"backtests": {"maxReplicas": 4}}},
-    "another image for a queue": {"scaling": {"backtest": {"image": "worker"}}},
+    "an unknown queue": {"scaling": {f"{QUEUE.name}-gone": {"maxReplicas": 4}}},
+    "another image for a queue": {"scaling": {QUEUE.name: {"image": "worker"}}},
     "an unknown environment": {"environment": "test"},
     "a wrong type": {"metrics": {"enabled": "perhaps"}},
     "a number out of bounds": {"broker": {**PLAIN["broker"], "port": 0}},

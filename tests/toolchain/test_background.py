@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import toolchain
 from common.errors import CommandError
 from common.progress import Progress
 from toolchain import debian, ensure_in_background
+from toolchain.__main__ import main
 from toolchain.catalogue import Debian
 from toolchain.running import Running, StoppedError
 
@@ -122,18 +124,44 @@ def _failing(machine: Machine, module: str) -> None:
 def test_an_interrupt_ends_the_compiler_with_its_children_and_leaves_nothing_half_made(
     machine: Machine, quiet: Progress
 ) -> None:
-    pids, pretended = machine.root / "pids", machine.bin / "go-pretended"
-    (machine.bin / "go").rename(pretended)
-    hanging = f'if [ "$1" = build ]; then /bin/sleep 600 & echo $$ $! > {pids}; wait; fi\n'
-    machine.command("go", f'{hanging}exec {pretended} "$@"')
-    began = time.monotonic()
+    pids, began = _hanging(machine), time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        _interrupted(["keda-operator", "pulumi"], quiet, lambda: pids.exists() and len(pids.read_text().split()) == 2)
+        _interrupted(["keda-operator", "pulumi"], quiet, lambda: _begun(pids))
     assert time.monotonic() - began < 60
     for pid in pids.read_text().split():
         _until(lambda pid=pid: not _runs(int(pid)))  # type: ignore[misc]
     assert [path.name for path in (machine.cache / "tools").iterdir() if path.is_dir()] == []
     assert machine.builds() == [], "the next build would begin after the interrupt"
+
+
+def _hanging(machine: Machine) -> Path:
+    """Let no build end by itself; the file that is returned will hold the pids of Go and of a child of it."""
+    pids, pretended = machine.root / "pids", machine.bin / "go-pretended"
+    (machine.bin / "go").rename(pretended)
+    hanging = f'if [ "$1" = build ]; then /bin/sleep 600 & echo $$ $! > {pids}; wait; fi\n'
+    machine.command("go", f'{hanging}exec {pretended} "$@"')
+    return pids
+
+
+def _begun(pids: Path) -> bool:
+    return pids.exists() and len(pids.read_text().split()) == 2
+
+
+def test_the_command_ends_on_an_interrupt_as_shells_expect_it(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pids = _hanging(machine)
+
+    def interrupt() -> None:
+        _until(lambda: _begun(pids))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    assert main(["keda-operator"]) == 130
+    thread.join()
+    assert capsys.readouterr().err.endswith("Interrupted. The same command goes on from here.\n")
+    assert not any(_runs(int(pid)) for pid in pids.read_text().split())
 
 
 def _interrupted(names: list[str], progress: Progress, when: Callable[[], bool]) -> None:

@@ -31,14 +31,14 @@ QUIET = ("--non-interactive", "--suppress-progress")
 NO_PATH = "no-commands"
 SECRET = "[secret]"  # noqa: S105 what the engine shows instead of one
 
-# Appended to a copy of queues.py: copies of the rows that scale the most usual way, under names of their own.
+# Appended to a copy of queues.py: copies of each image's last row, under names of their own.
 MORE_QUEUES = """
 from dataclasses import replace as _replace
 
 QUEUES = Catalogue(
     QUEUES.queues
     + tuple(
-        _replace(QUEUES.queue("workflows" if number % 2 else "factors"), name=f"extra-{{number:04}}")
+        _replace(QUEUES.of(IMAGES[number % 2])[-1], name=f"extra-{{number:04}}")
         for number in range({count} - len(QUEUES.queues))
     )
 )

@@ -74,7 +74,7 @@ def test_a_later_preview_updates_that_comment_and_adds_none(tmp_path: Path) -> N
 def test_a_preview_that_left_no_report_replaces_the_old_comment_by_a_word(tmp_path: Path) -> None:
     calls, body = comment(tmp_path, "41\n", None)
     assert "PATCH" in calls[0], "the comment would go on showing the preview of an older commit"
-    assert "no preview" in body
+    assert "### Stack `dev`: no preview\n" in body
 
 
 def test_the_marker_is_the_steps_own_and_names_the_stack() -> None:

@@ -13,11 +13,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
-from common.errors import CommandError
-from toolchain import find
 from toolchain.catalogue import DEFAULT_GROUPS, TOOLS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -297,21 +294,6 @@ def test_zizmor_finds_nothing() -> None:
     options = ("--offline", "--no-progress", "--persona=auditor")
     done = subprocess.run([linter, *options, GITHUB], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_actionlint_finds_nothing() -> None:
-    linter = _actionlint()
-    if linter is None:
-        pytest.skip("actionlint is not built yet: python -m toolchain actionlint")
-    done = subprocess.run([linter, "-no-color", *WORKFLOWS.values()], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _actionlint() -> Path | None:
-    try:
-        return find("actionlint")
-    except CommandError:
-        return None
 
 
 def _stack_step(found: Job) -> Mapping[str, Any]:

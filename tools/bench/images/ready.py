@@ -27,7 +27,7 @@ from toolchain import ensure
 from tools.bench.images.build_environment import BuildEnvironment, ImageBuild
 from tools.bench.measure import LAST_LINES, interleaved
 
-QUEUE = QUEUES.queue("default")
+QUEUE = QUEUES.of(WORKER)[0]
 TIMEOUT = 180.0
 POLL_SECONDS = 0.01
 STATE = "/tmp/state"  # noqa: S108 in the image's root

@@ -1,27 +1,17 @@
 """The Celery application: routes by task module, and the beat schedule.
 
+A queue is served by the module that is named after it, so a module `<queue>_tasks.py` is all that a new one takes.
 Addresses and safety settings are the fleet's business and come from its runtime; what stands here is what the
 application needs when somebody starts it by hand.
 """
 
 import os
+from pathlib import Path
 
 from celery import Celery
 from celery.schedules import crontab
 
-QUEUES = (
-    "default",
-    "paper",
-    "terraform",
-    "ingestion",
-    "workflows",
-    "backtest",
-    "training",
-    "ml",
-    "agents",
-    "factors",
-    "rag",
-)
+QUEUES = sorted(file.stem.removesuffix("_tasks") for file in Path(__file__).parent.glob("*_tasks.py"))
 
 app = Celery("alphaswarm", include=[f"alphaswarm.tasks.{queue}_tasks" for queue in QUEUES])
 app.conf.update(
