@@ -15,7 +15,7 @@ from config.tuning import tuned_catalogue
 from manifests.broker import host_and_port
 from manifests.metadata import finops_labels
 from manifests.plan import PlanInputs, UnitKind, plan
-from manifests.workload import of_image
+from manifests.workload import image_workload
 from queues import QUEUES, Queue
 
 
@@ -41,7 +41,7 @@ class Fleet(pulumi.ComponentResource):
         references = FleetImages(name, FleetImagesArgs(settings.images, registry, args.secrets), child).references
         resources: dict[str, pulumi.Resource] = {}
         for unit in plan(settings, PlanInputs(references, args.secrets.broker_password), name):
-            unit_opts = pulumi.ResourceOptions(parent=self, depends_on=[resources[other] for other in unit.after])
+            unit_opts = pulumi.ResourceOptions(parent=self, depends_on=[resources[other] for other in unit.depends_on])
             if unit.kind is UnitKind.FOUNDATION:
                 resources[unit.name] = Foundation(unit.name, FoundationArgs(settings, unit), unit_opts)
             else:
@@ -87,7 +87,7 @@ def repository_urls(registry: ImageRegistry | None, references: Any) -> dict[str
 def queue_output(settings: Settings, queue: Queue, references: Any) -> dict[str, Any]:  # noqa: ANN401 outputs
     """Return a queue's row of the stack's outputs: which image and Deployment drain it, and how far it scales."""
     image = QUEUES.image_of(queue.name)
-    workload = of_image(settings, image) if settings.layout == "per-image" else None
+    workload = image_workload(settings, image) if settings.layout == "per-image" else None
     return {
         "image": image.name,
         "reference": references[image.name],

@@ -10,7 +10,7 @@ from typing import Final
 
 from config.schema import Settings
 from manifests import Manifest
-from manifests.plan import PlanInputs, Unit, UnitKind, plan, written
+from manifests.plan import PlanInputs, Unit, UnitKind, manifests_for_files, plan
 from queues import WORKER
 from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, neutral_settings
 from surfaces.overlay import KUSTOMIZE, added_files, deletion, given_images, overlay, plain
@@ -49,7 +49,7 @@ def _base() -> Files:
             case UnitKind.IMAGE_WORKER:
                 folders.setdefault(unit.name, {}).update(_by_kind(unit))
             case UnitKind.BEAT:
-                folders.setdefault(WORKER.name, {})["beat-deployment.yaml"] = written([unit])
+                folders.setdefault(WORKER.name, {})["beat-deployment.yaml"] = manifests_for_files([unit])
     files: Files = {"base/kustomization.yaml": HEADER + _kustomization(list(folders))}
     for folder, contents in folders.items():
         files |= _in(f"base/{folder}", {name: documents(HEADER, plain(found)) for name, found in contents.items()})
@@ -63,7 +63,7 @@ def _units(layout: Layout) -> tuple[Unit, ...]:
 
 def _by_kind(unit: Unit) -> dict[str, list[Manifest]]:
     files: dict[str, list[Manifest]] = {}
-    for manifest in written([unit]):
+    for manifest in manifests_for_files([unit]):
         files.setdefault(_file_name(manifest), []).append(manifest)
     return files
 
@@ -83,8 +83,10 @@ def _per_queue_component() -> Files:
     contents: dict[str, list[Manifest]] = {}
     for unit in units:
         contents |= _by_kind(unit) if unit.kind is UnitKind.BROKER else {}
-    contents |= {f"{unit.name}.yaml": written([unit]) for unit in units if unit.kind is UnitKind.QUEUE_WORKER}
-    replaced = plain(written(unit for unit in _units("per-image") if unit.kind is UnitKind.IMAGE_WORKER))
+    contents |= {
+        f"{unit.name}.yaml": manifests_for_files([unit]) for unit in units if unit.kind is UnitKind.QUEUE_WORKER
+    }
+    replaced = plain(manifests_for_files(unit for unit in _units("per-image") if unit.kind is UnitKind.IMAGE_WORKER))
     component = {
         "apiVersion": "kustomize.config.k8s.io/v1alpha1",
         "kind": "Component",

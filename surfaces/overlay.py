@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from config.schema import GivenImages, Settings
 from manifests import Manifest
 from manifests.metadata import common_labels
-from manifests.plan import PlanInputs, plan, written
+from manifests.plan import PlanInputs, manifests_for_files, plan
 from surfaces.json_patch import changes
 from surfaces.neutral import BARE_IMAGES, Layout, in_layout, neutral_settings
 from surfaces.patches import Identity, Patch, identity, patches, selection
@@ -75,7 +75,7 @@ def overlay(settings: Settings, layout: Layout) -> Overlay:
 
 def objects(settings: Settings) -> list[Manifest]:
     """The objects of a stack that may stand in a file, with bare image names."""
-    return written(plan(settings, PlanInputs(BARE_IMAGES)))
+    return manifests_for_files(plan(settings, PlanInputs(BARE_IMAGES)))
 
 
 def plain(manifests: Sequence[Manifest]) -> list[Manifest]:

@@ -20,7 +20,7 @@ def register_objects(component: pulumi.ComponentResource, unit: Unit, cluster: C
     """Register a unit's objects below `component`, in order, and return them as `Kind/name`."""
     registered: dict[str, list[pulumi.Resource]] = {}
     for planned in unit.objects:
-        depends_on = [resource for kind in planned.after for resource in registered.get(kind, [])]
+        depends_on = [resource for kind in planned.depends_on for resource in registered.get(kind, [])]
         resource = _register(component, planned, cluster, depends_on)
         registered.setdefault(planned.manifest["kind"], []).append(resource)
     return [f"{planned.manifest['kind']}/{planned.manifest['metadata']['name']}" for planned in unit.objects]
@@ -49,9 +49,9 @@ def _register(
 
 def _aliases(component: pulumi.ComponentResource, planned: PlannedObject) -> list[pulumi.Alias]:
     """Return the URN under the object's former parent; may go once every stack was updated with it."""
-    if planned.formerly_below is None:
+    if planned.alias_parent is None:
         return []
-    parent = pulumi.create_urn(planned.name, f"alphaswarm:fleet:{planned.formerly_below}", parent=component)
+    parent = pulumi.create_urn(planned.name, f"alphaswarm:fleet:{planned.alias_parent}", parent=component)
     return [pulumi.Alias(parent=parent)]
 
 
