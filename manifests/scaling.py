@@ -40,7 +40,7 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
         },
         "triggers": [
             _redis_trigger(settings, "waiting", queue.name),
-            _redis_trigger(settings, "running", queue.unacked),
+            _redis_trigger(settings, "running", queue.unacked_key),
         ],
     }
     return {
