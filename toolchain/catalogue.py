@@ -3,9 +3,9 @@
 A tool on PATH of a fitting version is always taken first. What is missing is its official release (release_table.py)
 where that can be downloaded, else a Debian package or a build from its Go module (pinned by the go.sum beside its
 go.mod), or the wheel that requirements-dev.txt already installed. Versions stand here once and reach the binaries
-through the linker. `usual` times are those of two idle cores and `disk` is
-MiB in Go's caches and ours together, both for an engine built alone with empty caches [measured]. The trap: a
-module built without its version says v0.0.0 or 0.0.1, and its clients then refuse it or warn.
+through the linker. `usual` times are those of two idle cores and `disk` is MiB in Go's caches and ours together, both
+for an engine built alone with empty caches [measured]. The trap: a module built without its version says v0.0.0 or
+0.0.1, and its clients then refuse it or warn.
 
 To move a pin: change the version here and in `modules/<name>/go.mod`, run `go mod tidy` in that folder, and read the
 new go.sum lines; a test compares the two versions. Some go.mod repeat replacements of upstream's; Kubernetes' name

@@ -64,14 +64,14 @@ def test_a_mistake_of_ours_keeps_its_traceback() -> None:
 
 
 def test_what_the_message_speaks_of_is_put_away_before_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
-    said = []
+    messages = []
 
     class Room:
         def __enter__(self) -> None: ...
         def __exit__(self, *_how: object) -> None:
-            said.append(capsys.readouterr().err)
+            messages.append(capsys.readouterr().err)
 
     with pytest.raises(SystemExit), as_exit_status(interrupted="Interrupted."), Room():
         raise KeyboardInterrupt
-    assert said == [""]
+    assert messages == [""]
     assert capsys.readouterr().err == "\nInterrupted.\n"

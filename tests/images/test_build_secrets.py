@@ -68,8 +68,8 @@ def test_a_secret_opens_a_private_index_and_is_in_no_layer_configuration_or_hist
 ) -> None:
     built = build(environment, image_build, environment.scratch / "private")[image_build.platforms[0]]
     assert f"venv/lib/python3.13/site-packages/{PACKAGE}/__init__.py" in built.files
-    for told in (index.password, index.header.removeprefix("Basic ")):
-        assert not built.blobs_with(told.encode()), "whoever pulls the image can read the secret"
+    for secret in (index.password, index.header.removeprefix("Basic ")):
+        assert not built.blobs_with(secret.encode()), "whoever pulls the image can read the secret"
     assert built.blobs_with(PACKAGE.encode()), "a name that is there is not found either: the search is broken"
 
 

@@ -1,4 +1,4 @@
-"""The steps of the Dockerfiles, run as they are, with an installer that only notes what it is asked for."""
+"""The steps of the Dockerfiles, run as they are, with a uv that only records its arguments."""
 
 import subprocess
 import sys
@@ -34,13 +34,13 @@ class Step:
         )
 
     def install(self, *extras: str, **env: str) -> subprocess.CompletedProcess[str]:
-        """Install the executor's dependencies, for amd64 unless told otherwise."""
+        """Install the executor's dependencies, for amd64 by default."""
         options = ("alphaswarm-executor", "--no-build", "--", *(extras or EXTRAS))
         return self.run("install-dependencies", self.folder, *options, **{"TARGETARCH": "amd64", **env})
 
     @property
-    def asked(self) -> str:
-        """What uv was asked for; empty when it was not run."""
+    def uv_arguments(self) -> str:
+        """The arguments that uv got; empty when it was not run."""
         note = self.tools / "asked"
         return note.read_text() if note.exists() else ""
 
@@ -59,14 +59,14 @@ def step(tmp_path: Path) -> Step:
 def test_an_application_with_every_extra_is_installed_from_its_lock(step: Step) -> None:
     done = step.write(HAS_ALL).install()
     assert done.returncode == 3, done.stderr
-    assert step.asked == (
+    assert step.uv_arguments == (
         "sync --locked --no-dev --no-install-project --python-platform x86_64-manylinux_2_39 --no-build "
         "--extra otel --extra ml --extra ml-torch\n"
     )
 
 
 @pytest.mark.parametrize(
-    ("pyproject", "said"),
+    ("pyproject", "message"),
     [
         (HAS_ALL.replace("ml_torch = []\n", ""), "has no extra 'ml-torch', which alphaswarm-executor needs; add it"),
         ("[project]\nname = 'x'\n", "lacks 3 extras, 'otel', 'ml', 'ml-torch', which alphaswarm-executor needs"),
@@ -75,18 +75,18 @@ def test_an_application_with_every_extra_is_installed_from_its_lock(step: Step) 
     ],
 )
 def test_an_application_that_lacks_extras_is_refused_before_anything_is_installed(
-    step: Step, pyproject: str, said: str
+    step: Step, pyproject: str, message: str
 ) -> None:
     done = step.write(pyproject).install()
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("fleet:images.application: ")
     assert done.stderr.count("\n") == 1, "one message, and no traceback"
-    assert not step.asked
+    assert not step.uv_arguments
 
 
 @pytest.mark.parametrize(
-    ("pyproject", "lock", "said"),
+    ("pyproject", "lock", "messages"),
     [
         (None, None, ["no uv.lock", "no pyproject.toml"]),
         (HAS_ALL, None, ["no uv.lock"]),
@@ -94,15 +94,15 @@ def test_an_application_that_lacks_extras_is_refused_before_anything_is_installe
     ],
 )
 def test_both_steps_say_alike_that_an_application_declares_nothing(
-    step: Step, pyproject: str | None, lock: str | None, said: list[str]
+    step: Step, pyproject: str | None, lock: str | None, messages: list[str]
 ) -> None:
     step.write(pyproject, lock)
     dependencies = step.install()
     code = step.run("install-code", step.folder, step.folder, "/dev/null")
     assert dependencies.stderr == code.stderr, "they run at once, and either may be the one that is shown"
-    assert all(words in code.stderr for words in said)
+    assert all(message in code.stderr for message in messages)
     assert dependencies.returncode == code.returncode == 1
-    assert not step.asked
+    assert not step.uv_arguments
 
 
 def test_extras_that_only_a_build_backend_knows_are_left_to_uv(step: Step) -> None:
@@ -111,13 +111,13 @@ def test_extras_that_only_a_build_backend_knows_are_left_to_uv(step: Step) -> No
 
 def test_the_extra_for_gpus_takes_the_place_of_the_one_for_cpus(step: Step) -> None:
     step.write(f"{HAS_ALL}ml-torch-cuda = []\n").install(*EXTRAS, "ml-torch-cuda")
-    assert step.asked.rstrip().endswith("--no-build --extra otel --extra ml --extra ml-torch-cuda")
+    assert step.uv_arguments.rstrip().endswith("--no-build --extra otel --extra ml --extra ml-torch-cuda")
 
 
 @pytest.mark.parametrize(("architecture", "left_out"), [("amd64", True), ("arm64", False)])
 def test_a_package_is_left_out_on_its_architecture_alone(step: Step, architecture: str, left_out: bool) -> None:
     done = step.write(HAS_ALL).install(TARGETARCH=architecture, LEAVE_OUT="amd64/torch")
-    assert ("--no-install-package torch" in step.asked) is left_out
+    assert ("--no-install-package torch" in step.uv_arguments) is left_out
     assert ("goes without" in done.stderr) is left_out, "nobody would know"
 
 
@@ -126,7 +126,7 @@ def test_what_to_leave_out_is_written_with_its_architecture(step: Step, given: s
     done = step.write(HAS_ALL).install(LEAVE_OUT=given)
     assert done.returncode == 1
     assert "architecture/package" in done.stderr
-    assert not step.asked
+    assert not step.uv_arguments
 
 
 def test_another_architecture_is_refused(step: Step) -> None:

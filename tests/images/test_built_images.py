@@ -107,8 +107,8 @@ def test_nothing_of_the_building_stays_in_an_image(case: BuiltCase) -> None:
 def test_no_secret_is_in_an_image(case: BuiltCase) -> None:
     built = case.built
     assert not [name for name in built.env if SAYS_SECRET.search(name)]
-    said = [step.get("created_by", "") for step in built.image["history"]]
-    assert not [step for step in said if re.search(r"(?i)password|token=|://[^/]*@", step)]
+    commands = [step.get("created_by", "") for step in built.image["history"]]
+    assert not [step for step in commands if re.search(r"(?i)password|token=|://[^/]*@", step)]
     own = [entry for entry in built.entries if entry.info.isreg() and entry.info.name.startswith(("app/", "runtime/"))]
     assert len(own) > 20, "the application or the runtime is not where it is looked for"
     config = [entry for entry in built.entries if entry.info.isreg() and entry.info.name.startswith(("etc/", "home/"))]

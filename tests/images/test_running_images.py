@@ -111,8 +111,8 @@ def test_a_worker_drains_its_queues_as_any_user_and_ends_on_sigterm(unpacked: Un
         until(lambda: _green(container), "the worker is ready", within=180)
         answers = ok(container.exec("python", "-c", ASK, *names)).split()
         assert answers == names, "the image does not drain one of its queues"
-        said = container.terminate()
-        assert container.process.returncode == 0, said
+        output = container.terminate()
+        assert container.process.returncode == 0, output
 
 
 # Celery's own task that returns what it is given: it says who drains the queue, and needs no extra.

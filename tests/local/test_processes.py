@@ -58,9 +58,9 @@ def test_a_process_that_reuses_the_pid_is_neither_ours_nor_ended(daemon: Daemon)
 
 
 def test_a_daemon_that_ends_while_starting_shows_the_end_of_its_log(daemon: Daemon) -> None:
-    with pytest.raises(CommandError, match="no such flag") as told:
+    with pytest.raises(CommandError, match="no such flag") as raised:
         daemon.start([sys.executable, "-c", "raise SystemExit('no such flag')"], ready=lambda: False)
-    assert str(daemon.log) in str(told.value)
+    assert str(daemon.log) in str(raised.value)
 
 
 def test_a_daemon_that_never_gets_ready_is_not_left_behind(daemon: Daemon) -> None:

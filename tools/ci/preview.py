@@ -1,14 +1,14 @@
-"""Runs `pulumi preview` of one stack and writes what a reader on GitHub gets to see of it.
+"""Runs `pulumi preview` of a stack, and writes the report that GitHub shows.
 
-What the engine prints is data: parts of it are chosen by whoever wrote the pull request. It is never given to a
-shell or put into a template; in the log GitHub's commands are switched off around it, and in the report it stands in
-a fence longer than any of its own. Into the folder `--into` go
+The engine's output is untrusted: who writes the pull request chooses parts of it. It is never given to a shell or put
+into a template. In the log workflow commands are stopped around it, and in the report it is in a code fence that is
+longer than any in it. The folder `--into` gets
 
     report.md   a heading, the engine's closing lines, and the whole difference, folded; at most LIMIT bytes
     outcome     one word: changes, unchanged or failed
 
-With `--drift` resources are read anew from the cloud first, a difference is an answer rather than a failure, and
-nothing is written when the comparison itself fails.
+With `--drift` the state is refreshed from the cloud first, a difference is no failure, and nothing is written when the
+preview fails.
 """
 
 import argparse
@@ -25,18 +25,18 @@ from pathlib import Path
 LIMIT = 60_000  # GitHub refuses a comment of more than 65,536; the workflows add a few hundred
 SUMMARY_LIMIT = 6_000  # characters, so at most 24,000 bytes
 SUMMARY_LINES = 25
-NOTE = 200  # bytes kept for fence marks and the word on what was left out
+NOTE = 200  # bytes for the fences and the note on what was left out
 CHANGES_PROPOSED = 7  # the engine's exit status when --expect-no-changes does not hold
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 UNCHANGED = re.compile(r"\s*\d+ unchanged\s*")
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the preview; 0 when it could be made, for drift also when it found some."""
+    """Run the command line; return 0 when there is a preview, with changes or without."""
     parser = argparse.ArgumentParser(prog="preview.py", description="Preview one stack, and report it.")
     parser.add_argument("--stack", required=True, help="the stack's name")
     parser.add_argument("--into", required=True, type=Path, help="folder for the report")
-    parser.add_argument("--drift", action="store_true", help="compare what stands with what the program says")
+    parser.add_argument("--drift", action="store_true", help="compare the cloud with the program")
     asked = parser.parse_args(arguments)
     if shutil.which("pulumi") is None:
         print(
@@ -54,11 +54,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def preview(stack: str, *, drift: bool) -> tuple[int, str]:
-    """The engine's exit status, and all it printed, which goes to the log line by line."""
+    """Run the engine, with its output in the log; return its exit status and output."""
     command = ["pulumi", "preview", "--diff", "--color", "never", "--non-interactive", "--suppress-progress"]
     command += ["--refresh", "--expect-no-changes"] if drift else []
     with (
-        commands_switched_off(),
+        workflow_commands_stopped(),
         subprocess.Popen(
             [*command, "--stack", stack],
             stdout=subprocess.PIPE,
@@ -76,7 +76,7 @@ def preview(stack: str, *, drift: bool) -> tuple[int, str]:
 
 
 def redacted(text: str) -> str:
-    """`text` without this job's credentials. The engine hides the stack's secrets; these it does not know."""
+    """Remove this job's credentials from a text. The engine hides the stack's secrets, but does not know these."""
     for value in (os.environ.get(name, "") for name in CREDENTIALS):
         if value:
             text = text.replace(value, "[credential]")
@@ -84,8 +84,8 @@ def redacted(text: str) -> str:
 
 
 @contextmanager
-def commands_switched_off() -> Iterator[None]:
-    """GitHub obeys no command in what is printed meanwhile."""
+def workflow_commands_stopped() -> Iterator[None]:
+    """Stop workflow commands: GitHub runs none in what is printed meanwhile."""
     token = secrets.token_hex(16)
     print(f"::stop-commands::{token}", flush=True)
     try:
@@ -95,7 +95,7 @@ def commands_switched_off() -> Iterator[None]:
 
 
 def outcome_of(status: int, text: str, *, drift: bool) -> str:
-    """One word for what the engine found."""
+    """Return the outcome as one word."""
     if status == CHANGES_PROPOSED:
         return "changes"
     if status != 0:
@@ -105,15 +105,15 @@ def outcome_of(status: int, text: str, *, drift: bool) -> str:
 
 
 def closing_lines(text: str) -> list[str]:
-    """The engine's count of resources and what follows it; the last lines when it did not get that far."""
+    """Return the engine's count of resources and what follows; the last lines when there is no count."""
     lines = text.rstrip().splitlines()
     counts = [number for number, line in enumerate(lines) if line == "Resources:"]
     return lines[counts[-1] :] if counts else lines[-SUMMARY_LINES:]
 
 
 def report(stack: str, outcome: str, text: str, *, drift: bool) -> str:
-    """The Markdown that GitHub shows: the summary always whole, the difference as far as it fits."""
-    heading = f"### Stack `{stack}`: {_said(outcome, drift=drift)}\n\n"
+    """Return the report in Markdown: the whole summary, and of the difference what fits."""
+    heading = f"### Stack `{stack}`: {_title(outcome, drift=drift)}\n\n"
     summary = "\n".join(closing_lines(text))[-SUMMARY_LIMIT:]
     head = heading + _fenced(summary, "text") + "\n"
     if outcome == "unchanged":
@@ -123,7 +123,7 @@ def report(stack: str, outcome: str, text: str, *, drift: bool) -> str:
     return head + before + _fitting(text.rstrip(), room) + after
 
 
-def _said(outcome: str, *, drift: bool) -> str:
+def _title(outcome: str, *, drift: bool) -> str:
     return {
         "unchanged": "no changes",
         "changes": "what stands differs from `main`" if drift else "this would change",
@@ -132,7 +132,7 @@ def _said(outcome: str, *, drift: bool) -> str:
 
 
 def _fitting(text: str, room: int) -> str:
-    """The lines of `text` that fit, and how many did not."""
+    """Return the lines of a text that fit, and how many did not."""
     lines = list(_lines_within(text, room - 2 * _longest_run(text)))
     left_out = len(text.splitlines()) - len(lines)
     note = f"\n{left_out} more lines: they are in the job's log.\n" if left_out else ""

@@ -30,17 +30,17 @@ from tools.sbom.tools import Tools, tools
 
 @dataclass(frozen=True)
 class Inventory:
-    """Looks into images and writes what it finds to `folder`."""
+    """Writes the documents and pages of images to `folder`."""
 
     tools: Tools
     folder: Path
     attaches: bool
     progress: Progress
 
-    def take(self, references: Sequence[str]) -> list[Path]:
-        """Write the documents and pages of all images; the files, in order."""
+    def write(self, references: Sequence[str]) -> list[Path]:
+        """Write the documents and pages of all images, and return the files in order."""
         images = [resolve(self.tools, reference) for reference in references]
-        _refuse_twins(images)
+        _refuse_equal_names(images)
         self.folder.mkdir(parents=True, exist_ok=True)
         return [file for image in images for file in self._image(image)]
 
@@ -66,12 +66,12 @@ class Inventory:
             attach.attach(self.tools, image, file)
 
 
-def _refuse_twins(images: Sequence[FleetImage]) -> None:
-    twins = [name for name, count in Counter(image.name for image in images).items() if count > 1]
-    if twins:
+def _refuse_equal_names(images: Sequence[FleetImage]) -> None:
+    names = [name for name, count in Counter(image.name for image in images).items() if count > 1]
+    if names:
         raise CommandError(
-            f"More than one image is named {', '.join(twins)}, and their files would overwrite each other. "
-            "Look into one after the other, each with a folder of its own (--out)."
+            f"More than one image is named {', '.join(names)}, and their files would overwrite each other. "
+            "Run the command for each image, with a folder of its own (--out)."
         )
 
 
@@ -89,16 +89,16 @@ def _summary(image: FleetImage, found: dict[str, tuple[Package, ...]], *, comple
 
 
 def main() -> int:
-    """Read the command line and do it."""
+    """Run the command line; return the exit status."""
     arguments = _parser().parse_args()
     began, progress, paths = time.monotonic(), Progress(), this_checkout()
     folder = arguments.out or paths.state / "sbom"
     with as_exit_status(interrupted="Interrupted; what was written stays."):
-        asked = (
+        deployment = (
             Deployed(tuple(arguments.image), arguments.ca_file) if arguments.image else deployed(arguments.stack, paths)
         )
-        have = tools(arguments.ca_file or asked.ca_file, progress)
-        files = Inventory(have, folder, arguments.attach, progress).take(asked.references)
+        programs = tools(arguments.ca_file or deployment.ca_file, progress)
+        files = Inventory(programs, folder, arguments.attach, progress).write(deployment.references)
     print("\n".join(f"  {as_typed(file)}" for file in files))
     print(f"  {len(files)} files in {time.monotonic() - began:.0f} s")
     return 0
@@ -106,9 +106,9 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.sbom", description="List the images' packages.")
-    asked = parser.add_mutually_exclusive_group()
-    asked.add_argument("image", nargs="*", default=[], help="images in a registry, REGISTRY/NAME@sha256:DIGEST")
-    asked.add_argument("--stack", default=LOCAL, help="the stack whose images are meant (local)")
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument("image", nargs="*", default=[], help="images in a registry, REGISTRY/NAME@sha256:DIGEST")
+    images.add_argument("--stack", default=LOCAL, help="the stack whose images to list (local)")
     parser.add_argument("--out", type=Path, help="where to write (.local/sbom)")
     parser.add_argument("--attach", action="store_true", help="attach each document to its image in the registry")
     parser.add_argument("--ca-file", type=Path, help="the registry's authority, if this machine does not trust it")

@@ -1,8 +1,8 @@
-"""Attaches a document to the image it describes, as an OCI 1.1 artifact whose subject is that image.
+"""Attaches a document to its image, as an OCI 1.1 artifact whose subject is that image.
 
-Where a registry has no referrers API (Docker's registry has none), oras keeps the list of attachments under the tag
-`sha256-<digest>`, as the specification says. The artifact carries no moment either: attached twice, it is the same
-artifact, and nothing is written the second time. It is not signed: whoever may push may attach.
+For a registry without the referrers API (Docker's has none) oras keeps the list of artifacts under the tag
+`sha256-<digest>`, as the specification says. The artifact has no time of creation: attached twice it is the same
+artifact, and the second time nothing is written. It is not signed: who may push may attach.
 """
 
 import json
@@ -13,12 +13,16 @@ from tools.sbom.document import MEDIA_TYPE
 from tools.sbom.images import PlatformImage
 from tools.sbom.tools import Tools
 
-NO_MOMENT = "org.opencontainers.image.created=1970-01-01T00:00:00Z"
+NO_CREATION_TIME = "org.opencontainers.image.created=1970-01-01T00:00:00Z"
 
 
 def attach(tools: Tools, image: PlatformImage, file: Path) -> str:
-    """Attach the file, make sure that the registry lists it, and return the artifact's digest."""
-    more = ("--artifact-type", MEDIA_TYPE, "--annotation", NO_MOMENT, "--format", "json")
+    """Attach the file, and return the artifact's digest.
+
+    Raises:
+        CommandError: the registry does not list the artifact afterwards.
+    """
+    more = ("--artifact-type", MEDIA_TYPE, "--annotation", NO_CREATION_TIME, "--format", "json")
     # The file's path becomes its title, so it is given without its folders.
     said = tools.ask_oras("attach", *more, at=image.reference, more=(f"{file.name}:{MEDIA_TYPE}",), cwd=file.parent)
     digest = str(json.loads(said)["digest"])
@@ -31,7 +35,7 @@ def attach(tools: Tools, image: PlatformImage, file: Path) -> str:
 
 
 def attached(tools: Tools, image: PlatformImage) -> tuple[str, ...]:
-    """The digests of all bills of materials attached to the image."""
+    """Return the digests of the bills of materials that are attached to the image."""
     found = json.loads(
         tools.ask_oras("discover", "--artifact-type", MEDIA_TYPE, "--format", "json", at=image.reference)
     )

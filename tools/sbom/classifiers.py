@@ -1,7 +1,7 @@
-"""Licences that a Python package declares by a classifier alone, which syft leaves out.
+"""Licences that a Python package declares by a classifier alone, which syft does not read.
 
 `License :: OSI Approved :: BSD License` was the usual way before SPDX expressions, and a tenth of the packages still
-have no other. It is an author's word like any: it is taken only where syft found none, and named as it stands.
+have no other. A classifier counts only where syft found no licence, and is named as the package writes it.
 """
 
 import base64
@@ -18,7 +18,7 @@ Component = dict[str, Any]
 
 
 def metadata_files(read: Mapping[str, Any]) -> Mapping[str, str]:
-    """The METADATA files of an image by their paths, from syft's own report of it."""
+    """Return the METADATA files of an image by their paths, from syft's own report."""
     return {
         file["location"]["path"]: base64.b64decode(file["contents"]).decode(errors="replace")
         for file in read.get("files", ())
@@ -27,7 +27,7 @@ def metadata_files(read: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def with_classifiers(component: Component, files: Mapping[str, str]) -> Component:
-    """The component, with the licences of its classifiers where it has none that anybody could read."""
+    """Return the component, with the licences of its classifiers where it has no readable one."""
     if any(_readable(entry) for entry in component.get("licenses", ())):
         return component
     places = (entry["value"] for entry in component.get("properties", ()) if _PLACE.match(entry["name"]))
@@ -36,7 +36,7 @@ def with_classifiers(component: Component, files: Mapping[str, str]) -> Componen
 
 
 def classified(metadata: str) -> list[str]:
-    """The licences among a package's classifiers."""
+    """Return the licences among the classifiers of a METADATA file."""
     found = HeaderParser().parsestr(metadata).get_all("Classifier", [])
     return [match["name"].strip() for line in found if (match := _LICENCE.match(line.strip()))]
 

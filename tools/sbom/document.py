@@ -1,7 +1,7 @@
-"""The CycloneDX document of one architecture's image, the same bytes whenever and wherever it is made.
+"""The CycloneDX document of one architecture's image, reproducible byte by byte.
 
-What syft says of the moment (a timestamp, a random serial number) says nothing of the image. Without the one, and with
-the other derived from the content, the same image has the same document, which can be compared and is stored once.
+syft writes a timestamp and a random serial number. Without the one, and with the other derived from the content, the
+same image has the same document, which can be compared and is stored once.
 """
 
 import json
@@ -20,16 +20,16 @@ Document = dict[str, Any]
 
 
 def make(tools: Tools, name: str, image: PlatformImage, folder: Path) -> Document:
-    """Have the image read, with `folder` as the place for what is unpacked meanwhile."""
+    """Scan the image; `folder` has room for what syft unpacks."""
     with tempfile.TemporaryDirectory(dir=folder, prefix="unpacked-") as scratch:
         found, report = tools.scan(image.reference, name, Path(scratch))
         document, files = json.loads(found.read_text()), metadata_files(json.loads(report.read_text()))
     components = [with_classifiers(component, files) for component in document["components"]]
-    return settled({**document, "components": components})
+    return reproducible({**document, "components": components})
 
 
-def settled(document: Document) -> Document:
-    """The document without the moment it was made in."""
+def reproducible(document: Document) -> Document:
+    """Return the document without its timestamp, sorted, with a serial number from its content."""
     metadata = {key: value for key, value in document["metadata"].items() if key != "timestamp"}
     rest = {**document, "metadata": metadata}
     rest.pop("serialNumber", None)
@@ -39,5 +39,5 @@ def settled(document: Document) -> Document:
 
 
 def text(document: Document) -> str:
-    """The document as it is written to a file."""
+    """Format the document as it is written to a file."""
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"

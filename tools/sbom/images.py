@@ -24,7 +24,7 @@ class PlatformImage:
 
     @property
     def reference(self) -> str:
-        """What tools are given."""
+        """The reference for other programs."""
         return f"{self.repository}@{self.digest}"
 
     @property
@@ -43,7 +43,11 @@ class FleetImage:
 
 
 def resolve(tools: Tools, reference: str) -> FleetImage:
-    """Ask the registry what the reference is; a tag becomes the digest it has now."""
+    """Ask the registry for the images of a reference; a tag becomes its digest.
+
+    Raises:
+        CommandError: there are none.
+    """
     repository = repository_of(reference)
     raw = tools.ask_oras("manifest", "fetch", at=reference)
     manifest = json.loads(raw)
@@ -63,7 +67,7 @@ def resolve(tools: Tools, reference: str) -> FleetImage:
 
 
 def repository_of(reference: str) -> str:
-    """The reference without its digest and tag. Raises CommandError when no registry is named."""
+    """Return the reference without digest and tag. Raises CommandError when it names no registry."""
     path = reference.partition("@")[0]
     head, slash, last = path.rpartition("/")
     repository = f"{head}{slash}{last.partition(':')[0]}"

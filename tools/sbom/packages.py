@@ -1,7 +1,7 @@
-"""What a document says of packages, and what may be read out of their licences.
+"""The packages of a document, and which of their licences are copyleft.
 
-A licence is what a package declares: an SPDX identifier or expression, a name in its author's words, or nothing. The
-trap: `MIT OR GPL-2.0` leaves the choice, `MIT AND GPL-2.0` does not, and in doubt an obligation counts.
+A licence is what a package declares: an SPDX identifier or expression, a free text, or nothing. The trap:
+`MIT OR GPL-2.0` leaves a choice, `MIT AND GPL-2.0` does not; in doubt a licence counts as copyleft.
 """
 
 import re
@@ -34,23 +34,23 @@ class Package:
 
     @property
     def copyleft(self) -> bool:
-        """Whether one of its licences binds, with no other to choose."""
+        """Whether one of its licences is copyleft, with no other to choose."""
         return any(copyleft(licence) for licence in self.licences)
 
 
 def packages(document: Document) -> tuple[Package, ...]:
-    """The packages of a document, in order of their names."""
+    """Return the packages of a document, sorted by name."""
     found = (entry for entry in document["components"] if "purl" in entry)
     return tuple(sorted({_package(entry) for entry in found}, key=lambda package: (package.name.lower(), package)))
 
 
 def lists_the_distribution(document: Document) -> bool:
-    """Whether the image has its distribution's database of packages; without it they are missing, not absent."""
+    """Tell whether the image has its distribution's package database: without it those packages are not listed."""
     return any(_property(entry, "syft:package:foundBy") in _DATABASES for entry in document["components"])
 
 
 def copyleft(licence: str) -> bool:
-    """Whether the licence, an SPDX expression or words, asks something of what is built with the package."""
+    """Tell whether a licence, an SPDX expression or a text, is copyleft."""
     if "(" in licence:
         return bool(_COPYLEFT.search(licence))
     return all(_COPYLEFT.search(choice) for choice in re.split(r"\s+OR\s+", licence))

@@ -1,4 +1,4 @@
-"""An image's licences as a page for people: what binds and what is unknown first, then everything."""
+"""An image's licences as a Markdown page: copyleft and unknown ones first, then all."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,13 @@ LONGEST = 80  # some packages declare the whole text as their licence's name
 
 
 def page(image: FleetImage, found: Mapping[str, Sequence[Package]], *, complete: bool) -> str:
-    """The page; `found` has the packages by platform, `complete` says that the distribution's are among them."""
+    """Write the page.
+
+    Args:
+        image: the image.
+        found: its packages by platform.
+        complete: whether the distribution's packages are among them.
+    """
     everywhere = _platforms(found)
     bound = {package: where for package, where in everywhere.items() if package.copyleft}
     unknown = {package: where for package, where in everywhere.items() if not package.licences}
@@ -48,7 +54,7 @@ def _platforms(found: Mapping[str, Sequence[Package]]) -> dict[Package, tuple[st
 
 
 def _same_anywhere(package: Package) -> Package:
-    """A distribution's purl names the architecture; the package is the same one."""
+    """Return the package without its purl, which names the architecture for a distribution's package."""
     return Package(package.name, package.version, package.kind, package.licences, "")
 
 

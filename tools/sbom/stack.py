@@ -16,14 +16,22 @@ LOCAL = "local"
 
 @dataclass(frozen=True)
 class Deployed:
-    """The references of a stack, and the authority of its registry where the machine does not know it."""
+    """The image references of a stack; `ca_file` is for a registry that this machine does not trust."""
 
     references: tuple[str, ...]
     ca_file: Path | None = None
 
 
 def deployed(name: str, paths: Paths) -> Deployed:
-    """What the stack exports; `local` is this checkout's own, any other that of the engine that is logged in here."""
+    """Return the images that a stack exports.
+
+    Args:
+        name: `local` is this checkout's own; any other is one of the engine that is logged in here.
+        paths: this checkout's.
+
+    Raises:
+        CommandError: the stack does not export any.
+    """
     if name != LOCAL:
         return Deployed(_built(name, _ask(name, paths.checkout)))
     return _on_this_machine(paths)

@@ -1,8 +1,8 @@
-"""The two programs that do the work, and how they reach a registry.
+"""Runs syft and oras.
 
-syft reads an image layer by layer and lists its packages; nothing of the image is run, so any architecture will do.
-oras reads manifests and attaches files to images. Both take a registry's login from Docker's configuration, and both
-are given the same authority to trust.
+syft lists the packages in an image's layers. It runs nothing of the image, so any architecture will do. oras reads
+manifests and attaches files to images. Both take the login to a registry from Docker's configuration, and trust the
+same certificate.
 """
 
 import os
@@ -23,19 +23,28 @@ _LINES_SHOWN = 5
 
 @dataclass(frozen=True)
 class Tools:
-    """Both programs; `ca_file` is the registry's authority where the machine does not know it."""
+    """Both programs; `ca_file` is for a registry that this machine does not trust."""
 
     oras: Path
     syft: Path
     ca_file: Path | None = None
 
     def ask_oras(self, *command: str, at: str, more: Sequence[str] = (), cwd: Path | None = None) -> bytes:
-        """Run an oras command on the reference `at`; what it printed."""
+        """Run an oras command on the reference `at`, and return its output."""
         trust = ("--ca-file", str(self.ca_file)) if self.ca_file else ()
         return _run([self.oras, *command, *trust, at, *more], at, _environment(), cwd)
 
     def scan(self, reference: str, name: str, scratch: Path) -> tuple[Path, Path]:
-        """Read one architecture's image, in `scratch` (some GB); a CycloneDX document, and syft's own report."""
+        """Scan one architecture's image.
+
+        Args:
+            reference: the image.
+            name: its name in the document.
+            scratch: a folder with room for some gigabytes.
+
+        Returns:
+            The files of the CycloneDX document and of syft's own report.
+        """
         document, report = scratch / "document.json", scratch / "report.json"
         command: list[str | Path] = [
             self.syft, "scan", f"registry:{reference}", "--quiet", "--config", SETTINGS,
@@ -47,13 +56,13 @@ class Tools:
 
 
 def tools(ca_file: Path | None, progress: Progress) -> Tools:
-    """Both programs, built first if need be."""
+    """Find both programs, or build them."""
     found = ensure(NAMES, progress)
     return Tools(found["oras"], found["syft"], ca_file)
 
 
 def _environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The machine's own, but for settings of syft that would change the document; a proxy never sees loopback."""
+    """Return this process' environment without settings of syft that change the document; no proxy for loopback."""
     kept = {
         name: value
         for name, value in os.environ.items()

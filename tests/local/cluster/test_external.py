@@ -175,7 +175,7 @@ def ready_made(monkeypatch: pytest.MonkeyPatch) -> None:
         return {name: Path(name) for name in names}
 
     monkeypatch.setattr(factory, "ensure", ensure)
-    monkeypatch.setattr(factory, "keda_config", lambda: Path("config"))
+    monkeypatch.setattr(factory, "keda_config", lambda _: Path("config"))
 
 
 @pytest.mark.usefixtures("ready_made")
@@ -198,6 +198,20 @@ def test_another_cluster_is_refused_while_one_is_started(tmp_path: Path) -> None
         factory.cluster_to_start(None, paths, ports, Progress())
     factory.forget(paths)
     assert isinstance(factory.cluster_to_start(None, paths, ports, Progress()), EmbeddedCluster)
+
+
+@pytest.mark.usefixtures("ready_made")
+def test_a_kind_cluster_needs_no_build_of_keda(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def ensure(names: list[str], _: Progress) -> dict[str, Path]:
+        asked.extend(names)
+        return {name: Path(name) for name in names}
+
+    monkeypatch.setattr(factory, "ensure", ensure)
+    paths = Paths(tmp_path)
+    factory.cluster_to_start("kind:mine", paths, Ports(paths.run / "ports.json"), Progress())
+    assert asked == ["kubectl"], "minutes of compiling for a few files of text"
 
 
 @pytest.mark.usefixtures("ready_made")

@@ -24,7 +24,7 @@ def test_local_cluster_names_a_maker_and_perhaps_a_cluster(value: str | None, ex
 
 @pytest.mark.parametrize("value", ["context", "context:", "kind:", "kind:My_Fleet", "embedded:x", "minikube", "Kind"])
 def test_anything_else_is_refused_with_what_is_allowed(value: str) -> None:
-    with pytest.raises(CommandError) as told:
+    with pytest.raises(CommandError) as raised:
         selection(value)
-    assert repr(value) in str(told.value)
-    assert "context:NAME" in str(told.value)
+    assert repr(value) in str(raised.value)
+    assert "context:NAME" in str(raised.value)

@@ -118,6 +118,10 @@ def test_a_changed_or_removed_field_of_ours_is_drift(drifted: Json) -> None:
     assert live_inputs(INPUTS, {**LIVE, "spec": drifted}) != INPUTS
 
 
+def test_a_list_of_plain_values_that_became_longer_is_drift() -> None:
+    assert live_inputs({"args": ["a"]}, {"args": ["a", "b"]}) == {"args": ["a", "b"]}
+
+
 def test_a_text_that_looks_like_a_quantity_is_compared_as_text() -> None:
     assert live_inputs({"env": [{"name": "A", "value": "1000m"}]}, {"env": [{"name": "A", "value": "1"}]}) == {
         "env": [{"name": "A", "value": "1"}]

@@ -1,7 +1,7 @@
-"""What a reader sees of a preview, and what nobody may. The script runs as in the workflow, with an engine's words.
+"""What the report of a preview shows, and what it must not. The script runs as in the workflow.
 
-`pulumi` here is a small command that says what the real one said (3.245.0, words and exit status recorded); a test
-marked `engine` asks the real one.
+`pulumi` here is a shell script with the output and exit status of the real one (recorded from 3.245.0); a test marked
+`engine` runs the real one.
 """
 
 import os
