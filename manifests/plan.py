@@ -74,7 +74,7 @@ def plan(settings: Settings, inputs: PlanInputs, fleet: str = FLEET) -> tuple[Un
 
 
 def manifests_for_files(units: Iterable[Unit]) -> list[Manifest]:
-    """Return the manifests that may stand in a file: all but Secrets, in the plan's order."""
+    """Return the manifests that may be written to a file: all but Secrets, in the plan's order."""
     return [planned.manifest for unit in units for planned in unit.objects if not planned.secret]
 
 

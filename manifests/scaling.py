@@ -52,7 +52,7 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
 
 
 def _scale_to_zero_intervals(queue: Queue) -> Manifest:
-    """Return none where there is always a pod: there both do nothing, and admission warns of each."""
+    """Return both intervals; neither where there is always a pod: they do nothing there, and admission warns."""
     if queue.min_replicas > 0 or queue.polling_interval is None or queue.cooldown_period is None:
         return {}
     return {

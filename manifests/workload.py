@@ -56,7 +56,7 @@ class Workload:
 
     @property
     def scale_down(self) -> ScaleDown:
-        """Disabled as soon as one queue asks for it."""
+        """Disabled if it is for one of the queues."""
         return max((queue.scale_down for queue in self.queues), key=lambda rule: rule is ScaleDown.DISABLED)
 
     @property
