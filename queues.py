@@ -1,8 +1,8 @@
-"""Which queue runs on which image, and how it scales: the one place that says so.
+"""The catalogue: which queue runs on which image, and how it scales.
 
-Every other surface follows from these rows: Deployments, scalers, network rules, Kustomize tree, runtime catalogue.
-A new queue is one row of QUEUES. A row names exactly one image and a name may stand once, so that "drained by both"
-cannot be written down; HEAVY_QUEUES, and with it everything that asks who drains what, is read off the rows.
+Everything else is derived from these rows: Deployments, scalers, network policies, Kustomize tree, runtime catalogue.
+A new queue is one row of QUEUES. A row has exactly one image and names are unique, so that "drained by both" cannot
+be written down; HEAVY_QUEUES, and with it everything that asks which image drains a queue, is derived from the rows.
 
 Units: durations are `timedelta` (whole seconds), replicas are pods, concurrency is tasks at once in one pod.
 A row is checked in `__post_init__`, so one that cannot work fails at import, here and wherever a stack tunes it.
@@ -48,21 +48,21 @@ class AlwaysOn(Enum):
 # A pod's name is the Deployment's with "-" + replica set hash (10) + "-" + 5 more, and must stay a DNS label of 63.
 DEPLOYMENT_NAME_MAX = 63 - 17
 QUEUE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
-NEVER = timedelta(0)
+ZERO = timedelta(0)
 
 
 def seconds(count: int) -> timedelta:
-    """A duration in seconds."""
+    """Return a duration of so many seconds."""
     return timedelta(seconds=count)
 
 
 def minutes(count: int) -> timedelta:
-    """A duration in minutes."""
+    """Return a duration of so many minutes."""
     return timedelta(minutes=count)
 
 
 def hours(count: int) -> timedelta:
-    """A duration in hours."""
+    """Return a duration of so many hours."""
     return timedelta(hours=count)
 
 
@@ -72,7 +72,7 @@ DEFAULT_COOLDOWN_PERIOD = minutes(5)
 
 @dataclass(frozen=True)
 class TimeConstraint:
-    """`longer` must exceed the first of `than` that is set, or else what `otherwise` says happens.
+    """`longer` must exceed the first of `than` that is set, or else `otherwise` happens.
 
     The names are those of Queue's fields. The images' runtime gets these as data, so they are written once.
     """
@@ -82,13 +82,13 @@ class TimeConstraint:
     otherwise: str
 
     def broken_by(self, times: Mapping[str, timedelta]) -> str | None:
-        """Return the message when `times`, by field name, break the constraint."""
+        """Return the error when `times`, by field name, break the constraint."""
         bound = next(name for name in self.than if name in times)
         if times[self.longer] > times[bound]:
             return None
         return (
-            f"{in_words(self.longer)} ({_s(times[self.longer])}) must exceed the {in_words(bound)} "
-            f"({_s(times[bound])}), or {self.otherwise}"
+            f"{_label(self.longer)} ({_format_seconds(times[self.longer])}) must exceed the {_label(bound)} "
+            f"({_format_seconds(times[bound])}), or {self.otherwise}"
         )
 
 
@@ -99,18 +99,18 @@ TIME_CONSTRAINTS = (
 )
 
 
-def in_words(field: str) -> str:
-    """Return a field's name as a sentence has it: `grace_period` is "grace period"."""
+def _label(field: str) -> str:
+    """Return a field's name for a message: `grace_period` is "grace period"."""
     return field.replace("_", " ")
 
 
-def _s(duration: timedelta) -> str:
+def _format_seconds(duration: timedelta) -> str:
     return f"{duration.total_seconds():g} s"
 
 
 @dataclass(frozen=True)
 class Resources:
-    """One side of a container's resources, as Kubernetes quantities."""
+    """The requests or the limits of a container, as Kubernetes quantities."""
 
     cpu: str
     memory: str
@@ -118,7 +118,7 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """One container image and what every pod of it gets."""
+    """One container image, and the resources of each of its pods."""
 
     name: str  # also the ECR repository and the Kustomize base
     target: str  # stage of the root Dockerfile
@@ -190,8 +190,8 @@ class Queue:
     cancel_on_connection_loss: bool = True  # end a run whose broker connection dropped: another worker gets it again
 
     def __post_init__(self) -> None:
-        if broken := list(self._broken_constraints()):
-            raise CatalogueError(f"queue {self.name!r}: " + "; ".join(broken))
+        if errors := list(self._errors()):
+            raise CatalogueError(f"queue {self.name!r}: " + "; ".join(errors))
 
     @property
     def min_replicas(self) -> int:
@@ -209,14 +209,14 @@ class Queue:
         return f"{self.image.name}-{re.sub('[_.]', '-', self.name.lower())}"
 
     @property
-    def unacked(self) -> str:
-        """The Redis hash that holds one field for each task being run (kombu's `unacked_key`)."""
+    def unacked_key(self) -> str:
+        """Kombu's `unacked_key`: the Redis hash with one field for each running task."""
         return f"unacked:{self.name}"
 
     @property
     def times(self) -> Mapping[str, timedelta]:
         """The durations that are set, by the name of their field."""
-        every = {
+        durations = {
             "time_limit": self.time_limit,
             "grace_period": self.grace_period,
             "visibility_timeout": self.visibility_timeout,
@@ -224,28 +224,28 @@ class Queue:
             "polling_interval": self.polling_interval,
             "cooldown_period": self.cooldown_period,
         }
-        return {name: value for name, value in every.items() if value is not None}
+        return {name: value for name, value in durations.items() if value is not None}
 
-    def _broken_constraints(self) -> Iterator[str]:
-        yield from self._wrong_name()
-        yield from self._wrong_bounds()
-        yield from self._wrong_times()
+    def _errors(self) -> Iterator[str]:
+        yield from self._name_errors()
+        yield from self._replica_errors()
+        yield from self._time_errors()
 
-    def _wrong_name(self) -> Iterator[str]:
+    def _name_errors(self) -> Iterator[str]:
         if not QUEUE_NAME.fullmatch(self.name):
             yield "the name may have letters, digits and, not first or last, underscores, dots and dashes"
         if len(self.deployment) > DEPLOYMENT_NAME_MAX:
-            spare = DEPLOYMENT_NAME_MAX - len(self.image.name) - 1
-            yield f"the name has {len(self.name)} characters, and {spare} fit into the names of its pods"
+            available = DEPLOYMENT_NAME_MAX - len(self.image.name) - 1
+            yield f"the name has {len(self.name)} characters, and {available} fit into the names of its pods"
 
-    def _wrong_bounds(self) -> Iterator[str]:
-        least, most = self.replicas
-        if not 0 <= least <= most:
-            yield f"replicas must satisfy 0 <= min <= max, got min {least} and max {most}"
-        if most < 1:
-            yield f"max replicas must be at least 1, got {most}"
-        if self.always_on is AlwaysOn.EVERYWHERE and least < 1:
-            yield f"it never scales to zero, so min replicas must be at least 1, got {least}"
+    def _replica_errors(self) -> Iterator[str]:
+        minimum, maximum = self.replicas
+        if not 0 <= minimum <= maximum:
+            yield f"replicas must satisfy 0 <= min <= max, got min {minimum} and max {maximum}"
+        if maximum < 1:
+            yield f"max replicas must be at least 1, got {maximum}"
+        if self.always_on is AlwaysOn.EVERYWHERE and minimum < 1:
+            yield f"it never scales to zero, so min replicas must be at least 1, got {minimum}"
         if self.concurrency < 1:
             yield f"concurrency must be at least 1, got {self.concurrency}"
         if self.scale_down is ScaleDown.DISABLED and self.concurrency > 1:
@@ -253,13 +253,13 @@ class Queue:
         if self.gpus < 0:
             yield f"gpus must not be negative, got {self.gpus}"
 
-    def _wrong_times(self) -> Iterator[str]:
+    def _time_errors(self) -> Iterator[str]:
         for name, value in self.times.items():
-            if value <= NEVER or value % seconds(1):
-                yield f"{in_words(name)} must be a positive number of whole seconds, got {value.total_seconds():g} s"
+            if value <= ZERO or value % seconds(1):
+                yield f"{_label(name)} must be a positive number of whole seconds, got {value.total_seconds():g} s"
         for name in ("polling_interval", "cooldown_period"):
             if self.min_replicas == 0 and name not in self.times:
-                yield f"{in_words(name)} is needed because min replicas is 0"
+                yield f"{_label(name)} is needed because min replicas is 0"
         yield from filter(None, (constraint.broken_by(self.times) for constraint in TIME_CONSTRAINTS))
 
 
@@ -268,17 +268,17 @@ class Catalogue:
     """All queues.
 
     Raises:
-        CatalogueError: a name stands twice, two names make the same Deployment, or an image drains nothing.
+        CatalogueError: a name is not unique, two queues have the same Deployment, or an image drains no queue.
     """
 
     queues: tuple[Queue, ...]
 
     def __post_init__(self) -> None:
-        if twice := _repeated(queue.name for queue in self.queues):
+        if twice := _duplicates(queue.name for queue in self.queues):
             raise CatalogueError(f"each queue stands once, on one image; these stand more often: {', '.join(twice)}")
         if idle := [image.name for image in IMAGES if not self.of(image)]:
             raise CatalogueError(f"each image drains at least one queue; these drain none: {', '.join(idle)}")
-        if shared := _repeated(queue.deployment for queue in self.queues):
+        if shared := _duplicates(queue.deployment for queue in self.queues):
             names = sorted(queue.name for queue in self.queues if queue.deployment in shared)
             raise CatalogueError(
                 f"each queue has a Deployment of its own; these would share {', '.join(shared)}: {', '.join(names)}"
@@ -295,30 +295,34 @@ class Catalogue:
         return frozenset(queue.name for queue in self.queues if queue.image is EXECUTOR)
 
     def of(self, image: Image) -> tuple[Queue, ...]:
-        """The queues that `image` drains, in the catalogue's order."""
+        """Return the queues that `image` drains, in the catalogue's order."""
         return tuple(queue for queue in self.queues if self.image_of(queue.name) is image)
 
     def image_of(self, queue: str) -> Image:
-        """The image that drains the queue: the executor if it is a heavy one, else the worker."""
+        """Return the image that drains the queue: the executor if it is a heavy one, else the worker."""
         return EXECUTOR if queue in self.heavy_queues else WORKER
 
     def build_arguments(self, image: Image) -> Mapping[str, str]:
-        """What the Dockerfiles are told of an image, by the name of the argument."""
-        facts = {
+        """Return an image's build arguments, by name."""
+        arguments = {
             "QUEUES": ",".join(queue.name for queue in self.of(image)),
             "CONCURRENCY": str(image.concurrency),
             "EXTRAS": " ".join(image.extras),
             "DIRECTORIES": " ".join(image.directories),
             "BUILD_PACKAGES": " ".join(image.build_packages),
         }
-        return {f"{image.target.upper()}_{fact}": text for fact, text in facts.items() if text}
+        return {f"{image.target.upper()}_{argument}": text for argument, text in arguments.items() if text}
 
     def queue(self, name: str) -> Queue:
-        """The queue of that name. Raises KeyError when there is none."""
+        """Return the queue of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
         return {queue.name: queue for queue in self.queues}[name]
 
 
-def _repeated(names: Iterable[str]) -> list[str]:
+def _duplicates(names: Iterable[str]) -> list[str]:
     return sorted(name for name, count in Counter(names).items() if count > 1)
 
 

@@ -1,1 +1,1 @@
-"""Pulumi components, one idea a file. They take frozen arguments and never read configuration."""
+"""Pulumi component resources, one a file. They take frozen arguments and never read configuration."""

@@ -15,13 +15,13 @@ from config.tuning import tuned_catalogue
 from manifests.broker import host_and_port
 from manifests.metadata import finops_labels
 from manifests.plan import PlanInputs, UnitKind, plan
-from manifests.workload import of_image
+from manifests.workload import image_workload
 from queues import QUEUES, Queue
 
 
 @dataclass(frozen=True)
 class FleetArgs:
-    """What the fleet needs to know."""
+    """The arguments of a Fleet."""
 
     settings: Settings
     secrets: Secrets
@@ -39,13 +39,13 @@ class Fleet(pulumi.ComponentResource):
         queues = tuned_catalogue(settings)
         registry = self._registry(name, settings)
         references = FleetImages(name, FleetImagesArgs(settings.images, registry, args.secrets), child).references
-        made: dict[str, pulumi.Resource] = {}
+        resources: dict[str, pulumi.Resource] = {}
         for unit in plan(settings, PlanInputs(references, args.secrets.broker_password), name):
-            after = pulumi.ResourceOptions(parent=self, depends_on=[made[other] for other in unit.after])
+            unit_opts = pulumi.ResourceOptions(parent=self, depends_on=[resources[other] for other in unit.depends_on])
             if unit.kind is UnitKind.FOUNDATION:
-                made[unit.name] = Foundation(unit.name, FoundationArgs(settings, unit), after)
+                resources[unit.name] = Foundation(unit.name, FoundationArgs(settings, unit), unit_opts)
             else:
-                made[unit.name] = Unit(unit.name, UnitArgs(unit, settings.cluster), after)
+                resources[unit.name] = Unit(unit.name, UnitArgs(unit, settings.cluster), unit_opts)
         self.outputs = {
             "namespace": settings.namespace,
             "layout": settings.layout,
@@ -73,21 +73,21 @@ class Fleet(pulumi.ComponentResource):
 
 
 def protects_images(registry: Registry, settings: Settings) -> bool:
-    """Whether the repositories refuse to be deleted: others' deployments depend on those that others read from."""
+    """Return whether the repositories are protected: what other accounts read from, their deployments depend on."""
     return settings.protect or (bool(registry.readers) if registry.protect is None else registry.protect)
 
 
 def repository_urls(registry: ImageRegistry | None, references: Any) -> dict[str, Any]:  # noqa: ANN401 outputs
-    """The repositories that the stack owns, or those that it deploys from."""
+    """Return the repositories that the stack owns, or those that it deploys from."""
     if registry is not None:
         return dict(registry.urls)
-    return {image: reference.apply(lambda found: found.partition("@")[0]) for image, reference in references.items()}
+    return {image: reference.apply(lambda text: text.partition("@")[0]) for image, reference in references.items()}
 
 
 def queue_output(settings: Settings, queue: Queue, references: Any) -> dict[str, Any]:  # noqa: ANN401 outputs
-    """One row of the queue matrix: who drains it, with what, and how far it scales."""
+    """Return a queue's row of the stack's outputs: which image and Deployment drain it, and how far it scales."""
     image = QUEUES.image_of(queue.name)
-    workload = of_image(settings, image) if settings.layout == "per-image" else None
+    workload = image_workload(settings, image) if settings.layout == "per-image" else None
     return {
         "image": image.name,
         "reference": references[image.name],

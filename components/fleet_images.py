@@ -1,4 +1,4 @@
-"""What both images' pods pull: built here, promoted from another stack, or given."""
+"""What both images' pods pull: built here, promoted from another stack, or set by digest."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ import pulumi
 
 from components.registry import ImageRegistry
 from components.support.folder_hash import folder_hash
-from components.support.unbuilt import UNBUILT
+from components.support.placeholder_digest import PLACEHOLDER_DIGEST
 from config.application import REFERENCE_APPLICATION
 from config.schema import APPLICATION_STAGE, NETRC, BuildImages, GivenImages, PromoteImages
 from config.schema import Images as ImageSource
@@ -18,13 +18,13 @@ from queues import EXECUTOR, IMAGES, WORKER
 
 DOCKERFILE = "images/Dockerfile"
 BUILD_CONTEXT = "images"
-FIXED_TIMES: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source gives the same digests, whenever it is built
+REPRODUCIBLE_BUILD_ARGS: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source has the same digests, whenever built
 GIT_AUTH: Final = "GIT_AUTH_TOKEN"  # the build secret that BuildKit itself asks for when it fetches a git reference
 
 
 @dataclass(frozen=True)
 class FleetImagesArgs:
-    """What the images need to know. `registry` is there when they are built."""
+    """The arguments of FleetImages. `registry` is set when the images are built."""
 
     source: ImageSource
     registry: ImageRegistry | None
@@ -41,9 +41,9 @@ class FleetImages(pulumi.ComponentResource):
         super().__init__("alphaswarm:fleet:FleetImages", name, None, opts)
         match args.source:
             case BuildImages() if args.registry is not None:
-                self.references = self._built(args.source, args.registry, args.secrets)
+                self.references = self._built_references(args.source, args.registry, args.secrets)
             case PromoteImages():
-                self.references = self._promoted(name, args.source)
+                self.references = self._promoted_references(name, args.source)
             case GivenImages():
                 self.references = {
                     WORKER.name: pulumi.Output.from_input(args.source.worker),
@@ -53,14 +53,14 @@ class FleetImages(pulumi.ComponentResource):
                 raise TypeError(f"images that are built need a registry, got {args!r}")
         self.register_outputs({"references": dict(self.references)})
 
-    def _built(
+    def _built_references(
         self, source: BuildImages, registry: ImageRegistry, secrets: Secrets
     ) -> Mapping[str, pulumi.Output[str]]:
         # Only a stack that builds pays for the import of the builder's classes.
         from components.multi_arch_image import MultiArchImage, MultiArchImageArgs
 
         contexts = {**application_context(source), **source.contexts}
-        build_args = {**FIXED_TIMES, **source.build_args, **contents(contexts)}
+        build_args = {**REPRODUCIBLE_BUILD_ARGS, **source.build_args, **folder_hash_args(contexts)}
         return {
             image.name: MultiArchImage(
                 image.name,
@@ -74,30 +74,31 @@ class FleetImages(pulumi.ComponentResource):
                     build_args=build_args,
                     contexts=contexts,
                     secrets=build_secrets(secrets),
-                    after=(registry.repositories[image.name],),
+                    depends_on=(registry.repositories[image.name],),
                 ),
                 pulumi.ResourceOptions(parent=self),
             ).reference
             for image in IMAGES
         }
 
-    def _promoted(self, name: str, source: PromoteImages) -> Mapping[str, pulumi.Output[str]]:
-        building = pulumi.StackReference(
+    def _promoted_references(self, name: str, source: PromoteImages) -> Mapping[str, pulumi.Output[str]]:
+        source_stack = pulumi.StackReference(
             f"{name}-source", stack_name=source.stack, opts=pulumi.ResourceOptions(parent=self)
         )
-        built = building.get_output("images")
-        return {image.name: built.apply(_promoter(image.name, source.stack)) for image in IMAGES}
+        images = source_stack.get_output("images")
+        return {image.name: images.apply(_promoted_reference(image.name, source.stack)) for image in IMAGES}
 
 
 def application_context(source: BuildImages) -> Mapping[str, str]:
-    """The application's source as a build context; the reference application lies in the main one already."""
+    """Return the application's source as a named build context; the main context has the reference application."""
     return {} if source.application == REFERENCE_APPLICATION else {APPLICATION_STAGE: source.application}
 
 
-def contents(contexts: Mapping[str, str]) -> Mapping[str, str]:
-    """A build argument for each context that is a folder. No Dockerfile reads it, but it changes with the folder.
+def folder_hash_args(contexts: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a build argument for each context that is a folder. No Dockerfile reads it; it changes with the folder.
 
-    Raises pulumi.RunError when a folder cannot be read.
+    Raises:
+        pulumi.RunError: a folder cannot be read.
     """
     folders = {stage: Path(location) for stage, location in contexts.items()}
     try:
@@ -107,20 +108,20 @@ def contents(contexts: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def build_secrets(secrets: Secrets) -> Mapping[str, pulumi.Output[str]]:
-    """What a build may read and neither a layer nor plain state holds, by the name the build asks for."""
-    every = {NETRC: secrets.netrc, GIT_AUTH: secrets.git_token}
-    return {name: value for name, value in every.items() if value is not None}
+    """Return the build's secrets by their BuildKit id; neither a layer nor plain state holds them."""
+    available = {NETRC: secrets.netrc, GIT_AUTH: secrets.git_token}
+    return {name: value for name, value in available.items() if value is not None}
 
 
-def _promoter(image: str, stack: str) -> Any:  # noqa: ANN401 a function for `apply`, whose type pulumi leaves open
-    def reference(built: Mapping[str, str] | None) -> str:
-        if built and image in built and not built[image].endswith(UNBUILT):
-            return built[image]
+def _promoted_reference(image: str, stack: str) -> Any:  # noqa: ANN401 a function for `apply`, whose type pulumi leaves open
+    def reference(images: Mapping[str, str] | None) -> str:
+        if images and image in images and not images[image].endswith(PLACEHOLDER_DIGEST):
+            return images[image]
         if not pulumi.runtime.is_dry_run():
             raise pulumi.RunError(
                 f"fleet:images.stack: {stack} has built no {image} yet; run `pulumi up` on that stack first."
             )
         pulumi.log.warn(f"{stack} has built no {image} yet; this preview shows a digest of zeros in its place.")
-        return f"{image}@{UNBUILT}"
+        return f"{image}@{PLACEHOLDER_DIGEST}"
 
     return reference

@@ -1,4 +1,4 @@
-"""What workloads need to be there first: the plan's foundation, and the roles that its service accounts may take."""
+"""What every workload depends on: the plan's foundation, and the roles that its service accounts may assume."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ from queues import EXECUTOR, IMAGES, WORKER, Image
 
 @dataclass(frozen=True)
 class FoundationArgs:
-    """What the foundation needs to know."""
+    """The arguments of a Foundation."""
 
     settings: Settings
     unit: PlannedUnit
 
 
 class Foundation(pulumi.ComponentResource):
-    """The namespace with its identities, network rules, priorities and quota, and an IAM role an image."""
+    """The namespace with its service accounts, network policies, priorities and quota, and an IAM role an image."""
 
     def __init__(self, name: str, args: FoundationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("alphaswarm:fleet:Foundation", name, None, opts)
@@ -39,7 +39,7 @@ class Foundation(pulumi.ComponentResource):
 
 
 def identity_args(image: Image, settings: Settings, identity: Identity, aws: Aws) -> WorkloadIdentityArgs:
-    """Return the role of an image's service account."""
+    """Return the arguments of the IAM role of an image's service account."""
     policies = {WORKER.name: identity.worker_policies, EXECUTOR.name: identity.executor_policies}
     return WorkloadIdentityArgs(
         role=role_name(settings.namespace, settings.environment, image),

@@ -1,4 +1,4 @@
-"""One ECR repository: tags that cannot be moved, images that are scanned, and old ones that go.
+"""One ECR repository: immutable tags, images that are scanned, and old ones that expire.
 
 Build caches are tagged `cache-…` and overwritten by each build, so those tags alone are excluded from immutability.
 Units: days, and numbers of images.
@@ -23,7 +23,7 @@ PULL_ACTIONS: Final = (
 
 @dataclass(frozen=True)
 class ImageRepositoryArgs:
-    """What an image repository needs to know."""
+    """The arguments of an ImageRepository."""
 
     repository: str
     tags: Mapping[str, str]
@@ -38,7 +38,7 @@ class ImageRepositoryArgs:
 
 
 class ImageRepository(pulumi.ComponentResource):
-    """An ECR repository with its lifecycle and who may pull from it."""
+    """An ECR repository with its lifecycle policy, and a repository policy where other accounts may pull."""
 
     url: pulumi.Output[str]
     """Where images are pushed to and pulled from, without a tag."""
@@ -73,7 +73,7 @@ class ImageRepository(pulumi.ComponentResource):
             ecr.RepositoryPolicy(
                 name,
                 repository=repository.name,
-                policy=json.dumps(reader_policy(args.readers, args.partition)),
+                policy=json.dumps(repository_policy(args.readers, args.partition)),
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.url, self.arn = repository.repository_url, repository.arn
@@ -81,9 +81,9 @@ class ImageRepository(pulumi.ComponentResource):
 
 
 def lifecycle_policy(args: ImageRepositoryArgs) -> dict[str, object]:
-    """What ECR deletes by itself: images without a tag, old build caches, and all but the newest tagged images.
+    """Return ECR's lifecycle policy: untagged images, old build caches and all but the newest tagged images expire.
 
-    A rule for any tag must have the last priority, and each image is judged by the first rule that matches it.
+    A rule for any tag must have the last priority, and the first rule that matches an image decides.
     """
     since_push = {"countType": "sinceImagePushed", "countUnit": "days"}
     rules: list[tuple[str, dict[str, object]]] = [
@@ -108,8 +108,8 @@ def lifecycle_policy(args: ImageRepositoryArgs) -> dict[str, object]:
     }
 
 
-def reader_policy(accounts: tuple[str, ...], partition: str) -> dict[str, object]:
-    """Lets other accounts pull, and nothing else."""
+def repository_policy(accounts: tuple[str, ...], partition: str) -> dict[str, object]:
+    """Return the repository policy that lets other accounts pull, and do nothing else."""
     return {
         "Version": "2012-10-17",
         "Statement": [

@@ -1,4 +1,4 @@
-"""One image for several platforms: built per platform, pushed by digest, and joined under one tag.
+"""One image for several platforms: built per platform, pushed by digest, and joined by an index with one tag.
 
 A preview never builds: it neither needs nor dials a builder. The tag derives from the digests, so that it never moves:
 ECR refuses a tag that does. The index stays in the registry when it is replaced: two tags of the same content share a
@@ -15,7 +15,7 @@ import pulumi
 import pulumi_docker_build as docker_build
 
 from components.image_repository import CACHE_TAGS
-from components.support.unbuilt import UNBUILT
+from components.support.placeholder_digest import PLACEHOLDER_DIGEST
 
 TAG_LENGTH: Final = 16
 # Zstandard packs the executor's 2 GB in seconds where gzip takes minutes; the typed field drops it without a level.
@@ -24,7 +24,7 @@ EXPORT: Final = "type=registry,name={repository},push-by-digest=true,oci-mediaty
 
 @dataclass(frozen=True)
 class MultiArchImageArgs:
-    """What a multi-arch image needs. Paths are relative, or a laptop and CI would see a difference."""
+    """The arguments of a MultiArchImage. Paths are relative, or a laptop and CI would see a difference."""
 
     repository_url: pulumi.Input[str]
     target: str
@@ -35,7 +35,7 @@ class MultiArchImageArgs:
     contexts: Mapping[str, str] = field(default_factory=dict)  # BuildKit's named contexts
     build_args: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    after: tuple[pulumi.Resource, ...] = ()  # the repository
+    depends_on: tuple[pulumi.Resource, ...] = ()  # the repository
 
 
 class MultiArchImage(pulumi.ComponentResource):
@@ -48,7 +48,7 @@ class MultiArchImage(pulumi.ComponentResource):
         super().__init__("alphaswarm:fleet:MultiArchImage", name, None, opts)
         repository = pulumi.Output.from_input(args.repository_url)
         images = [self._image(name, args, platform, repository) for platform in args.platforms]
-        digests = [image.digest.apply(lambda digest: known(name, digest)) for image in images]
+        digests = [image.digest.apply(lambda digest: digest_or_placeholder(name, digest)) for image in images]
         index = docker_build.Index(
             name,
             sources=[pulumi.Output.concat(repository, "@", digest) for digest in digests],
@@ -57,7 +57,7 @@ class MultiArchImage(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
         self.reference = pulumi.Output.all(repository, index.ref).apply(
-            lambda both: f"{both[0]}@{known(name, both[1].partition('@')[2])}"
+            lambda both: f"{both[0]}@{digest_or_placeholder(name, both[1].partition('@')[2])}"
         )
         self.register_outputs({"reference": self.reference})
 
@@ -94,27 +94,28 @@ class MultiArchImage(pulumi.ComponentResource):
                 )
             ],
             exports=[docker_build.ExportArgs(raw=repository.apply(lambda url: EXPORT.format(repository=url)))],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after), retain_on_delete=True),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.depends_on), retain_on_delete=True),
         )
 
 
 def content_tag(digests: list[pulumi.Output[str]]) -> pulumi.Output[str]:
-    """A tag that is the same for the same images, and for no others."""
+    """Return a tag that is the same for the same digests, and for no others."""
     return pulumi.Output.all(*digests).apply(
-        lambda found: hashlib.sha256("\n".join(found).encode()).hexdigest()[:TAG_LENGTH]
+        lambda known: hashlib.sha256("\n".join(known).encode()).hexdigest()[:TAG_LENGTH]
     )
 
 
-def known(image: str, digest: str | None) -> str:
-    """A digest, or in a preview zeros in its place.
+def digest_or_placeholder(image: str, digest: str | None) -> str:
+    """Return the digest, or in a preview a placeholder where there is none.
 
-    Raises pulumi.RunError in an update: the provider drops a digest that it may not read, and pods would be sent to
-    pull one that does not exist.
+    Raises:
+        pulumi.RunError: an update has no digest. The provider drops a digest that it may not read, and pods would be
+            sent to pull one that does not exist.
     """
     if digest:
         return digest
     if pulumi.runtime.is_dry_run():
-        return UNBUILT
+        return PLACEHOLDER_DIGEST
     raise pulumi.RunError(
         f"The registry did not say which digest {image} has. Log in to it on this machine, then run the same command "
         "again; nothing was rolled."

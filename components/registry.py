@@ -1,4 +1,4 @@
-"""Both images' repositories, and the key that encrypts them where the stack wants one of its own."""
+"""Both images' ECR repositories, and the KMS key that encrypts them where the stack creates one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from components.image_repository import ImageRepository, ImageRepositoryArgs
 from config.schema import Registry
 from queues import IMAGES
 
-OWN_KEY = "create"
+CREATE_KEY = "create"  # what a stack's `kmsKey` says instead of an ARN
 KEY_DELETION_DAYS = 30
 
 
 @dataclass(frozen=True)
 class ImageRegistryArgs:
-    """What the registry needs to know."""
+    """The arguments of an ImageRegistry."""
 
     registry: Registry
     partition: str
@@ -35,7 +35,7 @@ class ImageRegistry(pulumi.ComponentResource):
     def __init__(self, name: str, args: ImageRegistryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("alphaswarm:fleet:ImageRegistry", name, None, opts)
         registry = args.registry
-        key = self._own_key(name, args) if registry.kms_key == OWN_KEY else registry.kms_key
+        key = self._kms_key(name, args) if registry.kms_key == CREATE_KEY else registry.kms_key
         self.repositories = {
             image.name: ImageRepository(
                 image.name,
@@ -63,7 +63,7 @@ class ImageRegistry(pulumi.ComponentResource):
         }
         self.register_outputs({"urls": dict(self.urls)})
 
-    def _own_key(self, name: str, args: ImageRegistryArgs) -> pulumi.Output[str]:
+    def _kms_key(self, name: str, args: ImageRegistryArgs) -> pulumi.Output[str]:
         key = kms.Key(
             name,
             description="Encrypts the images of the AlphaSwarm fleet",

@@ -11,14 +11,14 @@ from manifests.plan import Unit as PlannedUnit
 
 @dataclass(frozen=True)
 class UnitArgs:
-    """What a unit needs to know."""
+    """The arguments of a Unit."""
 
     unit: PlannedUnit
     cluster: Cluster
 
 
 class Unit(pulumi.ComponentResource):
-    """The objects of one unit, each after those of the unit that it waits for."""
+    """The objects of one unit, each after those of the unit that it depends on."""
 
     def __init__(self, name: str, args: UnitArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"alphaswarm:fleet:{args.unit.kind}", name, None, opts)

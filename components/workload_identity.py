@@ -1,4 +1,4 @@
-"""An IAM role that the pods of one service account, and nothing else, may take (IRSA)."""
+"""An IAM role that the pods of one service account, and nothing else, may assume (IRSA)."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ SECRETS_PREFIX = "alphaswarm/"  # where the platform keeps credentials: alphaswa
 
 @dataclass(frozen=True)
 class WorkloadIdentityArgs:
-    """What a workload identity needs to know."""
+    """The arguments of a WorkloadIdentity."""
 
     role: str
     namespace: str
@@ -26,7 +26,7 @@ class WorkloadIdentityArgs:
 
 
 class WorkloadIdentity(pulumi.ComponentResource):
-    """The role, what it may read, and the policies a stack adds."""
+    """The role, its policy to read credentials, and the policies that a stack attaches."""
 
     role_arn: pulumi.Output[str]
 
@@ -56,7 +56,7 @@ class WorkloadIdentity(pulumi.ComponentResource):
 
 
 def trust_policy(args: WorkloadIdentityArgs) -> dict[str, object]:
-    """Only this service account's tokens, made for AWS, may take the role."""
+    """Return the trust policy: only this service account's tokens, issued for AWS, may assume the role."""
     issuer = args.oidc_provider_arn.partition(":oidc-provider/")[2]
     return {
         "Version": "2012-10-17",
@@ -77,7 +77,7 @@ def trust_policy(args: WorkloadIdentityArgs) -> dict[str, object]:
 
 
 def credentials_policy(args: WorkloadIdentityArgs) -> dict[str, object]:
-    """Reading the platform's credentials in Secrets Manager, the last place where the runtime looks for them."""
+    """Return the policy to read credentials in Secrets Manager, the last place where the runtime looks for them."""
     partition = args.oidc_provider_arn.split(":")[1]
     secrets = f"arn:{partition}:secretsmanager:{args.region}:{args.account_id}:secret:{SECRETS_PREFIX}*"
     return {

@@ -1,8 +1,8 @@
-"""Whether an application can become the fleet's images, asked before anything is registered rather than in the build.
+"""Whether the fleet's images can be built from an application, checked before anything is registered.
 
-A git reference is judged by its text: BuildKit fetches it, and neither the engine nor the provider looks behind it, so
-a branch would move unnoticed and two builds of one stack could hold different code. A full commit cannot move. A folder
-is judged by its files. Whether the lock fits the project, and what a git reference holds, only the build can tell.
+A git reference is checked by its text: BuildKit fetches it, and neither the engine nor the provider resolves it, so a
+branch would move unnoticed and two builds of one stack could contain different code. A full commit cannot move. A
+folder is checked by its files. Only the build can check whether the lock fits the project, and what a reference has.
 """
 
 import re
@@ -18,40 +18,44 @@ from queues import EXECUTOR, IMAGES
 
 REFERENCE_APPLICATION: Final = "images/reference_app"
 PYTHON: Final = "3.13"  # of the images
-PATCHES: Final = range(100)  # a range such as >=3.13.2 leaves out some of its releases, and fits
-FORM: Final = "https://host/repository.git#<commit> or …#<commit>:folder, the commit with all its 40 digits"
+PATCH_RELEASES: Final = range(100)  # a range such as >=3.13.2 leaves out some of its releases, and fits
+REFERENCE_FORMAT: Final = "https://host/repository.git#<commit> or …#<commit>:folder, the commit with all its 40 digits"
 COMMIT_REFERENCE: Final = r"https://[A-Za-z0-9.-]+(:[0-9]+)?/[^\s?#@]+\.git#[0-9a-f]{40}(:[^\s:]+)?"
-REMOTE: Final = r"([A-Za-z0-9+.-]+://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:|github\.com/)"  # what BuildKit takes for no folder
-OVER_SSH: Final = r"ssh://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:"
-WITH_USER: Final = r"[A-Za-z0-9+.-]+://[^/]*@"
-MOVING: Final = r"(?P<repository>https://[^\s?#@]+\.git)(#(?P<name>[^:]*)(:.*)?)?"
-FOLDER_OR_COMMIT: Final = rf"^((?!{REMOTE}).+|{COMMIT_REFERENCE})$"  # both, for editors
+# What BuildKit takes for a reference rather than a folder.
+REMOTE_PREFIX: Final = r"([A-Za-z0-9+.-]+://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:|github\.com/)"
+SSH_PREFIX: Final = r"ssh://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:"
+URL_WITH_USER: Final = r"[A-Za-z0-9+.-]+://[^/]*@"
+MUTABLE_REFERENCE: Final = r"(?P<repository>https://[^\s?#@]+\.git)(#(?P<name>[^:]*)(:.*)?)?"
+FOLDER_OR_COMMIT: Final = rf"^((?!{REMOTE_PREFIX}).+|{COMMIT_REFERENCE})$"  # both, for editors
 
 
-def is_remote(given: str) -> bool:
-    """Whether BuildKit fetches it, instead of getting a folder sent."""
-    return re.match(REMOTE, given) is not None
+def is_remote(reference: str) -> bool:
+    """Return whether BuildKit fetches the reference; else it is a folder, which is sent as a context."""
+    return re.match(REMOTE_PREFIX, reference) is not None
 
 
-def reference_error(given: str) -> str | None:
-    """What is wrong with a git reference; None for a folder."""
-    if not is_remote(given) or re.fullmatch(COMMIT_REFERENCE, given):
+def reference_error(reference: str) -> str | None:
+    """Return what is wrong with a git reference; None if nothing is, and for a folder."""
+    if not is_remote(reference) or re.fullmatch(COMMIT_REFERENCE, reference):
         return None
-    if re.match(WITH_USER, given) and not given.startswith("ssh:"):
-        return f"a token there would stand in the state as plain text; set it as fleet:gitToken; allowed: {FORM}"
-    if re.match(OVER_SSH, given):
-        return f"over SSH even a preview would need this machine's agent; allowed: a folder, or {FORM}"
-    if moving := re.fullmatch(MOVING, given):
-        name = moving["name"] or "HEAD"
+    if re.match(URL_WITH_USER, reference) and not reference.startswith("ssh:"):
+        return (
+            "a token there would stand in the state as plain text; set it as fleet:gitToken; allowed: "
+            f"{REFERENCE_FORMAT}"
+        )
+    if re.match(SSH_PREFIX, reference):
+        return f"over SSH even a preview would need this machine's agent; allowed: a folder, or {REFERENCE_FORMAT}"
+    if mutable := re.fullmatch(MUTABLE_REFERENCE, reference):
+        name = mutable["name"] or "HEAD"
         return (
             f"{name!r} is no full commit and may come to mean another one, which nobody would notice; give all 40 "
-            f"digits, as `git ls-remote {moving['repository']}` lists them, or `git rev-parse` in a clone"
+            f"digits, as `git ls-remote {mutable['repository']}` lists them, or `git rev-parse` in a clone"
         )
-    return f"allowed: a folder, or {FORM}"
+    return f"allowed: a folder, or {REFERENCE_FORMAT}"
 
 
 def folder_errors(folder: Path, more_extras: str = "") -> Iterator[str]:
-    """What an application's folder lacks; `more_extras` are those that a stack gives the executor besides its own."""
+    """Yield what an application's folder lacks; `more_extras` are the executor's besides those of its row."""
     if not folder.is_dir():
         yield "there is no such folder, seen from the project's own; give its path, or a git reference"
         return
@@ -85,7 +89,7 @@ def _python_errors(requires: Any) -> Iterator[str]:  # noqa: ANN401 whatever the
     except (InvalidSpecifier, TypeError, AttributeError):
         yield f"its requires-python is {requires!r}; such as '>={PYTHON}'"
         return
-    if not any(allowed.contains(f"{PYTHON}.{patch}") for patch in PATCHES):
+    if not any(allowed.contains(f"{PYTHON}.{patch}") for patch in PATCH_RELEASES):
         yield f"its requires-python is {requires!r}, and the images have Python {PYTHON}; make it allow {PYTHON}"
 
 
@@ -93,27 +97,27 @@ def _extra_errors(extras: Any, more_extras: str) -> Iterator[str]:  # noqa: ANN4
     if not isinstance(extras, Mapping):
         yield "its [project.optional-dependencies] is no table of lists"
         return
-    there = {canonicalize_name(name) for name in extras}
-    wanted = {image.name: list(image.extras) for image in IMAGES}
-    wanted[EXECUTOR.name] += [extra for extra in more_extras.split() if extra not in EXECUTOR.extras]
+    available = {canonicalize_name(name) for name in extras}
+    required = {image.name: list(image.extras) for image in IMAGES}
+    required[EXECUTOR.name] += [extra for extra in more_extras.split() if extra not in EXECUTOR.extras]
     missing: dict[str, list[str]] = {}
-    for image, names in wanted.items():
+    for image, names in required.items():
         for extra in names:
-            if canonicalize_name(extra) not in there:
+            if canonicalize_name(extra) not in available:
                 missing.setdefault(extra, []).append(image)
     if len(missing) == 1:
         ((extra, images),) = missing.items()
         yield (
-            f"its pyproject.toml has no extra {extra!r}, which {_both(images)}; "
+            f"its pyproject.toml has no extra {extra!r}, which {_needing(images)}; "
             "add it to [project.optional-dependencies], empty if it needs no package"
         )
     elif missing:
-        each = "; ".join(f"{extra!r}, which {_both(images)}" for extra, images in missing.items())
+        listing = "; ".join(f"{extra!r}, which {_needing(images)}" for extra, images in missing.items())
         yield (
-            f"its pyproject.toml lacks {len(missing)} extras: {each}; "
+            f"its pyproject.toml lacks {len(missing)} extras: {listing}; "
             "add them to [project.optional-dependencies], empty those that need no package"
         )
 
 
-def _both(images: list[str]) -> str:
+def _needing(images: list[str]) -> str:
     return f"{' and '.join(images)} {'needs' if len(images) == 1 else 'need'}"

@@ -1,7 +1,7 @@
-"""What is wrong with a configuration, in the words of the file it was read from.
+"""Validation errors of a configuration, by the keys of the file that it was read from.
 
-Pydantic says where a value lies in its own terms: with the chosen member of a union in the path, and a rule's internal
-name. Here both become what the reader typed: the key as the file writes it, what was given, what is allowed.
+Pydantic reports a location and an error type of its own: the path contains the selected member of a union, and the
+type is an internal name. Here they become the key as the file writes it, the value that was given, what is allowed.
 """
 
 import json
@@ -34,7 +34,7 @@ IN_WORDS: Final[Mapping[str, str]] = {
     "less_than_equal": "at most {le}",
     "literal_error": "{expected}",
 }
-"""What a rule asks for, by the name that pydantic gives its breach."""
+"""What is allowed, by pydantic's error type."""
 
 
 class Section(BaseModel):
@@ -44,30 +44,29 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, defer_build=True)
 
     refused: ClassVar[Mapping[str, str]] = {}
-    """Keys that a reader might well try, and why they are not there."""
+    """The messages for keys that a reader might try and that do not exist."""
 
 
 class SettingsError(ValueError):
-    """The stack's configuration cannot be used; the message lists every error."""
+    """The stack's configuration is invalid; the message lists every error."""
 
 
 @dataclass(frozen=True)
 class ErrorLine:
-    """One thing wrong with a key."""
+    """One error of one key."""
 
     key: str
     text: str
 
     def __str__(self) -> str:
-        """The line a reader sees."""
         return f"{self.key}: {self.text}"
 
 
 @dataclass(frozen=True)
 class ErrorReader:
-    """Words the errors of one kind of file: `root` describes it, and its keys begin with `prefix`.
+    """Turns pydantic's errors into lines for one kind of file: `root` is its model, and its keys begin with `prefix`.
 
-    `elsewhere` are keys that the file may have at its top without being the model's.
+    `elsewhere` are top-level keys that the file may have and the model has not.
     """
 
     root: type[Section]
@@ -75,7 +74,7 @@ class ErrorReader:
     elsewhere: frozenset[str] = frozenset()
 
     def errors(self, error: ValidationError, raw: Mapping[str, Any]) -> list[ErrorLine]:
-        """All that `error` says of the file's content `raw`."""
+        """Return one line for each error in the file's content `raw`."""
         return [self._problem(detail, raw) for detail in error.errors() if not _follows_from_another(detail)]
 
     def _problem(self, detail: ErrorDetails, raw: Mapping[str, Any]) -> ErrorLine:
@@ -103,7 +102,7 @@ class ErrorReader:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a walk along pydantic's location has come to."""
+    """A step of a walk along pydantic's location."""
 
     key: str  # as the file writes it
     given: Any  # what stands there
@@ -113,7 +112,7 @@ class _Place:
     named: bool = False  # whether the next step is a name of the reader's own, as in a mapping of queues
 
     def into(self, step: int | str) -> "_Place":
-        """One step further."""
+        """Return the place one step further."""
         if isinstance(step, int):
             return _Place(f"{self.key}[{step}]", _at(self.given, step), self.section, self.inside, self.description)
         if len(self.inside) > 1:  # the chosen member of a union, which stands nowhere in the file
@@ -131,34 +130,34 @@ class _Place:
 
 
 def below(key: str, step: str) -> str:
-    """Return the path of what stands under `key`, as Pulumi writes paths: `fleet:scaling["a.b"].minReplicas`."""
+    """Return the path of `step` below `key`, as Pulumi writes paths: `fleet:scaling["a.b"].minReplicas`."""
     return f"{key}.{step}" if PLAIN_STEP.fullmatch(step) else f"{key}[{json.dumps(step, ensure_ascii=False)}]"
 
 
 def listed(names: Iterable[str], prefix: str = "") -> str:
-    """Names in order, for a message."""
+    """Return the sorted names, joined by commas."""
     return ", ".join(f"{prefix}:{name}" if prefix else name for name in sorted(names))
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """A suggestion, when a known name is close."""
+    """Return a suggestion for a message if a known name is close, and an empty text otherwise."""
     close = get_close_matches(name, sorted(known), n=1)
     return f", did you mean {close[0]}?" if close else ""
 
 
 def shown(value: Any) -> str:  # noqa: ANN401 any input
-    """A value as a message shows it: short, and without a password in a URL."""
+    """Return a value's `repr` for a message: shortened, and without a password in a URL."""
     text = PASSWORD_IN_URL.sub("***@", repr(value))
     return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
 
 
 def keys(section: type[Section]) -> frozenset[str]:
-    """The keys of a section, as the file writes them."""
+    """Return the keys of a section, as the file writes them."""
     return frozenset(field.alias or name for name, field in section.model_fields.items())
 
 
 def tags(section: type[Section]) -> frozenset[str]:
-    """The values by which a member of a union is chosen: those of its fields that allow one text only."""
+    """Return the tags of a union's member: the values of its fields that allow one text only."""
     return frozenset(
         values[0]
         for field in section.model_fields.values()
@@ -182,7 +181,7 @@ def _no_member(detail: ErrorDetails, place: _Place) -> ErrorLine:
 
 
 def _follows_from_another(detail: ErrorDetails) -> bool:
-    """A list counts as empty as soon as none of its items can be read."""
+    """Return whether other errors explain this one: a list is too short when none of its items is valid."""
     return detail["type"] == "too_short" and bool(detail["input"])
 
 

@@ -1,11 +1,11 @@
-"""The IAM roles of a stack's images. Their names are ours to give, so their ARNs are known before they exist."""
+"""The IAM roles of a stack's images. The fleet sets their names, so their ARNs are known before they exist."""
 
 from config.schema import Settings
 from queues import Image
 
 
 def role_name(namespace: str, environment: str, image: Image) -> str:
-    """Return the name of the IAM role that an image's pods may take."""
+    """Return the name of the IAM role that an image's pods may assume."""
     return f"{namespace}-{environment}-{image.target}"
 
 

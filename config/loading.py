@@ -1,6 +1,6 @@
-"""From a stack's configuration to Settings: read as text, checked as a whole, reported all at once.
+"""From a stack's configuration to Settings: parsed, validated, and all errors reported at once.
 
-The only module that knows how the engine hands configuration over.
+The only module that knows how the engine passes configuration to a program.
 """
 
 import json
@@ -26,16 +26,16 @@ def parse(
     rules: tuple[Rule, ...] = RULES,
     file: str | None = None,
 ) -> Settings:
-    """Check a stack's configuration.
+    """Validate a stack's configuration.
 
     Args:
         raw: the configuration by key without its prefix.
         secrets: the names of the secrets that are set.
-        rules: what must hold between the sections.
+        rules: the checks across sections.
         file: the name of the stack's file, for the message.
 
     Raises:
-        SettingsError: it cannot be used; every error is named.
+        SettingsError: it is invalid; every error is named.
     """
     errors = [ErrorLine(f"{PREFIX}:{key}", NOT_PLAIN) for key in sorted(SECRET_KEYS & raw.keys())]
     plain = {key: value for key, value in raw.items() if key not in SECRET_KEYS}
@@ -62,9 +62,14 @@ def parse(
 
 
 def from_stack_file(file: Path, secrets_elsewhere: frozenset[str] = frozenset()) -> Settings:
-    """Read a stack's file without the engine; `secrets_elsewhere` are those that somebody adds to it later.
+    """Read a stack's file without the engine.
 
-    Raises SettingsError, also when the file is missing or no YAML.
+    Args:
+        file: the stack's file.
+        secrets_elsewhere: the names of the secrets that are added to a copy of the file later.
+
+    Raises:
+        SettingsError: the file is invalid, missing or not YAML.
     """
     try:
         document = yaml.safe_load(file.read_text())
@@ -87,9 +92,10 @@ def from_stack_file(file: Path, secrets_elsewhere: frozenset[str] = frozenset())
 
 
 def load() -> tuple[Settings, Secrets]:
-    """The running stack's configuration, and whether the application it builds is there.
+    """Return the running stack's settings and secrets, and check the application that it builds.
 
-    Raises pulumi.RunError, which the engine shows without a traceback.
+    Raises:
+        pulumi.RunError: the configuration is invalid; the engine shows the message without a traceback.
     """
     import pulumi
     from pulumi.runtime import config as engine
@@ -107,13 +113,13 @@ def load() -> tuple[Settings, Secrets]:
 
 
 def _stack_file(stack: str) -> str | None:
-    """The name of the stack's file; the engine tells nobody which one it read, so None where there is no usual one."""
+    """Return the name of the stack's file; None if the default one does not exist, since the engine reports none."""
     name = f"Pulumi.{stack}.yaml"
     return name if Path(name).is_file() else None
 
 
 def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a test may hand over data
-    """The engine passes lists and mappings as JSON text, and everything else as it stands in the file."""
+    """Decode a value: the engine passes lists and mappings as JSON text, and everything else as in the file."""
     if isinstance(text, str) and text[:1] in ("{", "["):
         try:
             return json.loads(text)
@@ -123,7 +129,7 @@ def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a te
 
 
 def _readable(raw: Mapping[str, Any], wrong: set[str]) -> dict[str, Any]:
-    """The sections without an error of their own, by field name; `scaling` entry by entry."""
+    """Return the sections without an error of their own, by field name; `scaling` entry by entry."""
     sections: dict[str, Any] = {}
     for name, field in Settings.model_fields.items():
         key = field.alias or name

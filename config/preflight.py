@@ -30,8 +30,8 @@ HOW_TO_INSTALL: Final = (
 
 
 @dataclass(frozen=True)
-class _Answer:
-    """What kubectl printed, or why it could not."""
+class _KubectlResult:
+    """What kubectl printed, or why it failed."""
 
     output: str = ""
     error: str | None = None
@@ -48,40 +48,43 @@ def check_cluster(settings: Settings) -> None:
     if kubectl is None:
         pulumi.log.warn("kubectl is not on PATH, so the versions of Kubernetes and KEDA were not checked.")
         return
-    version = _ask(kubectl, settings.cluster, "get", "--raw", "/version")
+    version = _run_kubectl(kubectl, settings.cluster, "get", "--raw", "/version")
     if version.error is not None:
-        _unreachable(version.error)
+        _report_unreachable(version.error)
         return
     errors = [*_kubernetes_errors(version.output)]
     if settings.layout == "per-queue":
-        definition = _ask(kubectl, settings.cluster, "get", "customresourcedefinition", KEDA_CRD, "--output=json")
+        definition = _run_kubectl(
+            kubectl, settings.cluster, "get", "customresourcedefinition", KEDA_CRD, "--output=json"
+        )
         errors += _keda_errors(definition)
     if errors:
         raise pulumi.RunError("\n".join(errors))
 
 
 def _kubernetes_errors(output: str) -> Iterator[str]:
-    given = _object(output).get("gitVersion", "")
-    if (version := _numbers(given)) and version < KUBERNETES_MINIMUM:
+    reported = _mapping(output).get("gitVersion", "")
+    if (version := _major_minor(reported)) and version < KUBERNETES_MINIMUM:
         yield (
-            f"The cluster runs Kubernetes {given}; the autoscalers need {_dotted(KUBERNETES_MINIMUM)} or newer, whose "
-            "HorizontalPodAutoscaler has a tolerance. Upgrade the cluster, or choose another one with fleet:cluster."
+            f"The cluster runs Kubernetes {reported}; the autoscalers need {_format_version(KUBERNETES_MINIMUM)} or "
+            "newer, whose HorizontalPodAutoscaler has a tolerance. Upgrade the cluster, or choose another one with "
+            "fleet:cluster."
         )
 
 
-def _keda_errors(definition: _Answer) -> Iterator[str]:
+def _keda_errors(definition: _KubectlResult) -> Iterator[str]:
     if definition.error is not None and "NotFound" in definition.error:
         yield f"The cluster has no KEDA, which scales the per-queue layout. {HOW_TO_INSTALL}"
         return
     if definition.error is not None:
         pulumi.log.warn(f"Whether KEDA is installed was not checked: {definition.error}")
         return
-    given = _object(_object(_object(definition.output).get("metadata")).get("labels")).get(VERSION_LABEL)
-    if (version := _numbers(str(given))) and version < KEDA_MINIMUM:
-        yield f"The cluster has KEDA {given}; {_dotted(KEDA_MINIMUM)} or newer is needed. {HOW_TO_INSTALL}"
+    reported = _mapping(_mapping(_mapping(definition.output).get("metadata")).get("labels")).get(VERSION_LABEL)
+    if (version := _major_minor(str(reported))) and version < KEDA_MINIMUM:
+        yield f"The cluster has KEDA {reported}; {_format_version(KEDA_MINIMUM)} or newer is needed. {HOW_TO_INSTALL}"
 
 
-def _unreachable(error: str) -> None:
+def _report_unreachable(error: str) -> None:
     if "Forbidden" in error:
         pulumi.log.warn(f"The versions of Kubernetes and KEDA were not checked: {error}")
         return
@@ -90,24 +93,24 @@ def _unreachable(error: str) -> None:
     pulumi.log.warn(f"No cluster was reached, so the versions of Kubernetes and KEDA were not checked: {error}")
 
 
-def _ask(kubectl: str, cluster: Cluster, *arguments: str) -> _Answer:
+def _run_kubectl(kubectl: str, cluster: Cluster, *arguments: str) -> _KubectlResult:
     command = [kubectl, *arguments, "--request-timeout=5s"]
     if cluster.kubeconfig:
         command.append(f"--kubeconfig={cluster.kubeconfig}")
     if cluster.context:
         command.append(f"--context={cluster.context}")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        completed = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
-        return _Answer(error=f"kubectl had no answer within {TIMEOUT_SECONDS} s")
-    if done.returncode == 0:
-        return _Answer(done.stdout)
-    lines = done.stderr.strip().splitlines()
-    return _Answer(error=lines[-1] if lines else f"kubectl ended with status {done.returncode}")
+        return _KubectlResult(error=f"kubectl had no answer within {TIMEOUT_SECONDS} s")
+    if completed.returncode == 0:
+        return _KubectlResult(completed.stdout)
+    lines = completed.stderr.strip().splitlines()
+    return _KubectlResult(error=lines[-1] if lines else f"kubectl ended with status {completed.returncode}")
 
 
-def _object(value: Any) -> dict[str, Any]:  # noqa: ANN401 a text of JSON, or a part of one
-    """A mapping, and an empty one for anything else: what cannot be read is not judged."""
+def _mapping(value: Any) -> dict[str, Any]:  # noqa: ANN401 a text of JSON, or a part of one
+    """Return a mapping, and an empty one for anything else: what cannot be read is not checked."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -116,11 +119,11 @@ def _object(value: Any) -> dict[str, Any]:  # noqa: ANN401 a text of JSON, or a 
     return value if isinstance(value, dict) else {}
 
 
-def _numbers(version: str) -> tuple[int, int] | None:
-    """Major and minor: EKS says `v1.35.2-eks-1a2b3c`. None where there are none, as in `main`."""
-    found = re.match(r"v?(\d+)\.(\d+)", version)
-    return (int(found[1]), int(found[2])) if found else None
+def _major_minor(version: str) -> tuple[int, int] | None:
+    """Return major and minor: EKS reports `v1.35.2-eks-1a2b3c`. None where there are none, as in `main`."""
+    match = re.match(r"v?(\d+)\.(\d+)", version)
+    return (int(match[1]), int(match[2])) if match else None
 
 
-def _dotted(version: tuple[int, int]) -> str:
+def _format_version(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"

@@ -1,4 +1,4 @@
-"""What must hold between the sections of a stack's file, beyond what each key allows.
+"""Validation across the sections of a stack's file, beyond what each key allows.
 
 Each rule takes the sections that could be read, so that all errors show at once, and the names of the secrets that are
 set. A new rule is one function and one line of RULES.
@@ -61,14 +61,14 @@ def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iter
     headroom, scaling, gpu = sections["quota"].headroom, sections.get("scaling", {}), sections.get("gpu")
     for image in IMAGES:
         queues = QUEUES.of(image)
-        most = sum(max_pods(queue, gpu) for queue in queues)
-        given = {name: tuning.max_replicas for name, tuning in scaling.items()}
-        wanted = sum(given.get(queue.name) or max_pods(queue, gpu) for queue in queues)
-        if wanted > headroom * most:
+        untuned = sum(max_pods(queue, gpu) for queue in queues)
+        overrides = {name: tuning.max_replicas for name, tuning in scaling.items()}
+        tuned = sum(overrides.get(queue.name) or max_pods(queue, gpu) for queue in queues)
+        if tuned > headroom * untuned:
             yield ErrorLine(
                 f"{PREFIX}:quota.headroom",
-                f"given {headroom:g}; {image.name} may have {wanted} pods where the catalogue has {most}: at least "
-                f"{wanted / most:.2f}, and twice that for rollouts without waiting",
+                f"given {headroom:g}; {image.name} may have {tuned} pods where the catalogue has {untuned}: at least "
+                f"{tuned / untuned:.2f}, and twice that for rollouts without waiting",
             )
 
 
@@ -113,7 +113,7 @@ def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -
         return
     if error := reference_error(images.application):
         yield ErrorLine(APPLICATION, f"given {shown(images.application)}; {error}")
-    for name in sorted(images.build_args.keys() & _arguments_of_rows()):
+    for name in sorted(images.build_args.keys() & _catalogue_build_arguments()):
         yield ErrorLine(
             f"{PREFIX}:images.buildArgs.{name}", "is written into the Dockerfiles from queues.py; remove this key"
         )
@@ -121,12 +121,12 @@ def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -
         yield ErrorLine(f"{PREFIX}:images.contexts.{APPLICATION_STAGE}", f"set {APPLICATION} instead, which is checked")
 
 
-def _arguments_of_rows() -> frozenset[str]:
+def _catalogue_build_arguments() -> frozenset[str]:
     return frozenset(name for image in IMAGES for name in QUEUES.build_arguments(image))
 
 
 def application_folder_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
-    """What the application's folder lacks: the only rule that looks at the disk, so no rule of a file's text."""
+    """Yield what the application's folder lacks. This rule reads the disk, so it is not one of RULES."""
     images = sections.get("images")
     if isinstance(images, BuildImages) and not is_remote(images.application):
         for error in folder_errors(Path(images.application), images.build_args.get("MORE_EXTRAS", "")):
@@ -164,4 +164,4 @@ RULES: Final[tuple[Rule, ...]] = (
     _application_errors,
     _broker_errors,
 )
-"""The rules of a file's text."""
+"""The rules that need nothing but the file's text."""

@@ -1,4 +1,4 @@
-"""What a stack's file may say: one frozen model, read by pydantic. A key's description is its documentation.
+"""The model of a stack's file: frozen, validated by pydantic. A key's description is its documentation.
 
 Units: durations are whole seconds, replicas are pods, storage sizes are Kubernetes quantities.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StrictInt
 from pydantic_core import PydanticCustomError
 
 from config.application import FOLDER_OR_COMMIT, REFERENCE_APPLICATION
@@ -29,14 +29,13 @@ APPLICATION: Final = f"{PREFIX}:images.application"
 APPLICATION_STAGE: Final = "application"  # the Dockerfile's stage that holds the application's source
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
-Whole = Annotated[int, Field(strict=True)]  # `true` is no 1
 PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$")]
-Port = Annotated[Whole, Field(ge=1, le=65535)]
-Seconds = Annotated[Whole, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
+Port = Annotated[StrictInt, Field(ge=1, le=65535)]
+Seconds = Annotated[StrictInt, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
 Platform = Literal["linux/amd64", "linux/arm64"]
 
 
-def _network(text: str) -> str:
+def _validate_network(text: str) -> str:
     try:
         ip_network(text)
     except ValueError:
@@ -57,7 +56,7 @@ class Aws(Section):
 
     @property
     def partition(self) -> str:
-        """The first part of every ARN: China and GovCloud are partitions of their own."""
+        """The partition in every ARN: China and GovCloud have their own."""
         return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(self.region.rsplit("-", 2)[0], "aws")
 
 
@@ -78,9 +77,9 @@ class Registry(Section):
         description="`create` for a key of the stack's own, or a key's ARN; without it ECR's AES-256",
     )
     scan_on_push: bool = Field(True, description="whether ECR scans each image for known vulnerabilities")
-    untagged_days: Whole = Field(14, ge=1, le=3650, description="days until an image without a tag is deleted")
-    cache_days: Whole = Field(30, ge=1, le=3650, description="days until a build cache is deleted")
-    keep_images: Whole = Field(
+    untagged_days: StrictInt = Field(14, ge=1, le=3650, description="days until an image without a tag is deleted")
+    cache_days: StrictInt = Field(30, ge=1, le=3650, description="days until a build cache is deleted")
+    keep_images: StrictInt = Field(
         500,
         ge=10,
         le=100_000,
@@ -152,22 +151,22 @@ class InClusterBroker(Section):
         pattern=r"^[A-Za-z0-9.-]+:[0-9]+$",
         description="host:port that KEDA dials where it does not run in the cluster",
     )
-    database: Whole = Field(0, ge=0, le=15, description="Redis database of the queues")
-    result_database: Whole = Field(1, ge=0, le=15, description="Redis database of the results")
+    database: StrictInt = Field(0, ge=0, le=15, description="Redis database of the queues")
+    result_database: StrictInt = Field(1, ge=0, le=15, description="Redis database of the results")
 
     @property
     def tls(self) -> bool:
-        """Traffic stays in the namespace."""
+        """Never: traffic stays in the namespace."""
         return False
 
     @property
     def user(self) -> str | None:
-        """Redis' default user."""
+        """None: Redis' default user."""
         return None
 
     @property
     def existing_secret(self) -> str | None:
-        """The stack makes its own."""
+        """None: the stack creates its own."""
         return None
 
 
@@ -179,8 +178,8 @@ class ExternalBroker(Section):
     port: Port = Field(6379, description="TCP port")
     tls: bool = Field(True, description="whether the connection is encrypted")
     user: str | None = Field(None, pattern=r"^[\w.-]+$", description="ACL user; without it Redis' default user")
-    database: Whole = Field(0, ge=0, le=15, description="Redis database of the queues")
-    result_database: Whole = Field(1, ge=0, le=15, description="Redis database of the results")
+    database: StrictInt = Field(0, ge=0, le=15, description="Redis database of the queues")
+    result_database: StrictInt = Field(1, ge=0, le=15, description="Redis database of the results")
     existing_secret: str | None = Field(
         None, pattern=DNS_LABEL, description="name of a Secret in the namespace with the key `password`"
     )
@@ -192,9 +191,9 @@ Broker = Annotated[InClusterBroker | ExternalBroker, Field(discriminator="kind")
 class QueueTuning(Section):
     """What a stack may change of a queue's row: how it scales and how long its tasks take, never its image."""
 
-    min_replicas: Whole | None = Field(None, ge=0, le=10_000, description="least pods")
-    max_replicas: Whole | None = Field(None, ge=1, le=10_000, description="most pods")
-    concurrency: Whole | None = Field(None, ge=1, le=1_000, description="tasks at once in one pod")
+    min_replicas: StrictInt | None = Field(None, ge=0, le=10_000, description="least pods")
+    max_replicas: StrictInt | None = Field(None, ge=1, le=10_000, description="most pods")
+    concurrency: StrictInt | None = Field(None, ge=1, le=1_000, description="tasks at once in one pod")
     polling_interval: Seconds | None = Field(None, description="seconds between KEDA's looks while there are no pods")
     cooldown_period: Seconds | None = Field(None, description="seconds without work before the last pod goes")
     time_limit: Seconds | None = Field(None, description="hard time limit of a task, in seconds")
@@ -238,7 +237,7 @@ class Toleration(Section):
 class Gpu(Section):
     """The GPU node group. Without it queues that want a GPU run on a CPU, one pod at a time."""
 
-    count: Whole = Field(
+    count: StrictInt = Field(
         ge=1,
         le=10_000,
         description="GPUs of the node group; all pods of a queue that wants GPUs have no more than that",
@@ -273,7 +272,7 @@ class FinOps(Section):
 class Egress(Section):
     """Somewhere else the workers may connect to, beyond DNS, the broker and HTTPS."""
 
-    cidr: Annotated[str, AfterValidator(_network)] = Field(description="a network")
+    cidr: Annotated[str, AfterValidator(_validate_network)] = Field(description="a network")
     ports: tuple[Port, ...] = Field(min_length=1, description="TCP ports")
 
 

@@ -1,4 +1,4 @@
-"""A stack's secrets. They never enter the model, so that no error and no `repr` can show one."""
+"""A stack's secrets. They are never in the model, so that no error and no `repr` can show one."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""Redis: where it is, how its password reaches workers and scaler, and a small one for stacks that bring none.
+"""Redis: its address, how workers and scalers get its password, and a small one for stacks without their own.
 
-The password stands in one Secret. Workers read it as `REDIS_BROKER`, the environment name of service `redis`, purpose
+The password is in one Secret. Workers read it as `REDIS_BROKER`, the environment name of service `redis`, purpose
 `broker` in the platform's credential order; KEDA reads it through a TriggerAuthentication, never inline.
 """
 
@@ -8,15 +8,15 @@ from typing import Any
 
 from config.schema import IN_CLUSTER_REDIS_PORT, InClusterBroker, Settings
 from manifests import Manifest
-from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, common_labels, namespaced, selector
+from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, common_labels, label_selector, object_meta
 
 PASSWORD_KEY = "password"  # noqa: S105 the key's name
 REDIS_UID = 999  # the `redis` user of the official image
-REDIS_START = 'exec redis-server --requirepass "$REDIS_PASSWORD" --dir /data --save "" --appendonly no'
+REDIS_COMMAND = 'exec redis-server --requirepass "$REDIS_PASSWORD" --dir /data --save "" --appendonly no'
 
 
 def host_and_port(settings: Settings) -> tuple[str, int]:
-    """Where workers find Redis, fully qualified: KEDA dials from its own namespace."""
+    """Return Redis' address for workers, fully qualified: KEDA dials from its own namespace."""
     broker = settings.broker
     if isinstance(broker, InClusterBroker):
         return f"{REDIS}.{settings.namespace}.svc.cluster.local", IN_CLUSTER_REDIS_PORT
@@ -24,7 +24,7 @@ def host_and_port(settings: Settings) -> tuple[str, int]:
 
 
 def scaler_address(settings: Settings) -> str:
-    """Where KEDA finds Redis, as host:port; its redis scaler takes no URL."""
+    """Return Redis' address for KEDA, as host:port; its redis scaler takes no URL."""
     broker = settings.broker
     if isinstance(broker, InClusterBroker) and broker.scaler_address is not None:
         return broker.scaler_address
@@ -33,12 +33,15 @@ def scaler_address(settings: Settings) -> str:
 
 
 def secret_name(settings: Settings) -> str:
-    """The Secret that holds the password under `password`."""
+    """Return the name of the Secret that has the key `password`."""
     return settings.broker.existing_secret or BROKER
 
 
 def broker_environment(settings: Settings) -> list[Manifest]:
-    """How a worker reaches Redis; the runtime package composes the URLs, so that none with a password is written."""
+    """Return Redis' part of a worker's environment.
+
+    The runtime package composes the URLs, so that none with a password is written.
+    """
     host, port = host_and_port(settings)
     broker = settings.broker
     plain = {
@@ -59,32 +62,32 @@ def broker_environment(settings: Settings) -> list[Manifest]:
 
 
 def broker_secret(settings: Settings, password: Any) -> Manifest:  # noqa: ANN401 text, or a secret output of it
-    """The Secret that the stack makes when it is given the password."""
+    """Return the Secret of a stack that sets the password itself."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": namespaced(settings, BROKER),
+        "metadata": object_meta(settings, BROKER),
         "type": "Opaque",
         "stringData": {PASSWORD_KEY: password},
     }
 
 
 def trigger_authentication(settings: Settings) -> Manifest:
-    """How every scaler of the namespace gets the password."""
+    """Return the TriggerAuthentication with which every scaler of the namespace gets the password."""
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "TriggerAuthentication",
-        "metadata": namespaced(settings, BROKER),
+        "metadata": object_meta(settings, BROKER),
         "spec": {"secretTargetRef": [{"parameter": "password", "name": secret_name(settings), "key": PASSWORD_KEY}]},
     }
 
 
 def redis_service(settings: Settings) -> Manifest:
-    """The in-cluster broker's address."""
+    """Return the in-cluster broker's Service."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": namespaced(settings, REDIS, _labels(settings)),
+        "metadata": object_meta(settings, REDIS, _labels(settings)),
         "spec": {
             "selector": {INSTANCE: REDIS},
             "ports": [{"name": "redis", "port": IN_CLUSTER_REDIS_PORT, "targetPort": "redis", "protocol": "TCP"}],
@@ -93,12 +96,12 @@ def redis_service(settings: Settings) -> Manifest:
 
 
 def redis_deployment(settings: Settings, broker: InClusterBroker) -> Manifest:
-    """The in-cluster broker: one pod, in memory. Losing it loses the queues, so production refuses it."""
+    """Return the in-cluster broker: one pod, in memory. Losing it loses the queues, so production refuses it."""
     ping = {"exec": {"command": ["sh", "-c", 'REDISCLI_AUTH="$REDIS_PASSWORD" redis-cli ping | grep -q PONG']}}
     container: Manifest = {
         "name": "redis",
         "image": broker.image,
-        "command": ["sh", "-c", REDIS_START],
+        "command": ["sh", "-c", REDIS_COMMAND],
         "env": [
             {
                 "name": "REDIS_PASSWORD",
@@ -119,11 +122,11 @@ def redis_deployment(settings: Settings, broker: InClusterBroker) -> Manifest:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": namespaced(settings, REDIS, _labels(settings)),
+        "metadata": object_meta(settings, REDIS, _labels(settings)),
         "spec": {
             "replicas": 1,
             "strategy": {"type": "Recreate"},
-            "selector": selector(REDIS),
+            "selector": label_selector(REDIS),
             "template": {
                 "metadata": {"labels": _labels(settings)},
                 "spec": {

@@ -2,30 +2,30 @@
 
 from config.schema import Settings
 from manifests import ImageReferences, Manifest
-from manifests.metadata import BEAT, namespaced, pod_labels, selector
-from manifests.pod import beat_pod, worker_pod
+from manifests.metadata import BEAT, label_selector, object_meta, pod_labels
+from manifests.pod import beat_pod_template, worker_pod_template
 from manifests.workload import Workload
 from queues import WORKER
 
-REVISIONS_KEPT = 3
-ROLLOUT_SECONDS = 600  # Kubernetes' own default, and the provider's
+REVISION_HISTORY_LIMIT = 3
+DEFAULT_PROGRESS_DEADLINE_SECONDS = 600  # Kubernetes' own default, and the provider's
 
 
 def worker_deployment(settings: Settings, workload: Workload, images: ImageReferences) -> Manifest:
-    """The Deployment that drains a workload's queues."""
+    """Return the Deployment that drains a workload's queues."""
     queue = workload.only_queue.name if workload.only_queue else None
-    patience = {"progressDeadlineSeconds": rollout_seconds(workload)} if workload.gpus else {}
+    deadline = {"progressDeadlineSeconds": progress_deadline_seconds(workload)} if workload.gpus else {}
     labels = pod_labels(settings, workload.name, "worker", workload.image, queue)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": namespaced(settings, workload.name, labels),
+        "metadata": object_meta(settings, workload.name, labels),
         "spec": {
-            "revisionHistoryLimit": REVISIONS_KEPT,
-            **patience,
-            "selector": selector(workload.name),
+            "revisionHistoryLimit": REVISION_HISTORY_LIMIT,
+            **deadline,
+            "selector": label_selector(workload.name),
             "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(workload)},
-            "template": worker_pod(settings, workload, images, labels),
+            "template": worker_pod_template(settings, workload, images, labels),
         },
     }
 
@@ -36,23 +36,23 @@ def _rolling_update(workload: Workload) -> Manifest:
     return {"maxSurge": "25%", "maxUnavailable": 0}
 
 
-def rollout_seconds(workload: Workload) -> int:
-    """How long a rollout may take where a new pod needs the GPU that the old one holds until its grace is over."""
-    return int(workload.grace_period.total_seconds()) + ROLLOUT_SECONDS
+def progress_deadline_seconds(workload: Workload) -> int:
+    """Return how long a rollout may take where a new pod needs the GPU that the old one has in its grace period."""
+    return int(workload.grace_period.total_seconds()) + DEFAULT_PROGRESS_DEADLINE_SECONDS
 
 
 def beat_deployment(settings: Settings, images: ImageReferences) -> Manifest:
-    """The scheduler: exactly one, and the old one is gone before the new one starts, or jobs are sent twice."""
+    """Return Celery beat's Deployment: one pod, and never an old and a new one at once, or jobs are sent twice."""
     labels = pod_labels(settings, BEAT, "beat", WORKER)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": namespaced(settings, BEAT, labels),
+        "metadata": object_meta(settings, BEAT, labels),
         "spec": {
             "replicas": 1,
-            "revisionHistoryLimit": REVISIONS_KEPT,
-            "selector": selector(BEAT),
+            "revisionHistoryLimit": REVISION_HISTORY_LIMIT,
+            "selector": label_selector(BEAT),
             "strategy": {"type": "Recreate"},
-            "template": beat_pod(settings, WORKER, images, labels, BEAT),
+            "template": beat_pod_template(settings, WORKER, images, labels, BEAT),
         },
     }

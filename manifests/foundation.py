@@ -1,4 +1,4 @@
-"""What the namespace stands on: identities, who may talk to whom, who goes first, and how much all may take."""
+"""What the namespace has before any workload: service accounts, network policies, priority classes and a quota."""
 
 import math
 
@@ -13,8 +13,8 @@ from manifests.metadata import (
     METRICS_PORT,
     REDIS,
     common_labels,
-    namespaced,
-    priority_class,
+    object_meta,
+    priority_class_name,
 )
 from manifests.pod import BEAT_LIMITS, BEAT_REQUESTS
 from queues import IMAGES, QUEUES, Image, Priority, Resources
@@ -28,13 +28,13 @@ DESCRIPTIONS = {
     Priority.STANDARD: "Coordination and interactive work.",
     Priority.BATCH: "Hours-long compute that can wait for a node.",
 }
-UNITS = {"m": 1, "": 1000}
-MEMORY_MIB = {"Mi": 1, "Gi": 1024}
+MILLI_CPU = {"m": 1, "": 1000}
+MEBIBYTES = {"Mi": 1, "Gi": 1024}
 REDIS_RESOURCES = (Resources("100m", "256Mi"), Resources("1", "1Gi"))
 
 
 def namespace(settings: Settings) -> Manifest:
-    """The fleet's namespace, which admits only pods of the restricted profile."""
+    """Return the fleet's namespace, which admits only pods of the restricted profile."""
     labels = {
         **common_labels(settings),
         **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")},
@@ -43,20 +43,20 @@ def namespace(settings: Settings) -> Manifest:
 
 
 def service_account(settings: Settings, image: Image) -> Manifest:
-    """The identity of an image's pods; with a role it may act on AWS (IRSA)."""
-    metadata = namespaced(settings, image.name)
+    """Return the service account of an image's pods; with a role it may act on AWS (IRSA)."""
+    metadata = object_meta(settings, image.name)
     if (arn := role_arn(settings, image)) is not None:
         metadata["annotations"] = {"eks.amazonaws.com/role-arn": arn}
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata, "automountServiceAccountToken": False}
 
 
 def priority_classes(settings: Settings) -> list[Manifest]:
-    """Who gets a node first."""
+    """Return one PriorityClass for each priority, in their order."""
     return [
         {
             "apiVersion": "scheduling.k8s.io/v1",
             "kind": "PriorityClass",
-            "metadata": {"name": priority_class(settings, priority), "labels": common_labels(settings)},
+            "metadata": {"name": priority_class_name(settings, priority), "labels": common_labels(settings)},
             "value": priority.value,
             "description": DESCRIPTIONS[priority],
         }
@@ -65,32 +65,35 @@ def priority_classes(settings: Settings) -> list[Manifest]:
 
 
 def network_policies(settings: Settings) -> list[Manifest]:
-    """Nothing comes in or goes out but what is named here."""
+    """Return the policies: no ingress or egress but what is named here."""
     policies = [
-        _policy(settings, "default-deny", {}, ingress=[], egress=[]),
-        _policy(settings, "workers-egress", _workers(), egress=_egress(settings)),
+        _network_policy(settings, "default-deny", {}, ingress=[], egress=[]),
+        _network_policy(settings, "workers-egress", _worker_selector(), egress=_egress_rules(settings)),
     ]
     if settings.metrics.enabled:
         source = {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.metrics.scrape_namespace}}
         }
         policies.append(
-            _policy(
-                settings, "metrics-ingress", _workers(), ingress=[{"from": [source], "ports": [_tcp(METRICS_PORT)]}]
+            _network_policy(
+                settings,
+                "metrics-ingress",
+                _worker_selector(),
+                ingress=[{"from": [source], "ports": [_tcp_port(METRICS_PORT)]}],
             )
         )
     if isinstance(settings.broker, InClusterBroker):
         keda = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": KEDA_NAMESPACE}}}
-        rule = {"from": [{"podSelector": _workers()}, keda], "ports": [_tcp(host_and_port(settings)[1])]}
-        policies.append(_policy(settings, "broker-ingress", {"matchLabels": {INSTANCE: REDIS}}, ingress=[rule]))
+        rule = {"from": [{"podSelector": _worker_selector()}, keda], "ports": [_tcp_port(host_and_port(settings)[1])]}
+        policies.append(_network_policy(settings, "broker-ingress", {"matchLabels": {INSTANCE: REDIS}}, ingress=[rule]))
     return policies
 
 
-def _workers() -> Manifest:
+def _worker_selector() -> Manifest:
     return {"matchExpressions": [{"key": COMPONENT, "operator": "In", "values": ["worker", "beat"]}]}
 
 
-def _egress(settings: Settings) -> list[Manifest]:
+def _egress_rules(settings: Settings) -> list[Manifest]:
     dns = {
         "to": [
             {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}},
@@ -104,65 +107,81 @@ def _egress(settings: Settings) -> list[Manifest]:
             {"ipBlock": {"cidr": "::/0", "except": [INSTANCE_METADATA_IPV6]}},
         ]
     }
-    broker: Manifest = {"ports": [_tcp(host_and_port(settings)[1])]}
+    broker: Manifest = {"ports": [_tcp_port(host_and_port(settings)[1])]}
     if isinstance(settings.broker, InClusterBroker):
         broker["to"] = [{"podSelector": {"matchLabels": {INSTANCE: REDIS}}}]
-    rules: list[Manifest] = [dns, broker, {**anywhere, "ports": [_tcp(443)]}]
+    rules: list[Manifest] = [dns, broker, {**anywhere, "ports": [_tcp_port(443)]}]
     if settings.tracing:
-        rules.append({"ports": [_tcp(int(settings.tracing.endpoint.rsplit(":", 1)[1]))]})
+        rules.append({"ports": [_tcp_port(int(settings.tracing.endpoint.rsplit(":", 1)[1]))]})
     rules += [
-        {"to": [{"ipBlock": {"cidr": other.cidr}}], "ports": [_tcp(port) for port in other.ports]}
+        {"to": [{"ipBlock": {"cidr": other.cidr}}], "ports": [_tcp_port(port) for port in other.ports]}
         for other in settings.egress
     ]
     return rules
 
 
-def _policy(settings: Settings, name: str, pods: Manifest, **rules: list[Manifest]) -> Manifest:
+def _network_policy(settings: Settings, name: str, pods: Manifest, **rules: list[Manifest]) -> Manifest:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
-        "metadata": namespaced(settings, name),
+        "metadata": object_meta(settings, name),
         "spec": {"podSelector": pods, "policyTypes": [direction.capitalize() for direction in rules], **rules},
     }
 
 
-def _tcp(port: int) -> Manifest:
+def _tcp_port(port: int) -> Manifest:
     return {"protocol": "TCP", "port": port}
 
 
 def resource_quota(settings: Settings) -> Manifest:
-    """A guard against runaways: the catalogue at its most, times the stack's headroom.
+    """Return a guard against runaways: the catalogue's most pods, times the stack's headroom.
 
     Pods in their grace period still count, so a rollout of hour-long tasks has the old and the new pods at once. It
     follows the catalogue, not the stack's tuning, so that tuning one queue changes that queue alone.
     """
-    needs = [
+    pods = [
         (max_pods(queue, settings.gpu), image.requests, image.limits) for image in IMAGES for queue in QUEUES.of(image)
     ]
-    needs += [(1, BEAT_REQUESTS, BEAT_LIMITS), (1, *REDIS_RESOURCES)]
-    times = settings.quota.headroom
+    pods += [(1, BEAT_REQUESTS, BEAT_LIMITS), (1, *REDIS_RESOURCES)]
+    requests = [(count, requested) for count, requested, _ in pods]
+    limits = [(count, limit) for count, _, limit in pods]
+    headroom = settings.quota.headroom
     hard = {
-        "pods": str(math.ceil(times * sum(pods for pods, _, _ in needs))),
-        "requests.cpu": f"{math.ceil(times * sum(pods * milli_cpu(low.cpu) for pods, low, _ in needs) / 1000)}",
-        "requests.memory": f"{math.ceil(times * sum(pods * mebibytes(low.memory) for pods, low, _ in needs) / 1024)}Gi",
-        "limits.cpu": f"{math.ceil(times * sum(pods * milli_cpu(high.cpu) for pods, _, high in needs) / 1000)}",
-        "limits.memory": f"{math.ceil(times * sum(pods * mebibytes(high.memory) for pods, _, high in needs) / 1024)}Gi",
-        **({f"requests.{settings.gpu.resource}": str(math.ceil(times * settings.gpu.count))} if settings.gpu else {}),
+        "pods": str(math.ceil(headroom * sum(count for count, _, _ in pods))),
+        "requests.cpu": _total_cpu(requests, headroom),
+        "requests.memory": _total_memory(requests, headroom),
+        "limits.cpu": _total_cpu(limits, headroom),
+        "limits.memory": _total_memory(limits, headroom),
+        **(
+            {f"requests.{settings.gpu.resource}": str(math.ceil(headroom * settings.gpu.count))} if settings.gpu else {}
+        ),
     }
     return {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
-        "metadata": namespaced(settings, "alphaswarm"),
+        "metadata": object_meta(settings, "alphaswarm"),
         "spec": {"hard": hard},
     }
 
 
+def _total_cpu(pods: list[tuple[int, Resources]], headroom: float) -> str:
+    return str(math.ceil(headroom * sum(count * milli_cpu(each.cpu) for count, each in pods) / 1000))
+
+
+def _total_memory(pods: list[tuple[int, Resources]], headroom: float) -> str:
+    return f"{math.ceil(headroom * sum(count * mebibytes(each.memory) for count, each in pods) / 1024)}Gi"
+
+
 def milli_cpu(quantity: str) -> int:
-    """Thousandths of a processor: `500m` is 500, `4` is 4000."""
+    """Return a quantity in thousandths of a processor: `500m` is 500, `4` is 4000."""
     number = quantity.removesuffix("m")
-    return int(number) * UNITS[quantity[len(number) :]]
+    return int(number) * MILLI_CPU[quantity[len(number) :]]
 
 
 def mebibytes(quantity: str) -> int:
-    """MiB: `1Gi` is 1024. Raises KeyError for a unit the catalogue does not use."""
-    return int(quantity[:-2]) * MEMORY_MIB[quantity[-2:]]
+    """Return a quantity in MiB: `1Gi` is 1024.
+
+    Raises:
+        KeyError: a unit that the catalogue does not use.
+    """
+    return int(quantity[:-2]) * MEBIBYTES[quantity[-2:]]

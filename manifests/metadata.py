@@ -1,4 +1,4 @@
-"""Names and labels: who an object belongs to, and who pays for it.
+"""Names and labels: what an object belongs to, and who pays for it.
 
 Selectors use a pod's `instance` alone, so that no other label, once changed, forces a Deployment to be replaced.
 """
@@ -22,13 +22,13 @@ IMAGE = "alphaswarm.io/image"
 Labels = dict[str, str]
 
 
-def priority_class(settings: Settings, priority: Priority) -> str:
-    """The name of a PriorityClass; the namespace is in it because the object belongs to the whole cluster."""
+def priority_class_name(settings: Settings, priority: Priority) -> str:
+    """Return the name of a PriorityClass; it includes the namespace because the object is cluster-scoped."""
     return f"{settings.namespace}-{priority.name.lower()}"
 
 
 def finops_labels(settings: Settings) -> Labels:
-    """What every object carries for the bill."""
+    """Return the labels that every object has for cost allocation."""
     labels = settings.labels
     return {
         "project": labels.project,
@@ -39,7 +39,7 @@ def finops_labels(settings: Settings) -> Labels:
 
 
 def common_labels(settings: Settings) -> Labels:
-    """What every object of the fleet carries."""
+    """Return the labels that every object of the fleet has."""
     return {
         "app.kubernetes.io/part-of": PART_OF,
         "alphaswarm.io/environment": settings.environment,
@@ -48,7 +48,7 @@ def common_labels(settings: Settings) -> Labels:
 
 
 def pod_labels(settings: Settings, instance: str, component: str, image: Image, queue: str | None = None) -> Labels:
-    """What a pod and its controller carry."""
+    """Return the labels of a pod and its controller."""
     return {
         **common_labels(settings),
         "app.kubernetes.io/name": image.name,
@@ -59,11 +59,11 @@ def pod_labels(settings: Settings, instance: str, component: str, image: Image, 
     }
 
 
-def selector(instance: str) -> Mapping[str, Labels]:
-    """Selects exactly the pods of one controller."""
+def label_selector(instance: str) -> Mapping[str, Labels]:
+    """Return a selector of exactly one controller's pods."""
     return {"matchLabels": {INSTANCE: instance}}
 
 
-def namespaced(settings: Settings, name: str, labels: Labels | None = None) -> dict[str, object]:
-    """Metadata of an object in the fleet's namespace."""
+def object_meta(settings: Settings, name: str, labels: Labels | None = None) -> dict[str, object]:
+    """Return the metadata of an object in the fleet's namespace."""
     return {"name": name, "namespace": settings.namespace, "labels": labels or common_labels(settings)}

@@ -1,7 +1,7 @@
-"""The one plan of a stack: which Kubernetes objects it has, in units, and what each of them waits for.
+"""The one plan of a stack: which Kubernetes objects it has, in units, and what each of them depends on.
 
 The components register the plan, and the Kustomize tree is written from it, so both have the same objects. A new kind
-of object is one function that makes it and one line here.
+of object is one function that returns it and one line here.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from manifests.broker import broker_secret, redis_deployment, redis_service, tri
 from manifests.deployment import beat_deployment, worker_deployment
 from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
 from manifests.scaling import horizontal_pod_autoscaler, pod_disruption_budget, scaled_object
-from manifests.workload import of_image, of_queue
+from manifests.workload import image_workload, queue_workload
 from queues import IMAGES, Image, Priority, Queue
 
 FLEET = "alphaswarm"
@@ -36,70 +36,73 @@ class UnitKind(StrEnum):
 class PlannedObject:
     """One Kubernetes object, and how it is registered.
 
-    `name` is its name in the state, where it must stay: another one would replace the object. `after` are the kinds of
-    the same unit that must be there first. A `secret` object is registered and never written to a file.
+    `name` is its resource name in Pulumi's state; another one would replace the object. `depends_on` are kinds of the
+    same unit. A `secret` object is registered and never written to a file.
     """
 
     name: str
     manifest: Manifest
-    after: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
     secret: bool = False
     protect: bool = False
-    formerly_below: str | None = None  # the component that had it until it was moved; an alias keeps the object
+    alias_parent: str | None = None  # the component that had it until it was moved; an alias keeps the object
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Objects that belong together. `after` are the units that must be there first, by name."""
+    """Objects that belong together. `depends_on` are other units' names."""
 
     kind: UnitKind
     name: str
     objects: tuple[PlannedObject, ...]
-    after: tuple[str, ...] = ()
+    depends_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class PlanInputs:
-    """What the plan cannot know from settings: outputs of resources and secrets, or texts in a file's place."""
+    """What the plan cannot know from settings: outputs of resources, secrets; or plain text where a file is written."""
 
     images: ImageReferences
     broker_password: Any = None
 
 
 def plan(settings: Settings, inputs: PlanInputs, fleet: str = FLEET) -> tuple[Unit, ...]:
-    """Return all units of the stack, each after those that it waits for."""
+    """Return all units of the stack, each after those that it depends on."""
     foundation, broker = _foundation(settings, fleet), _broker(settings, inputs, fleet)
-    ready = (foundation.name, broker.name)
-    return (foundation, broker, _beat(settings, inputs, fleet, ready), *_workers(settings, inputs, ready))
+    dependencies = (foundation.name, broker.name)
+    return (foundation, broker, _beat(settings, inputs, fleet, dependencies), *_workers(settings, inputs, dependencies))
 
 
-def written(units: Iterable[Unit]) -> list[Manifest]:
-    """Return the manifests that may stand in a file: all but Secrets, in the plan's order."""
-    return [each.manifest for unit in units for each in unit.objects if not each.secret]
+def manifests_for_files(units: Iterable[Unit]) -> list[Manifest]:
+    """Return the manifests that may be written to a file: all but Secrets, in the plan's order."""
+    return [planned.manifest for unit in units for planned in unit.objects if not planned.secret]
 
 
 def _foundation(settings: Settings, fleet: str) -> Unit:
-    """What every workload needs to be there first."""
-    inside = ("Namespace",)
+    """Return what every workload depends on."""
+    in_namespace = ("Namespace",)
     priorities = zip(Priority, priority_classes(settings), strict=True)
     return Unit(
         UnitKind.FOUNDATION,
         fleet,
         (
             PlannedObject(f"{fleet}-namespace", namespace(settings), protect=settings.protect),
-            *(PlannedObject(image.name, service_account(settings, image), inside) for image in IMAGES),
-            *(PlannedObject(f"{fleet}-{priority.name.lower()}-priority", each) for priority, each in priorities),
+            *(PlannedObject(image.name, service_account(settings, image), in_namespace) for image in IMAGES),
             *(
-                PlannedObject(f"{fleet}-{policy['metadata']['name']}", policy, inside)
+                PlannedObject(f"{fleet}-{priority.name.lower()}-priority", manifest)
+                for priority, manifest in priorities
+            ),
+            *(
+                PlannedObject(f"{fleet}-{policy['metadata']['name']}", policy, in_namespace)
                 for policy in network_policies(settings)
             ),
-            PlannedObject(f"{fleet}-quota", resource_quota(settings), inside),
+            PlannedObject(f"{fleet}-quota", resource_quota(settings), in_namespace),
         ),
     )
 
 
 def _broker(settings: Settings, inputs: PlanInputs, fleet: str) -> Unit:
-    """Access to Redis for workers and scalers, and Redis itself for a stack that brings none."""
+    """Return access to Redis for workers and scalers, and Redis itself for a stack without its own."""
     name, secret, broker = f"{fleet}-broker", ("Secret",), settings.broker
     objects: list[PlannedObject] = []
     if broker.existing_secret is None:
@@ -112,20 +115,20 @@ def _broker(settings: Settings, inputs: PlanInputs, fleet: str) -> Unit:
     return Unit(UnitKind.BROKER, name, tuple(objects), (fleet,))
 
 
-def _beat(settings: Settings, inputs: PlanInputs, fleet: str, ready: tuple[str, ...]) -> Unit:
+def _beat(settings: Settings, inputs: PlanInputs, fleet: str, dependencies: tuple[str, ...]) -> Unit:
     name = f"{fleet}-beat"
-    return Unit(UnitKind.BEAT, name, (PlannedObject(name, beat_deployment(settings, inputs.images)),), ready)
+    return Unit(UnitKind.BEAT, name, (PlannedObject(name, beat_deployment(settings, inputs.images)),), dependencies)
 
 
-def _workers(settings: Settings, inputs: PlanInputs, ready: tuple[str, ...]) -> list[Unit]:
-    """The workers in the stack's layout: one a queue with KEDA's scaler, or one an image with an HPA."""
+def _workers(settings: Settings, inputs: PlanInputs, dependencies: tuple[str, ...]) -> list[Unit]:
+    """Return the workers in the stack's layout: one a queue with KEDA's scaler, or one an image with an HPA."""
     if settings.layout == "per-image":
-        return [_image_worker(settings, image, inputs, ready) for image in IMAGES]
-    return [_queue_worker(settings, queue, inputs, ready) for queue in tuned_catalogue(settings).queues]
+        return [_image_worker(settings, image, inputs, dependencies) for image in IMAGES]
+    return [_queue_worker(settings, queue, inputs, dependencies) for queue in tuned_catalogue(settings).queues]
 
 
-def _queue_worker(settings: Settings, queue: Queue, inputs: PlanInputs, ready: tuple[str, ...]) -> Unit:
-    name, workload = queue.deployment, of_queue(queue)
+def _queue_worker(settings: Settings, queue: Queue, inputs: PlanInputs, dependencies: tuple[str, ...]) -> Unit:
+    name, workload = queue.deployment, queue_workload(queue)
     return Unit(
         UnitKind.QUEUE_WORKER,
         name,
@@ -133,14 +136,14 @@ def _queue_worker(settings: Settings, queue: Queue, inputs: PlanInputs, ready: t
             PlannedObject(name, worker_deployment(settings, workload, inputs.images)),
             PlannedObject(name, pod_disruption_budget(settings, workload)),
             # After its Deployment, whose number of pods KEDA adopts.
-            PlannedObject(name, scaled_object(settings, queue), ("Deployment",), formerly_below="QueueScaler"),
+            PlannedObject(name, scaled_object(settings, queue), ("Deployment",), alias_parent="QueueScaler"),
         ),
-        ready,
+        dependencies,
     )
 
 
-def _image_worker(settings: Settings, image: Image, inputs: PlanInputs, ready: tuple[str, ...]) -> Unit:
-    name, workload = image.name, of_image(settings, image)
+def _image_worker(settings: Settings, image: Image, inputs: PlanInputs, dependencies: tuple[str, ...]) -> Unit:
+    name, workload = image.name, image_workload(settings, image)
     return Unit(
         UnitKind.IMAGE_WORKER,
         name,
@@ -149,5 +152,5 @@ def _image_worker(settings: Settings, image: Image, inputs: PlanInputs, ready: t
             PlannedObject(name, horizontal_pod_autoscaler(settings, workload), ("Deployment",)),
             PlannedObject(name, pod_disruption_budget(settings, workload)),
         ),
-        ready,
+        dependencies,
     )

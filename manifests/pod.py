@@ -1,4 +1,4 @@
-"""The pod: one hardened container, on a read-only root, that gets all it needs from its environment.
+"""Pod templates: one hardened container, with a read-only root, that is configured by its environment.
 
 Probes read files that the worker touches (7 ms); `celery inspect ping` costs 560 ms each time and fails when a worker
 is merely busy. Service links are off: a Service named `redis` would put REDIS_… variables beside the credentials.
@@ -11,16 +11,16 @@ from typing import Any
 from config.schema import Settings
 from manifests import ImageReferences, Manifest
 from manifests.broker import broker_environment
-from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class
+from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class_name
 from manifests.workload import Workload
 from queues import Image, Priority, Resources
 
-PROBE = ("python", "-m", "alphaswarm_runtime", "probe")
+PROBE_COMMAND = ("python", "-m", "alphaswarm_runtime", "probe")
 TMP_SIZE = "2Gi"
 DIRECTORY_SIZE = "20Gi"
 BEAT_REQUESTS = Resources(cpu="100m", memory="256Mi")  # it only sends messages
 BEAT_LIMITS = Resources(cpu="500m", memory="512Mi")
-BEAT_GRACE = timedelta(seconds=30)
+BEAT_GRACE_PERIOD = timedelta(seconds=30)
 
 NEVER_EVICT = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
@@ -28,8 +28,8 @@ NEVER_EVICT = {
 }
 
 
-def worker_pod(settings: Settings, workload: Workload, images: ImageReferences, labels: Labels) -> Manifest:
-    """The pod template of a Celery worker."""
+def worker_pod_template(settings: Settings, workload: Workload, images: ImageReferences, labels: Labels) -> Manifest:
+    """Return the pod template of a Celery worker."""
     annotations = dict(NEVER_EVICT) if workload.uninterruptible else {}
     container = _container(
         settings,
@@ -40,7 +40,7 @@ def worker_pod(settings: Settings, workload: Workload, images: ImageReferences, 
         environment=[*_common_environment(settings, workload.name), *_worker_environment(workload)],
         resources=_worker_resources(settings, workload),
     )
-    spec = _spec(settings, workload.image, container, workload.priority, workload.grace_period, workload.name)
+    spec = _pod_spec(settings, workload.image, container, workload.priority, workload.grace_period, workload.name)
     if workload.gpus and settings.gpu:
         spec["nodeSelector"] = dict(settings.gpu.node_selector)
         spec["tolerations"] = [
@@ -49,8 +49,8 @@ def worker_pod(settings: Settings, workload: Workload, images: ImageReferences, 
     return {"metadata": {"labels": labels, **({"annotations": annotations} if annotations else {})}, "spec": spec}
 
 
-def beat_pod(settings: Settings, image: Image, images: ImageReferences, labels: Labels, name: str) -> Manifest:
-    """The pod template of the scheduler."""
+def beat_pod_template(settings: Settings, image: Image, images: ImageReferences, labels: Labels, name: str) -> Manifest:
+    """Return the pod template of Celery beat."""
     container = _container(
         settings,
         image,
@@ -62,18 +62,18 @@ def beat_pod(settings: Settings, image: Image, images: ImageReferences, labels: 
     )
     return {
         "metadata": {"labels": labels},
-        "spec": _spec(settings, image, container, Priority.STANDARD, BEAT_GRACE, name),
+        "spec": _pod_spec(settings, image, container, Priority.STANDARD, BEAT_GRACE_PERIOD, name),
     }
 
 
-def _spec(
+def _pod_spec(
     settings: Settings, image: Image, container: Manifest, priority: Priority, grace_period: timedelta, instance: str
 ) -> Manifest:
     return {
         "serviceAccountName": image.name,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "priorityClassName": priority_class(settings, priority),
+        "priorityClassName": priority_class_name(settings, priority),
         "terminationGracePeriodSeconds": int(grace_period.total_seconds()),
         "securityContext": {
             "runAsNonRoot": True,
@@ -84,14 +84,15 @@ def _spec(
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "topologySpreadConstraints": [
-            _spread(key, instance) for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+            _topology_spread_constraint(key, instance)
+            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
         ],
         "containers": [container],
-        "volumes": [{"name": name, "emptyDir": {"sizeLimit": size}} for name, _, size in _directories(image)],
+        "volumes": [{"name": name, "emptyDir": {"sizeLimit": size}} for name, _, size in _writable_volumes(image)],
     }
 
 
-def _spread(topology_key: str, instance: str) -> Manifest:
+def _topology_spread_constraint(topology_key: str, instance: str) -> Manifest:
     return {
         "maxSkew": 1,
         "topologyKey": topology_key,
@@ -123,7 +124,7 @@ def _container(
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": name, "mountPath": path} for name, path, _ in _directories(image)],
+        "volumeMounts": [{"name": name, "mountPath": path} for name, path, _ in _writable_volumes(image)],
         # Importing the application may take a minute on a cold node; until then liveness must not judge.
         "startupProbe": _probe("live", period=5, failures=60),
         "livenessProbe": _probe("live", period=15, failures=4),
@@ -136,15 +137,15 @@ def _container(
 
 def _probe(kind: str, period: int, failures: int) -> Manifest:
     return {
-        "exec": {"command": [*PROBE, kind]},
+        "exec": {"command": [*PROBE_COMMAND, kind]},
         "periodSeconds": period,
         "timeoutSeconds": 5,
         "failureThreshold": failures,
     }
 
 
-def _directories(image: Image) -> Iterator[tuple[str, str, str]]:
-    """Volume name, path and size of each place that can be written to."""
+def _writable_volumes(image: Image) -> Iterator[tuple[str, str, str]]:
+    """Yield name, mount path and size limit of each volume."""
     yield "tmp", "/tmp", TMP_SIZE  # noqa: S108 the container's own
     for path in image.directories:
         yield path.rsplit("/", maxsplit=1)[-1], path, DIRECTORY_SIZE
@@ -158,32 +159,32 @@ def _worker_resources(settings: Settings, workload: Workload) -> Mapping[str, Ma
 
 def _common_environment(settings: Settings, instance: str) -> list[Manifest]:
     environment = [
-        _variable("CELERY_APP", settings.celery_app),
-        _variable("ALPHASWARM_LOG_FORMAT", "json"),
+        _env_var("CELERY_APP", settings.celery_app),
+        _env_var("ALPHASWARM_LOG_FORMAT", "json"),
         *broker_environment(settings),
     ]
     if settings.metrics.enabled:
-        environment.append(_variable("ALPHASWARM_METRICS_PORT", METRICS_PORT))
+        environment.append(_env_var("ALPHASWARM_METRICS_PORT", METRICS_PORT))
     if settings.tracing:
         environment += [
-            _variable("OTEL_EXPORTER_OTLP_ENDPOINT", settings.tracing.endpoint),
-            _variable("OTEL_SERVICE_NAME", instance),
-            _variable("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
-            _variable("OTEL_TRACES_SAMPLER_ARG", f"{settings.tracing.sample_ratio:g}"),
+            _env_var("OTEL_EXPORTER_OTLP_ENDPOINT", settings.tracing.endpoint),
+            _env_var("OTEL_SERVICE_NAME", instance),
+            _env_var("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            _env_var("OTEL_TRACES_SAMPLER_ARG", f"{settings.tracing.sample_ratio:g}"),
         ]
     return environment
 
 
 def _worker_environment(workload: Workload) -> Iterator[Manifest]:
-    """The stack's tuning, in seconds; the runtime takes it over the image's own copy of the catalogue."""
-    yield _variable("ALPHASWARM_QUEUES", ",".join(queue.name for queue in workload.queues))
-    yield _variable("ALPHASWARM_CONCURRENCY", workload.concurrency)
-    yield _variable("ALPHASWARM_TIME_LIMIT", int(workload.time_limit.total_seconds()))
-    yield _variable("ALPHASWARM_GRACE_PERIOD", int(workload.grace_period.total_seconds()))
-    yield _variable("ALPHASWARM_VISIBILITY_TIMEOUT", int(workload.visibility_timeout.total_seconds()))
+    """Yield the stack's tuning, in seconds; the runtime prefers it to the image's own copy of the catalogue."""
+    yield _env_var("ALPHASWARM_QUEUES", ",".join(queue.name for queue in workload.queues))
+    yield _env_var("ALPHASWARM_CONCURRENCY", workload.concurrency)
+    yield _env_var("ALPHASWARM_TIME_LIMIT", int(workload.time_limit.total_seconds()))
+    yield _env_var("ALPHASWARM_GRACE_PERIOD", int(workload.grace_period.total_seconds()))
+    yield _env_var("ALPHASWARM_VISIBILITY_TIMEOUT", int(workload.visibility_timeout.total_seconds()))
     if workload.soft_shutdown is not None:
-        yield _variable("ALPHASWARM_SOFT_SHUTDOWN", int(workload.soft_shutdown.total_seconds()))
+        yield _env_var("ALPHASWARM_SOFT_SHUTDOWN", int(workload.soft_shutdown.total_seconds()))
 
 
-def _variable(name: str, value: object) -> Manifest:
+def _env_var(name: str, value: object) -> Manifest:
     return {"name": name, "value": str(value)}

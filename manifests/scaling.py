@@ -11,7 +11,7 @@ Units: thresholds are tasks, intervals seconds.
 from config.schema import Settings
 from manifests import Manifest
 from manifests.broker import scaler_address
-from manifests.metadata import BROKER, namespaced, selector
+from manifests.metadata import BROKER, label_selector, object_meta
 from manifests.workload import Workload
 from queues import Queue, ScaleDown
 
@@ -20,12 +20,15 @@ CPU_UTILIZATION = 70  # per cent of the request
 
 
 def scaled_object(settings: Settings, queue: Queue) -> Manifest:
-    """KEDA's scaler of one Deployment. It has no fallback, which would hide an outage of Redis and change nothing."""
+    """Return KEDA's ScaledObject of a queue's Deployment.
+
+    It has no fallback, which would hide an outage of Redis and change nothing.
+    """
     spec: Manifest = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": queue.deployment},
         "minReplicaCount": queue.min_replicas,
         "maxReplicaCount": queue.max_replicas,
-        **_zero_intervals(queue),
+        **_scale_to_zero_intervals(queue),
         "advanced": {
             "horizontalPodAutoscalerConfig": {"behavior": behavior(queue.scale_down)},
             "scalingModifiers": {
@@ -37,19 +40,19 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
         },
         "triggers": [
             _redis_trigger(settings, "waiting", queue.name),
-            _redis_trigger(settings, "running", queue.unacked),
+            _redis_trigger(settings, "running", queue.unacked_key),
         ],
     }
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
-        "metadata": namespaced(settings, queue.deployment),
+        "metadata": object_meta(settings, queue.deployment),
         "spec": spec,
     }
 
 
-def _zero_intervals(queue: Queue) -> Manifest:
-    """With at least one pod both do nothing, and admission warns of each."""
+def _scale_to_zero_intervals(queue: Queue) -> Manifest:
+    """Return both intervals; neither where there is always a pod: they do nothing there, and admission warns."""
     if queue.min_replicas > 0 or queue.polling_interval is None or queue.cooldown_period is None:
         return {}
     return {
@@ -76,7 +79,7 @@ def _redis_trigger(settings: Settings, name: str, key: str) -> Manifest:
 
 
 def behavior(scale_down: ScaleDown) -> Manifest:
-    """How fast replicas follow demand.
+    """Return the HPA's behavior: how fast replicas follow demand.
 
     The default tolerance of 10 % leaves tasks waiting (26 at two a pod stay on 12 pods), and the default policy takes
     34 s from 1 to 20 pods where 1000 % in 15 s takes 4 s.
@@ -97,11 +100,11 @@ def behavior(scale_down: ScaleDown) -> Manifest:
 
 
 def horizontal_pod_autoscaler(settings: Settings, workload: Workload) -> Manifest:
-    """The `per-image` layout's scaler: by processor time, since one Deployment drains many queues."""
+    """Return the HPA of the `per-image` layout. It scales by CPU, since one Deployment drains many queues."""
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": namespaced(settings, workload.name),
+        "metadata": object_meta(settings, workload.name),
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": workload.name},
             "minReplicas": max(workload.min_replicas, 1),
@@ -121,15 +124,15 @@ def horizontal_pod_autoscaler(settings: Settings, workload: Workload) -> Manifes
 
 
 def pod_disruption_budget(settings: Settings, workload: Workload) -> Manifest:
-    """Node drains take one pod at a time, and none where a run must not be interrupted."""
+    """Return the budget: node drains evict one pod at a time, and none where a run must not be interrupted."""
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
-        "metadata": namespaced(settings, workload.name),
+        "metadata": object_meta(settings, workload.name),
         "spec": {
             "maxUnavailable": 0 if workload.uninterruptible else 1,
             # Workers are unready while Redis is down; the runs of an uninterruptible one go on.
             "unhealthyPodEvictionPolicy": "IfHealthyBudget" if workload.uninterruptible else "AlwaysAllow",
-            "selector": selector(workload.name),
+            "selector": label_selector(workload.name),
         },
     }

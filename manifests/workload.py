@@ -1,7 +1,7 @@
 """What one Deployment drains: a single queue, or all queues of an image.
 
-For several queues in one pod every number is the one that suits the most demanding of them: the longest grace, the
-latest redelivery. A process has one soft shutdown, so it waits for the longest task that must not be re-queued.
+For several queues in one pod every number suits the most demanding of them: the longest grace period, the longest
+visibility timeout. A process has one soft shutdown, so it waits for the longest task that must not be re-queued.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from queues import QUEUES, Image, Priority, Queue, ScaleDown
 
 @dataclass(frozen=True)
 class Workload:
-    """One Deployment's duty. `queues` is never empty and all of them belong to `image`."""
+    """What one Deployment drains. `queues` is never empty, and all of them belong to `image`."""
 
     name: str
     image: Image
@@ -25,39 +25,39 @@ class Workload:
 
     @property
     def min_replicas(self) -> int:
-        """Least pods of the Deployment while none of its queues may go to zero."""
+        """The least number of pods: as many as its queues' greatest minimum."""
         return max(queue.min_replicas for queue in self.queues)
 
     @property
     def grace_period(self) -> timedelta:
-        """How long a pod gets to stop."""
+        """How long a pod gets to stop: `terminationGracePeriodSeconds`."""
         return max(queue.grace_period for queue in self.queues)
 
     @property
     def time_limit(self) -> timedelta:
-        """The hard time limit of the process."""
+        """Celery's hard time limit in this process."""
         return max(queue.time_limit for queue in self.queues)
 
     @property
     def visibility_timeout(self) -> timedelta:
-        """When an unacknowledged task is handed out again."""
+        """How long an unacknowledged task waits until it is redelivered."""
         return max(queue.visibility_timeout for queue in self.queues)
 
     @property
     def soft_shutdown(self) -> timedelta | None:
-        """When a stopping process re-queues what still runs; None where it waits for all of it."""
+        """How long after SIGTERM running tasks are re-queued; None where the process waits for all of them."""
         if all(queue.soft_shutdown is None for queue in self.queues):
             return None
         return max(queue.soft_shutdown or queue.time_limit for queue in self.queues)
 
     @property
     def scale_down(self) -> ScaleDown:
-        """Disabled as soon as one queue asks for it."""
+        """Disabled if it is for one of the queues."""
         return max((queue.scale_down for queue in self.queues), key=lambda rule: rule is ScaleDown.DISABLED)
 
     @property
     def uninterruptible(self) -> bool:
-        """Whether nothing may end its pods while they run: only where they reach zero, or no node could ever drain."""
+        """Whether nothing may evict running pods: only where they reach zero, or no node could ever drain."""
         return self.scale_down is ScaleDown.DISABLED and self.only_queue is not None and self.min_replicas == 0
 
     @property
@@ -71,24 +71,24 @@ class Workload:
         return max(queue.gpus for queue in self.queues)
 
 
-def of_queue(queue: Queue) -> Workload:
-    """The Deployment of one queue."""
+def queue_workload(queue: Queue) -> Workload:
+    """Return the workload of one queue."""
     return Workload(
         queue.deployment, QUEUES.image_of(queue.name), (queue,), queue.concurrency, queue.max_replicas, queue
     )
 
 
-def of_image(settings: Settings, image: Image) -> Workload:
-    """The Deployment of one image, draining all its queues."""
+def image_workload(settings: Settings, image: Image) -> Workload:
+    """Return the workload of one image, which drains all its queues."""
     queues = tuned_catalogue(settings).of(image)
-    most = max(queue.max_replicas for queue in queues)
+    max_replicas = max(queue.max_replicas for queue in queues)
     if settings.gpu and (gpus := max(queue.gpus for queue in queues)):
-        most = min(most, settings.gpu.count // gpus)
+        max_replicas = min(max_replicas, settings.gpu.count // gpus)
     return Workload(
-        image.name, image, queues, image.concurrency, max(most, *(queue.min_replicas for queue in queues), 1)
+        image.name, image, queues, image.concurrency, max(max_replicas, *(queue.min_replicas for queue in queues), 1)
     )
 
 
-def per_queue(settings: Settings) -> tuple[Workload, ...]:
-    """All Deployments of the `per-queue` layout, in the catalogue's order."""
-    return tuple(of_queue(queue) for queue in tuned_catalogue(settings).queues)
+def queue_workloads(settings: Settings) -> tuple[Workload, ...]:
+    """Return all workloads of the `per-queue` layout, in the catalogue's order."""
+    return tuple(queue_workload(queue) for queue in tuned_catalogue(settings).queues)

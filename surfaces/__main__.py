@@ -6,7 +6,7 @@ from pathlib import Path
 
 from config.errors import SettingsError
 from surfaces.errors import SurfaceError
-from surfaces.files import differences, generated, write
+from surfaces.files import differences, generated_files, write
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -17,21 +17,24 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--check", action="store_true", help="only say what is stale; exit 1 if anything is")
     check: bool = parser.parse_args(arguments).check
     try:
-        wanted = generated(root)
+        expected = generated_files(root)
     except (SettingsError, SurfaceError) as error:
         print(error, file=sys.stderr)
         return 1
-    found = differences(root, wanted)
-    if not found:
-        print(f"All {len(wanted)} generated files are up to date.")
+    differing = differences(root, expected)
+    if not differing:
+        print(f"All {len(expected)} generated files are up to date.")
         return 0
     if check:
-        print(*found, sep="\n", file=sys.stderr)
-        print(f"{len(found)} of {len(wanted)} generated files differ. Write them with: make surfaces", file=sys.stderr)
+        print(*differing, sep="\n", file=sys.stderr)
+        print(
+            f"{len(differing)} of {len(expected)} generated files differ. Write them with: make surfaces",
+            file=sys.stderr,
+        )
         return 1
-    write(root, found)
-    for difference in found:
-        print(f"{'removed' if difference.wanted is None else 'wrote'} {difference.path}")
+    write(root, differing)
+    for difference in differing:
+        print(f"{'removed' if difference.expected is None else 'wrote'} {difference.path}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The Dockerfiles' arguments that say what the catalogue says: extras, directories and labels of each image.
+"""The Dockerfiles' build arguments from the catalogue: extras, directories and labels of each image.
 
 A Dockerfile is written by hand but for the lines between FIRST and LAST. They are global arguments with their values,
 so that a plain `docker build` needs none; a stage that uses one declares it again, without a value.
@@ -16,10 +16,10 @@ ROOT_DOCKERFILE: Final = "images/Dockerfile"
 
 
 def dockerfiles(root: Path) -> dict[str, str]:
-    """Return each Dockerfile's text, with the catalogue's lines written anew, by path from `root`.
+    """Return each Dockerfile's text, with the catalogue's lines regenerated, by path from `root`.
 
     Raises:
-        SurfaceError: a file is missing, or has not exactly one place for these lines.
+        SurfaceError: a file is missing, or does not have exactly one place for these lines.
     """
     images: dict[str, tuple[Image, ...]] = {ROOT_DOCKERFILE: IMAGES}
     images |= {f"images/{image.standalone_folder}/Dockerfile": (image,) for image in IMAGES}

@@ -1,4 +1,4 @@
-"""What stops generated files from being written."""
+"""Why generated files cannot be written."""
 
 
 class SurfaceError(ValueError):

@@ -1,7 +1,7 @@
 """The Kustomize tree: a base in the `per-image` layout, a component for `per-queue`, an overlay per stack and layout.
 
-Written from the same functions whose objects the Pulumi program registers. The component takes the per-image workers
-away before it adds the queues' own: KEDA refuses a ScaledObject on a Deployment that has an HPA.
+Rendered by the same functions whose objects the Pulumi program registers. The component deletes the per-image workers
+before it adds the queues' own: KEDA refuses a ScaledObject on a Deployment that has an HPA.
 """
 
 import re
@@ -10,14 +10,14 @@ from typing import Final
 
 from config.schema import Settings
 from manifests import Manifest
-from manifests.plan import PlanInputs, Unit, UnitKind, plan, written
+from manifests.plan import PlanInputs, Unit, UnitKind, manifests_for_files, plan
 from queues import WORKER
-from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, neutral_settings
-from surfaces.overlay import KUSTOMIZE, added_files, deletion, given_images, overlay, plain
-from surfaces.yaml_text import block, documents
+from surfaces.base_settings import BARE_IMAGES, LAYOUTS, Layout, base_settings
+from surfaces.overlay import KUSTOMIZE, added_files, as_plain_data, delete_patch, kustomize_images, overlay
+from surfaces.yaml_text import dump_block, dump_documents
 
 HEADER: Final = "# Generated from queues.py by `make surfaces`; do not edit.\n"
-OWNED_FOLDERS: Final = ("base", "components", "overlays")
+GENERATED_FOLDERS: Final = ("base", "components", "overlays")
 FILE_OF_KIND: Final = {
     "ServiceAccount": "service-accounts.yaml",
     "PriorityClass": "priority-classes.yaml",
@@ -25,18 +25,18 @@ FILE_OF_KIND: Final = {
     "HorizontalPodAutoscaler": "hpa.yaml",
     "PodDisruptionBudget": "pdb.yaml",
 }
-"""Files whose names are not just their kind's."""
+"""File names that do not follow from the kind."""
 
 
 Files = dict[str, str]
 
 
-def tree(stacks: Mapping[str, Settings]) -> Files:
-    """Every file below deploy/kustomize/, by path."""
+def kustomize_tree(stacks: Mapping[str, Settings]) -> Files:
+    """Return every file's text by its path below deploy/kustomize/."""
     files = {**_base(), **_per_queue_component()}
     for stack, settings in stacks.items():
         for layout in LAYOUTS:
-            files |= _in(f"overlays/{stack}/{layout}", _overlay(stack, settings, layout))
+            files |= _in_folder(f"overlays/{stack}/{layout}", _overlay(stack, settings, layout))
     return files
 
 
@@ -49,33 +49,36 @@ def _base() -> Files:
             case UnitKind.IMAGE_WORKER:
                 folders.setdefault(unit.name, {}).update(_by_kind(unit))
             case UnitKind.BEAT:
-                folders.setdefault(WORKER.name, {})["beat-deployment.yaml"] = written([unit])
+                folders.setdefault(WORKER.name, {})["beat-deployment.yaml"] = manifests_for_files([unit])
     files: Files = {"base/kustomization.yaml": HEADER + _kustomization(list(folders))}
     for folder, contents in folders.items():
-        files |= _in(f"base/{folder}", {name: documents(HEADER, plain(found)) for name, found in contents.items()})
+        files |= _in_folder(
+            f"base/{folder}",
+            {name: dump_documents(HEADER, as_plain_data(manifests)) for name, manifests in contents.items()},
+        )
         files[f"base/{folder}/kustomization.yaml"] = HEADER + _kustomization(list(contents))
     return files
 
 
 def _units(layout: Layout) -> tuple[Unit, ...]:
-    return plan(neutral_settings(layout), PlanInputs(BARE_IMAGES))
+    return plan(base_settings(layout), PlanInputs(BARE_IMAGES))
 
 
 def _by_kind(unit: Unit) -> dict[str, list[Manifest]]:
     files: dict[str, list[Manifest]] = {}
-    for manifest in written([unit]):
+    for manifest in manifests_for_files([unit]):
         files.setdefault(_file_name(manifest), []).append(manifest)
     return files
 
 
 def _file_name(manifest: Manifest) -> str:
-    """The file of a manifest's kind: `ResourceQuota` stands in resource-quota.yaml."""
+    """Return the file name of a manifest's kind: `ResourceQuota` is in resource-quota.yaml."""
     kind = manifest["kind"]
     return FILE_OF_KIND.get(kind) or re.sub("(?<=[a-z])(?=[A-Z])", "-", kind).lower() + ".yaml"
 
 
 def _kustomization(resources: list[str]) -> str:
-    return block({"apiVersion": KUSTOMIZE, "kind": "Kustomization", "resources": resources})
+    return dump_block({"apiVersion": KUSTOMIZE, "kind": "Kustomization", "resources": resources})
 
 
 def _per_queue_component() -> Files:
@@ -83,16 +86,20 @@ def _per_queue_component() -> Files:
     contents: dict[str, list[Manifest]] = {}
     for unit in units:
         contents |= _by_kind(unit) if unit.kind is UnitKind.BROKER else {}
-    contents |= {f"{unit.name}.yaml": written([unit]) for unit in units if unit.kind is UnitKind.QUEUE_WORKER}
-    replaced = plain(written(unit for unit in _units("per-image") if unit.kind is UnitKind.IMAGE_WORKER))
+    contents |= {
+        f"{unit.name}.yaml": manifests_for_files([unit]) for unit in units if unit.kind is UnitKind.QUEUE_WORKER
+    }
+    replaced = as_plain_data(
+        manifests_for_files(unit for unit in _units("per-image") if unit.kind is UnitKind.IMAGE_WORKER)
+    )
     component = {
         "apiVersion": "kustomize.config.k8s.io/v1alpha1",
         "kind": "Component",
         "resources": list(contents),
-        "patches": [{"patch": deletion(found)} for found in replaced],
+        "patches": [{"patch": delete_patch(manifest)} for manifest in replaced],
     }
-    files = {name: documents(HEADER, plain(found)) for name, found in contents.items()}
-    return _in("components/per-queue", {"kustomization.yaml": HEADER + block(component), **files})
+    files = {name: dump_documents(HEADER, as_plain_data(manifests)) for name, manifests in contents.items()}
+    return _in_folder("components/per-queue", {"kustomization.yaml": HEADER + dump_block(component), **files})
 
 
 def _overlay(stack: str, settings: Settings, layout: Layout) -> Files:
@@ -100,7 +107,7 @@ def _overlay(stack: str, settings: Settings, layout: Layout) -> Files:
     header = f"# Generated from queues.py and Pulumi.{stack}.yaml by `make surfaces`; do not edit.\n"
     text = result.kustomization(["../../../base"], ["../../../components/per-queue"] if layout == "per-queue" else [])
     notes = "".join(f"# {line}\n" for line in _notes(stack, settings, layout))
-    files = {name: documents(header, [found]) for name, found in added_files(result.added).items()}
+    files = {name: dump_documents(header, [manifest]) for name, manifest in added_files(result.added).items()}
     return {"kustomization.yaml": header + notes + text, **files}
 
 
@@ -110,9 +117,9 @@ def _notes(stack: str, settings: Settings, layout: Layout) -> Iterator[str]:
         if layout == settings.layout
         else f"Stack {stack} itself has layout {settings.layout}: never apply both to one namespace."
     )
-    if not given_images(settings):
+    if not kustomize_images(settings):
         yield "The images have bare names: set their digests as ../../../README.md says."
 
 
-def _in(folder: str, files: Files) -> Files:
+def _in_folder(folder: str, files: Files) -> Files:
     return {f"{folder}/{name}": text for name, text in files.items()}

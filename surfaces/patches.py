@@ -1,7 +1,7 @@
-"""Patches that a person can review: objects that share a change share its patch, and a label says which they are.
+"""Patches that a person can review: objects that share a change share its patch, and a label selects them.
 
-The trap: a change that alters a list's length moves the indices of all later ones. Those keep their order in every
-object, however they are shared; the others come first, where every index is still the base's.
+The trap: a change of a list's length moves the indices of all later changes. Such changes keep their order in every
+object, however they are shared; the others come first, while every index is still the base's.
 """
 
 import json
@@ -12,10 +12,10 @@ from typing import Any
 
 from manifests import Manifest
 from manifests.metadata import COMPONENT, IMAGE, INSTANCE, QUEUE
-from surfaces.json_patch import Change, Changes
-from surfaces.yaml_text import items
+from surfaces.json_patch import Change, Diff
+from surfaces.yaml_text import dump_items
 
-SELECTABLE = (COMPONENT, IMAGE, INSTANCE, QUEUE)
+SELECTOR_LABELS = (COMPONENT, IMAGE, INSTANCE, QUEUE)
 
 Identity = tuple[str, str]  # kind and name: an overlay has one namespace, and no kind in two API groups
 
@@ -30,7 +30,7 @@ class Patch:
 
     def __str__(self) -> str:
         tests = [None, *(change[0] for change in self.changes)]
-        return items(
+        return dump_items(
             operation
             for change, last in zip(self.changes, tests, strict=False)
             for operation in change
@@ -39,81 +39,81 @@ class Patch:
 
 
 def identity(manifest: Manifest) -> Identity:
-    """What tells an object from all others of an overlay."""
+    """Return what identifies an object in an overlay."""
     return manifest["kind"], manifest["metadata"]["name"]
 
 
-def patches(found: Mapping[Identity, Changes]) -> tuple[Patch, ...]:
-    """As few patches as possible: objects that share a change share its patch."""
-    in_place = _shared({name: each.in_place for name, each in found.items()})
-    lengths = _in_order({name: each.lengths for name, each in found.items()})
-    return tuple(_joined(sorted(in_place, key=lambda patch: -len(patch.names)), lengths))
+def group_patches(diffs: Mapping[Identity, Diff]) -> tuple[Patch, ...]:
+    """Return as few patches as possible: objects that share a change share its patch."""
+    in_place = _group_unordered({name: diff.in_place for name, diff in diffs.items()})
+    resizing = _group_ordered({name: diff.resizing for name, diff in diffs.items()})
+    return tuple(_merge(sorted(in_place, key=lambda patch: -len(patch.names)), resizing))
 
 
-def _shared(found: Mapping[Identity, tuple[Change, ...]]) -> list[Patch]:
-    """Changes that may be applied in any order, by who shares them."""
+def _group_unordered(changes_of: Mapping[Identity, tuple[Change, ...]]) -> list[Patch]:
+    """Group changes that may be applied in any order by the objects that share them."""
     owners: dict[tuple[str, str], list[str]] = {}
-    for (kind, name), each in found.items():
-        for change in each:
+    for (kind, name), changes in changes_of.items():
+        for change in changes:
             owners.setdefault((kind, json.dumps(change)), []).append(name)
     groups: dict[tuple[str, tuple[str, ...]], list[Change]] = {}
     for (kind, text), names in owners.items():
         groups.setdefault((kind, tuple(names)), []).append(tuple(json.loads(text)))
-    return [Patch(kind, names, tuple(each)) for (kind, names), each in groups.items()]
+    return [Patch(kind, names, tuple(changes)) for (kind, names), changes in groups.items()]
 
 
-def _in_order(found: Mapping[Identity, tuple[Change, ...]]) -> list[Patch]:
-    """Changes that have an order: each step takes what no object has only further down its own list."""
-    left = {name: [json.dumps(change) for change in each] for name, each in found.items() if each}
+def _group_ordered(changes_of: Mapping[Identity, tuple[Change, ...]]) -> list[Patch]:
+    """Group changes that have an order: each step prefers a change that no object has later in its own list."""
+    remaining = {name: [json.dumps(change) for change in changes] for name, changes in changes_of.items() if changes}
     steps: list[Patch] = []
-    while left:
-        later = {(kind, text) for (kind, _), each in left.items() for text in each[1:]}
-        heads = Counter((kind, each[0]) for (kind, _), each in left.items())
+    while remaining:
+        later = {(kind, text) for (kind, _), texts in remaining.items() for text in texts[1:]}
+        heads = Counter((kind, texts[0]) for (kind, _), texts in remaining.items())
         step = max(heads, key=lambda head: (head not in later, heads[head]))
-        owners = [name for name, each in left.items() if (name[0], each[0]) == step]
+        owners = [name for name, texts in remaining.items() if (name[0], texts[0]) == step]
         steps.append(Patch(step[0], tuple(name for _, name in owners), (tuple(json.loads(step[1])),)))
-        left = {name: each[1:] if name in owners else each for name, each in left.items()}
-        left = {name: each for name, each in left.items() if each}
+        remaining = {name: texts[1:] if name in owners else texts for name, texts in remaining.items()}
+        remaining = {name: texts for name, texts in remaining.items() if texts}
     return steps
 
 
-def _joined(first: Sequence[Patch], then: Sequence[Patch]) -> list[Patch]:
-    """One patch instead of two with the same target, where no patch between them touches that target."""
+def _merge(first: Sequence[Patch], then: Sequence[Patch]) -> list[Patch]:
+    """Merge two patches with the same target, where no patch between them touches that target."""
     result = list(first)
     for patch in then:
-        meeting = [at for at, other in enumerate(result) if _meet(patch, other)]
-        if meeting and set(result[meeting[-1]].names) == set(patch.names):
-            result[meeting[-1]] = replace(patch, changes=result[meeting[-1]].changes + patch.changes)
+        overlapping = [index for index, other in enumerate(result) if _overlap(patch, other)]
+        if overlapping and set(result[overlapping[-1]].names) == set(patch.names):
+            result[overlapping[-1]] = replace(patch, changes=result[overlapping[-1]].changes + patch.changes)
         else:
             result.append(patch)
     return result
 
 
-def _meet(one: Patch, other: Patch) -> bool:
+def _overlap(one: Patch, other: Patch) -> bool:
     return one.kind == other.kind and not set(one.names).isdisjoint(other.names)
 
 
-def selection(patch: Patch, objects: Sequence[Manifest]) -> Manifest:
-    """How Kustomize finds exactly a patch's objects: their kind, a label they alone have, or else their names."""
-    same_kind = [found for found in objects if found["kind"] == patch.kind]
+def patch_target(patch: Patch, objects: Sequence[Manifest]) -> Manifest:
+    """Return the target that selects exactly a patch's objects: by kind, a label of theirs alone, or their names."""
+    same_kind = [manifest for manifest in objects if manifest["kind"] == patch.kind]
     if len(patch.names) == 1:
         return {"kind": patch.kind, "name": patch.names[0]}
     if _names(same_kind) == set(patch.names):
         return {"kind": patch.kind}
-    for key in SELECTABLE:
-        values = {_label(found, key) for found in same_kind if found["metadata"]["name"] in patch.names}
-        chosen = [found for found in same_kind if _label(found, key) in values]
-        if len(values) <= 2 and None not in values and _names(chosen) == set(patch.names):
-            wanted = ", ".join(sorted(str(value) for value in values))
+    for key in SELECTOR_LABELS:
+        values = {_label(manifest, key) for manifest in same_kind if manifest["metadata"]["name"] in patch.names}
+        selected = [manifest for manifest in same_kind if _label(manifest, key) in values]
+        if len(values) <= 2 and None not in values and _names(selected) == set(patch.names):
+            listed = ", ".join(sorted(str(value) for value in values))
             return {
                 "kind": patch.kind,
-                "labelSelector": f"{key} in ({wanted})" if len(values) > 1 else f"{key}={wanted}",
+                "labelSelector": f"{key} in ({listed})" if len(values) > 1 else f"{key}={listed}",
             }
     return {"kind": patch.kind, "name": "|".join(patch.names)}
 
 
 def _names(objects: Sequence[Manifest]) -> set[str]:
-    return {found["metadata"]["name"] for found in objects}
+    return {manifest["metadata"]["name"] for manifest in objects}
 
 
 def _label(manifest: Manifest, key: str) -> Any:  # noqa: ANN401 text or None

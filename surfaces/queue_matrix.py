@@ -31,7 +31,7 @@ TIME_COLUMNS: Final = (
 
 
 def queue_matrix() -> str:
-    """The text of queues.md."""
+    """Return the text of queues.md."""
     queues = QUEUES.queues
     return (
         "".join(

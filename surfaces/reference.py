@@ -1,4 +1,4 @@
-"""docs/configuration.md: every key that a stack's file may have, in words, from the models that check it.
+"""docs/configuration.md: every key that a stack's file may have, described from the models that validate it.
 
 Read from the same JSON Schema that editors get, so that page, editor and program cannot say different things.
 """
@@ -35,63 +35,64 @@ PATTERNS: Final[Mapping[str, str]] = {
 }
 
 
-def reference() -> str:
-    """The text of configuration.md."""
+def configuration_reference() -> str:
+    """Return the text of configuration.md."""
     sections, models = section_schemas()
-    needed = required_sections()
-    parts = [INTRODUCTION, "## Sections\n\n", table(COLUMNS, _overview(sections, models, needed))]
-    parts += [_section(key, schema, models) for key, schema in sections.items() if _members(schema, models)]
+    required = required_sections()
+    parts = [INTRODUCTION, "## Sections\n\n", table(COLUMNS, _overview(sections, models, required))]
+    parts += [_section(key, schema, models) for key, schema in sections.items() if _referenced_models(schema, models)]
     return "".join(parts).rstrip("\n") + "\n"
 
 
-def _overview(sections: Mapping[str, Schema], models: Mapping[str, Schema], needed: list[str]) -> Iterator[list[str]]:
+def _overview(sections: Mapping[str, Schema], models: Mapping[str, Schema], required: list[str]) -> Iterator[list[str]]:
     for key, schema in sections.items():
         name = f"`{PREFIX}:{key}`"
-        value = f"[mapping](#fleet{key.lower()})" if _members(schema, models) else words(schema, models)
-        yield [name, value, "required" if key in needed else _default(schema), schema.get("description", "")]
+        value = (
+            f"[mapping](#fleet{key.lower()})" if _referenced_models(schema, models) else describe_type(schema, models)
+        )
+        yield [name, value, "required" if key in required else _default(schema), schema.get("description", "")]
     for key in sorted(SECRET_KEYS):
         yield [f"`{PREFIX}:{key}`", f"secret: `pulumi config set --secret {PREFIX}:{key}`", "none", SECRETS[key]]
 
 
 def _section(key: str, schema: Schema, models: Mapping[str, Schema]) -> str:
-    """One section's keys; a section with several shapes gets one table each."""
-    members = _members(schema, models)
+    """Return one section's keys; a section that is a union gets one table for each member."""
+    members = _referenced_models(schema, models)
     text = f"## {PREFIX}:{key}\n\n"
     for member in members:
-        title = f"### {_chosen_by(member)}\n\n" if len(members) > 1 else ""
-        rows = list(_rows(_prefix(key, schema), member, models))
-        if "propertyNames" in schema:  # a tuning: what is not given stays as the catalogue has it
+        title = f"### {_discriminator(member)}\n\n" if len(members) > 1 else ""
+        rows = list(_key_rows(_key_path(f"{PREFIX}:{key}", schema), member, models))
+        if "propertyNames" in schema:  # a tuning: what is not set stays as the catalogue has it
             rows = [[name, value, "the queue's own", meaning] for name, value, _, meaning in rows]
         text += title + f"{member['description']}\n\n" + table(COLUMNS, rows)
     return text
 
 
-def _rows(prefix: str, model: Schema, models: Mapping[str, Schema]) -> Iterator[list[str]]:
+def _key_rows(prefix: str, model: Schema, models: Mapping[str, Schema]) -> Iterator[list[str]]:
     for key, field in model["properties"].items():
         default = "required" if key in model.get("required", []) else _default(field)
-        yield [f"`{prefix}.{key}`", words(field, models), default, field.get("description", "")]
-        for nested in _members(field, models):
-            yield from _rows(f"{_prefix(f'{prefix}.{key}', field, whole=True)}", nested, models)
+        yield [f"`{prefix}.{key}`", describe_type(field, models), default, field.get("description", "")]
+        for nested in _referenced_models(field, models):
+            yield from _key_rows(_key_path(f"{prefix}.{key}", field), nested, models)
 
 
-def _prefix(key: str, schema: Schema, *, whole: bool = False) -> str:
-    """How a key inside a section is spelt: `[]` stands for an item of a list, `<queue>` for a queue's name."""
-    path = key if whole else f"{PREFIX}:{key}"
+def _key_path(path: str, schema: Schema) -> str:
+    """Return the prefix of the keys below `path`: `[]` is an item of a list, `<queue>` a queue's name."""
     if schema.get("type") == "array":
         return f"{path}[]"
     return f"{path}.<queue>" if "propertyNames" in schema else path
 
 
-def _members(schema: Schema, models: Mapping[str, Schema]) -> list[Schema]:
-    """The models that a value may have: none for plain values, several for a choice."""
+def _referenced_models(schema: Schema, models: Mapping[str, Schema]) -> list[Schema]:
+    """Return the models that a value may have: none for plain values, several for a union."""
     if "$ref" in schema:
         return [models[schema["$ref"].rsplit("/", 1)[1]]]
     inner = [*schema.get("anyOf", []), *schema.get("oneOf", [])]
     inner += [schema[key] for key in ("items", "additionalProperties") if isinstance(schema.get(key), dict)]
-    return [model for each in inner for model in _members(each, models)]
+    return [model for part in inner for model in _referenced_models(part, models)]
 
 
-def _chosen_by(model: Schema) -> str:
+def _discriminator(model: Schema) -> str:
     name, field = next((name, field) for name, field in model["properties"].items() if "const" in field)
     return f"{name}: {field['const']}"
 
@@ -107,19 +108,19 @@ def _default(schema: Schema) -> str:
     return "none" if value is None else f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
-def words(schema: Schema, models: Mapping[str, Schema]) -> str:
-    """What a value may be, for a reader."""
-    if _members(schema, models):
+def describe_type(schema: Schema, models: Mapping[str, Schema]) -> str:
+    """Describe the values that a schema allows."""
+    if _referenced_models(schema, models):
         return "list of mappings" if schema.get("type") == "array" else "mapping"
     if "anyOf" in schema:
-        return words(next(each for each in schema["anyOf"] if each.get("type") != "null"), models)
+        return describe_type(next(part for part in schema["anyOf"] if part.get("type") != "null"), models)
     if "const" in schema:
         return f"`{schema['const']}`"
     if "enum" in schema:
-        return " or ".join(f"`{each}`" for each in schema["enum"])
+        return " or ".join(f"`{part}`" for part in schema["enum"])
     kind = schema.get("type")
     if kind == "array":
-        return f"list of: {words(schema['items'], models)}"
+        return f"list of: {describe_type(schema['items'], models)}"
     if kind == "object":
         return "mapping of text to text"
     return {"boolean": "`true` or `false`", "string": _text(schema)}.get(str(kind)) or _number(schema)
@@ -134,10 +135,10 @@ def _text(schema: Schema) -> str:
 
 def _number(schema: Schema) -> str:
     kind = "whole number" if schema.get("type") == "integer" else "number"
-    least, most = (_bound(schema.get(key)) for key in ("minimum", "maximum"))
-    if least and most:
-        return f"{kind} from {least} to {most}"
-    return f"{kind}, at least {least}" if least else kind
+    minimum, maximum = (_bound(schema.get(key)) for key in ("minimum", "maximum"))
+    if minimum and maximum:
+        return f"{kind} from {minimum} to {maximum}"
+    return f"{kind}, at least {minimum}" if minimum else kind
 
 
 def _bound(value: Any) -> str:  # noqa: ANN401 a number or None

@@ -1,4 +1,4 @@
-"""The catalogue as the images carry it: what a worker must know to drain its queues and to refuse all others.
+"""The images' copy of the catalogue: what a worker must know to drain its queues and to refuse all others.
 
 Durations are whole seconds. The reader is `alphaswarm_runtime.catalogue`, which refuses keys it does not know.
 """
@@ -11,7 +11,7 @@ from queues import IMAGES, QUEUES, TIME_CONSTRAINTS, Image, Queue
 
 
 def runtime_catalogue() -> str:
-    """The text of catalogue.json. JSON has no comments, so the file cannot say what it is generated from."""
+    """Return the text of catalogue.json. JSON has no comments, so the file cannot say what it is generated from."""
     catalogue = {
         "images": {image.target: _image(image) for image in IMAGES},
         "queues": {queue.name: _queue(queue) for queue in QUEUES.queues},

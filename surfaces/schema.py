@@ -1,6 +1,6 @@
 """JSON Schema of a stack's file, for editors and for checks without the engine.
 
-The models know each section; what stands around them is Pulumi's: `config`, keys with the project's prefix, secrets as
+The models describe each section; what is around them is Pulumi's: `config`, keys with the project's prefix, secrets as
 `{secure: …}`, keys of other projects and providers, and how the file's own encryption is set up.
 """
 
@@ -27,12 +27,12 @@ ENGINE_KEYS: Final[Mapping[str, str]] = {
 
 
 def stack_schema() -> str:
-    """The text of stack.schema.json."""
-    return json.dumps(schema(), indent=2, ensure_ascii=False) + "\n"
+    """Return the text of stack.schema.json."""
+    return json.dumps(stack_file_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def schema() -> Schema:
-    """The schema of a whole stack file."""
+def stack_file_schema() -> Schema:
+    """Return the schema of a stack's file."""
     sections, models = section_schemas()
     secrets = {key: {**_reference("Secret"), "description": SECRETS[key]} for key in sorted(SECRET_KEYS)}
     properties = {f"{PREFIX}:{key}": value for key, value in {**sections, **secrets}.items()}
@@ -61,28 +61,28 @@ def schema() -> Schema:
 
 
 def section_schemas() -> tuple[dict[str, Schema], dict[str, Schema]]:
-    """The schema of each section by its key without prefix, and of each model that they refer to."""
-    whole: Schema = _without_titles(Settings.model_json_schema(by_alias=True, ref_template="#/$defs/{model}"))
-    sections: dict[str, Schema] = whole["properties"]
+    """Return the schema of each section by its key without prefix, and of each model that they refer to."""
+    model_schema: Schema = _without_titles(Settings.model_json_schema(by_alias=True, ref_template="#/$defs/{model}"))
+    sections: dict[str, Schema] = model_schema["properties"]
     sections["scaling"]["propertyNames"] = {"enum": [queue.name for queue in QUEUES.queues]}
     for section in sections.values():
         if section.get("type") == "boolean":  # `pulumi config set fleet:protect true` writes it in quotes
             section["anyOf"] = [{"type": section.pop("type")}, {"enum": ["true", "false"]}]
-    return sections, whole["$defs"]
+    return sections, model_schema["$defs"]
 
 
 def required_sections() -> list[str]:
-    """The keys that every stack has."""
+    """Return the keys that every stack has."""
     return [field.alias or name for name, field in Settings.model_fields.items() if field.is_required()]
 
 
 def _without_titles(value: Any) -> Any:  # noqa: ANN401 any plain data
-    """A title that repeats the key in capitals helps nobody."""
+    """Drop the titles, which only repeat the keys."""
     if isinstance(value, dict):
         return {
-            key: _without_titles(each) for key, each in value.items() if not (key == "title" and isinstance(each, str))
+            key: _without_titles(part) for key, part in value.items() if not (key == "title" and isinstance(part, str))
         }
-    return [_without_titles(each) for each in value] if isinstance(value, list) else value
+    return [_without_titles(part) for part in value] if isinstance(value, list) else value
 
 
 def _reference(model: str) -> Schema:
@@ -90,7 +90,7 @@ def _reference(model: str) -> Schema:
 
 
 def _secret() -> Schema:
-    """Plain text is refused, as the program refuses it."""
+    """Return the schema of a secret; it refuses plain text, as the program does."""
     return {
         "description": "written by `pulumi config set --secret`",
         "type": "object",

@@ -1,4 +1,4 @@
-"""The stacks of this checkout, read without the engine."""
+"""The settings of this checkout's stacks, loaded without the engine."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ def stacks(root: Path) -> dict[str, Settings]:
     """Return every stack's settings by its name.
 
     Raises:
-        SettingsError: files cannot be used; all of them are named.
+        SettingsError: files are invalid; all of them are named.
     """
     found, refused = {}, []
     for file in sorted(root.glob("Pulumi.*.yaml")):

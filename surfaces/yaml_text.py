@@ -1,7 +1,7 @@
-"""YAML that every reader understands alike.
+"""YAML that every parser reads alike.
 
-A string is quoted unless it can be nothing but a string: PyYAML leaves `1e3` and `089` bare, which Kubernetes' parser
-reads as numbers. Lists stand flush with their key, as `kubectl` and `kustomize edit` write them.
+A string is quoted unless it can be nothing but a string: PyYAML leaves `1e3` and `089` plain, which Kubernetes' parser
+reads as numbers. Lists are not indented below their key, as `kubectl` and `kustomize edit` write them.
 """
 
 import re
@@ -13,49 +13,49 @@ import yaml
 from manifests import Manifest
 
 WIDTH = 180
-CERTAINLY_TEXT = re.compile(
-    r"(?!(?i:y|n|yes|no|on|off|true|false|null|nan|inf)$)([A-Za-z/]|\.\./)[\w ./@%+~-]*|\$patch"
-)
+PLAIN_SCALAR = re.compile(r"(?!(?i:y|n|yes|no|on|off|true|false|null|nan|inf)$)([A-Za-z/]|\.\./)[\w ./@%+~-]*|\$patch")
 
 
-class Lines(str):
-    """Text that is shown as it is, line by line."""
+class LiteralStr(str):
+    """Text that is written in literal style (`|`)."""
 
     __slots__ = ()
 
 
 class _Dumper(yaml.SafeDumper):
-    """Safe types only, no anchors, careful strings."""
+    """Safe types only, no anchors, strings quoted where in doubt."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 the base class' signature
         return True
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    style = None if CERTAINLY_TEXT.fullmatch(value) else '"'
-    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="|" if isinstance(value, Lines) else style)
+def _represent_str(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = None if PLAIN_SCALAR.fullmatch(value) else '"'
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", value, style="|" if isinstance(value, LiteralStr) else style
+    )
 
 
-_Dumper.add_representer(str, _text)
-_Dumper.add_representer(Lines, _text)
+_Dumper.add_representer(str, _represent_str)
+_Dumper.add_representer(LiteralStr, _represent_str)
 
 
-def block(value: Any) -> str:  # noqa: ANN401 any plain data
-    """`value` over several lines, keys in the order given."""
+def dump_block(value: Any) -> str:  # noqa: ANN401 any plain data
+    """Return `value` in block style, with keys in their own order."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=10_000, allow_unicode=True)
 
 
-def items(values: Iterable[Any]) -> str:
-    """A list with one item a line where it fits, without a final line break."""
-    return "".join(_item(value) for value in values).rstrip("\n")
+def dump_items(values: Iterable[Any]) -> str:
+    """Return a list with one item a line where it fits, without a final line break."""
+    return "".join(_dump_item(value) for value in values).rstrip("\n")
 
 
-def _item(value: Any) -> str:  # noqa: ANN401 any plain data
+def _dump_item(value: Any) -> str:  # noqa: ANN401 any plain data
     line = yaml.dump([value], Dumper=_Dumper, sort_keys=False, default_flow_style=True, width=10_000)
     short = f"- {line.strip().removeprefix('[').removesuffix(']')}\n"
-    return short if len(short) <= WIDTH else block([value])
+    return short if len(short) <= WIDTH else dump_block([value])
 
 
-def documents(header: str, objects: Iterable[Manifest]) -> str:
-    """A file of Kubernetes objects under a comment."""
-    return header + "---\n".join(block(found) for found in objects)
+def dump_documents(header: str, objects: Iterable[Manifest]) -> str:
+    """Return a file of Kubernetes objects below a comment."""
+    return header + "---\n".join(dump_block(manifest) for manifest in objects)

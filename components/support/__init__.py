@@ -1,1 +1,1 @@
-"""What components use and is no component."""
+"""Helpers of the components: providers, registration of manifests, hashes."""

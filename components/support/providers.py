@@ -1,4 +1,4 @@
-"""The providers, made explicitly, so that a stack never acts on an account or a cluster it does not name."""
+"""The explicit providers, so that a stack never acts on an account or a cluster it does not name."""
 
 import pulumi
 import pulumi_aws as aws
@@ -11,9 +11,9 @@ EMULATOR_KEY = "emulator"  # any text: an emulator on loopback asks for none
 
 
 def providers(settings: Settings) -> list[pulumi.ProviderResource]:
-    """What the fleet's resources are made with; AWS only where the stack names an account."""
+    """Return the providers of the fleet's resources; AWS only where the stack names an account."""
     cluster = settings.cluster
-    made: list[pulumi.ProviderResource] = [
+    result: list[pulumi.ProviderResource] = [
         kubernetes.Provider(
             "cluster",
             context=cluster.context,
@@ -23,15 +23,15 @@ def providers(settings: Settings) -> list[pulumi.ProviderResource]:
         )
     ]
     if settings.aws is not None:
-        made.append(_emulated(settings.aws) if settings.aws.endpoint else _account(settings.aws))
-    return made
+        result.append(_emulator_provider(settings.aws) if settings.aws.endpoint else _aws_provider(settings.aws))
+    return result
 
 
-def _account(account: Aws) -> aws.Provider:
+def _aws_provider(account: Aws) -> aws.Provider:
     return aws.Provider("account", region=account.region, allowed_account_ids=[account.account_id])
 
 
-def _emulated(account: Aws) -> aws.Provider:
+def _emulator_provider(account: Aws) -> aws.Provider:
     endpoints = dict.fromkeys(EMULATED_SERVICES, account.endpoint)
     return aws.Provider(
         "account",

@@ -1,7 +1,7 @@
-"""Registers the plan's objects as they stand, under the type that the provider gives their kind.
+"""Registers the plan's manifests unchanged, as custom resources with the provider's type token of their kind.
 
 Not through the SDK's class of each kind: those check no manifest, and importing them takes 0.7 s of processor time in
-every preview, two thirds of the program's own. What the classes would add is written here: the type's name, and that
+every preview, two thirds of the program's own. What the classes would add is written here: the type token, and that
 what a Secret holds is secret.
 """
 
@@ -18,57 +18,57 @@ SECRET_FIELDS: Final = ("data", "stringData")
 
 def register_objects(component: pulumi.ComponentResource, unit: Unit, cluster: Cluster) -> list[str]:
     """Register a unit's objects below `component`, in order, and return them as `Kind/name`."""
-    made: dict[str, list[pulumi.Resource]] = {}
-    for each in unit.objects:
-        first = [resource for kind in each.after for resource in made.get(kind, [])]
-        resource = _register(component, each, cluster, first)
-        made.setdefault(each.manifest["kind"], []).append(resource)
-    return [f"{each.manifest['kind']}/{each.manifest['metadata']['name']}" for each in unit.objects]
+    registered: dict[str, list[pulumi.Resource]] = {}
+    for planned in unit.objects:
+        depends_on = [resource for kind in planned.depends_on for resource in registered.get(kind, [])]
+        resource = _register(component, planned, cluster, depends_on)
+        registered.setdefault(planned.manifest["kind"], []).append(resource)
+    return [f"{planned.manifest['kind']}/{planned.manifest['metadata']['name']}" for planned in unit.objects]
 
 
 def _register(
-    component: pulumi.ComponentResource, planned: PlannedObject, cluster: Cluster, first: list[pulumi.Resource]
+    component: pulumi.ComponentResource, planned: PlannedObject, cluster: Cluster, depends_on: list[pulumi.Resource]
 ) -> pulumi.CustomResource:
     manifest = planned.manifest
     is_deployment = manifest["kind"] == "Deployment"
     if is_deployment and not cluster.await_ready:
-        manifest = without_waiting(manifest)
+        manifest = with_skip_await(manifest)
     fields = dict(manifest)
     if planned.secret:
         fields |= {field: pulumi.Output.secret(manifest[field]) for field in SECRET_FIELDS if field in manifest}
     opts = pulumi.ResourceOptions(
         parent=component,
-        depends_on=first,
+        depends_on=depends_on,
         protect=planned.protect,
         aliases=_aliases(component, planned),
         custom_timeouts=_rollout_timeouts(manifest) if is_deployment else None,
         additional_secret_outputs=list(SECRET_FIELDS) if planned.secret else None,
     )
-    return pulumi.CustomResource(resource_type(manifest), planned.name, fields, opts)
+    return pulumi.CustomResource(type_token(manifest), planned.name, fields, opts)
 
 
 def _aliases(component: pulumi.ComponentResource, planned: PlannedObject) -> list[pulumi.Alias]:
-    """Where the object stood in the state before; may go once every stack was updated with it."""
-    if planned.formerly_below is None:
+    """Return the URN under the object's former parent; may go once every stack was updated with it."""
+    if planned.alias_parent is None:
         return []
-    parent = pulumi.create_urn(planned.name, f"alphaswarm:fleet:{planned.formerly_below}", parent=component)
+    parent = pulumi.create_urn(planned.name, f"alphaswarm:fleet:{planned.alias_parent}", parent=component)
     return [pulumi.Alias(parent=parent)]
 
 
 def _rollout_timeouts(manifest: Manifest) -> pulumi.CustomTimeouts | None:
-    """As long as the Deployment itself says that a rollout may take."""
+    """Return timeouts as long as the Deployment's own `progressDeadlineSeconds`."""
     seconds = manifest["spec"].get("progressDeadlineSeconds")
     return None if seconds is None else pulumi.CustomTimeouts(create=f"{seconds}s", update=f"{seconds}s")
 
 
-def resource_type(manifest: Manifest) -> str:
-    """Return the provider's name for the manifest's kind; it calls the group that has no name `core`."""
+def type_token(manifest: Manifest) -> str:
+    """Return the provider's type token of the manifest's kind; it calls the group that has no name `core`."""
     version = manifest["apiVersion"]
     return f"kubernetes:{version if '/' in version else f'core/{version}'}:{manifest['kind']}"
 
 
-def without_waiting(manifest: Manifest) -> Manifest:
-    """Return the same object, which an update does not wait for: where no node runs pods, none ever becomes ready."""
+def with_skip_await(manifest: Manifest) -> Manifest:
+    """Return the manifest with `skipAwait`: where no node runs pods, no Deployment ever becomes ready."""
     metadata = manifest["metadata"]
     annotations = {**metadata.get("annotations", {}), "pulumi.com/skipAwait": "true"}
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}

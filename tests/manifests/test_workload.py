@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from config.loading import parse
 from config.schema import Settings
 from config.tuning import tuned_catalogue
-from manifests.workload import of_image, of_queue, per_queue
+from manifests.workload import image_workload, queue_workload, queue_workloads
 from queues import EXECUTOR, IMAGES, QUEUES, WORKER, Catalogue, Priority, ScaleDown
 from tests.own_rows import OWN_ROWS, catalogue
 from tests.program.harness import configuration
@@ -22,7 +22,7 @@ def settings(**changes: Any) -> Settings:  # noqa: ANN401 any configuration
 
 def test_an_images_pod_takes_the_longest_times_and_the_highest_priority_of_its_queues() -> None:
     with catalogue(OWN_ROWS):
-        worker, executor = (of_image(settings(), image) for image in (WORKER, EXECUTOR))
+        worker, executor = (image_workload(settings(), image) for image in (WORKER, EXECUTOR))
     assert (worker.grace_period.total_seconds(), executor.grace_period.total_seconds()) == (7500, 3700)
     assert (worker.visibility_timeout.total_seconds(), executor.visibility_timeout.total_seconds()) == (28800, 50400)
     assert (worker.time_limit.total_seconds(), executor.time_limit.total_seconds()) == (25200, 43200)
@@ -33,7 +33,7 @@ def test_an_images_pod_takes_the_longest_times_and_the_highest_priority_of_its_q
 
 def test_a_queues_own_pod_keeps_the_rows_numbers() -> None:
     for queue in QUEUES.queues:
-        workload = of_queue(queue)
+        workload = queue_workload(queue)
         assert workload.only_queue is queue
         assert (workload.name, workload.image) == (queue.deployment, queue.image)
         assert (workload.grace_period, workload.time_limit, workload.soft_shutdown) == (
@@ -46,19 +46,19 @@ def test_a_queues_own_pod_keeps_the_rows_numbers() -> None:
 
 
 def test_each_layout_has_its_deployments_in_the_catalogues_order() -> None:
-    assert [workload.name for workload in per_queue(settings())] == [queue.deployment for queue in QUEUES.queues]
+    assert [workload.name for workload in queue_workloads(settings())] == [queue.deployment for queue in QUEUES.queues]
     for image in IMAGES:
-        assert [queue.name for queue in of_image(settings(), image).queues] == [
+        assert [queue.name for queue in image_workload(settings(), image).queues] == [
             queue.name for queue in QUEUES.of(image)
         ]
-        assert of_image(settings(), image).only_queue is None
+        assert image_workload(settings(), image).only_queue is None
 
 
 @given(st.integers(1, 40))
 @hypothesis_settings(max_examples=20)
 def test_an_image_never_asks_for_more_gpus_than_there_are(count: int) -> None:
     with catalogue(OWN_ROWS):
-        executor, worker = (of_image(settings(gpu={"count": count}), image) for image in (EXECUTOR, WORKER))
+        executor, worker = (image_workload(settings(gpu={"count": count}), image) for image in (EXECUTOR, WORKER))
     assert executor.gpus == 1
     assert 1 <= executor.max_replicas <= count, "pods would wait for a GPU that nobody has"
     assert worker.gpus == 0
@@ -66,12 +66,12 @@ def test_an_image_never_asks_for_more_gpus_than_there_are(count: int) -> None:
 
 def test_without_soft_shutdowns_a_pod_waits_for_all_its_tasks() -> None:
     with catalogue(OWN_ROWS):
-        assert of_queue(tuned_catalogue(settings()).queue("usual")).soft_shutdown is None
-        assert of_image(settings(), WORKER).soft_shutdown is not None, "one of its queues re-queues"
+        assert queue_workload(tuned_catalogue(settings()).queue("usual")).soft_shutdown is None
+        assert image_workload(settings(), WORKER).soft_shutdown is not None, "one of its queues re-queues"
 
 
 def test_a_node_can_be_drained_of_an_image_whose_only_queue_is_never_scaled_in() -> None:
     rows = Catalogue((OWN_ROWS.queue("spared"), OWN_ROWS.queue("heavy")))
     with catalogue(rows):
-        assert of_queue(rows.queue("spared")).uninterruptible
-        assert not of_image(settings(), WORKER).uninterruptible, "its HPA keeps a pod, which nothing could ever end"
+        assert queue_workload(rows.queue("spared")).uninterruptible
+        assert not image_workload(settings(), WORKER).uninterruptible, "its HPA keeps a pod, which nothing could ever end"

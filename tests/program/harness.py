@@ -27,7 +27,7 @@ from pulumi.runtime.stack import run_in_stack
 
 from config.schema import Settings
 from manifests import ImageReferences, Manifest
-from manifests.plan import PlanInputs, plan, written
+from manifests.plan import PlanInputs, manifests_for_files, plan
 from tests.program.monitor import UNKNOWN, Cloud, Monitor, Registration, index_digest
 
 ROOT: Final = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def _section(plain: Configuration, name: str) -> Mapping[str, Any]:
 
 def written_objects(settings: Settings, images: ImageReferences) -> list[Manifest]:
     """The plan's objects that may stand in a file, without a run of the program."""
-    return written(plan(settings, PlanInputs(images)))
+    return manifests_for_files(plan(settings, PlanInputs(images)))
 
 
 @dataclass(frozen=True)

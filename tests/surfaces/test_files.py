@@ -7,7 +7,7 @@ import pytest
 
 from surfaces.__main__ import main
 from surfaces.dockerfiles import dockerfiles
-from surfaces.files import generated
+from surfaces.files import generated_files
 
 OVERLAY = "deploy/kustomize/overlays/dev/per-queue/kustomization.yaml"
 
@@ -15,7 +15,7 @@ OVERLAY = "deploy/kustomize/overlays/dev/per-queue/kustomization.yaml"
 @pytest.fixture
 def checkout(root: Path, tmp_path: Path) -> Path:
     """A copy of every generated file and of the stacks' files."""
-    for path in [*generated(root), *(file.name for file in root.glob("Pulumi.*.yaml"))]:
+    for path in [*generated_files(root), *(file.name for file in root.glob("Pulumi.*.yaml"))]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / path, tmp_path / path)
     return tmp_path
@@ -74,6 +74,6 @@ def test_a_stack_file_that_cannot_be_used_is_one_message(checkout: Path, capsys:
 
 def test_every_generated_file_that_can_hold_a_comment_says_so(root: Path) -> None:
     in_part = set(dockerfiles(root))
-    silent = [path for path, text in generated(root).items() if "make surfaces" not in text[:300]]
+    silent = [path for path, text in generated_files(root).items() if "make surfaces" not in text[:300]]
     assert set(silent) - in_part == {"images/runtime/src/alphaswarm_runtime/catalogue.json"}
     assert in_part, "the lines that are generated say it themselves"

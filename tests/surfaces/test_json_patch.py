@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from surfaces.json_patch import Change, changes
+from surfaces.json_patch import Change, diff
 
 SCALARS = st.none() | st.booleans() | st.integers(0, 3) | st.sampled_from(["", "0", "true", "a"])
 NAMED = st.fixed_dictionaries({"name": st.sampled_from("abcd")}, optional={"value": SCALARS})
@@ -66,33 +66,33 @@ def test_a_patch_keeps_its_indices_straight(before: str, after: str, *, named: b
 
 
 def assert_leads(before: dict[str, Any], after: dict[str, Any]) -> None:
-    found = changes(before, after)
-    result = apply(before, found.in_place + found.lengths)
+    found = diff(before, after)
+    result = apply(before, found.in_place + found.resizing)
     assert repr(_sorted(result)) == repr(_sorted(after)), "types count: True is not 1"
 
 
 @given(OBJECTS)
 def test_equal_objects_need_no_patch(found: dict[str, Any]) -> None:
-    assert not changes(found, copy.deepcopy(found))
+    assert not diff(found, copy.deepcopy(found))
 
 
 @given(OBJECTS, OBJECTS)
 def test_changes_in_place_may_come_in_any_order(before: dict[str, Any], after: dict[str, Any]) -> None:
-    found = changes(before, after)
+    found = diff(before, after)
     assert apply(before, found.in_place) == apply(before, found.in_place[::-1])
 
 
 def test_a_changed_variable_is_named_before_it_is_replaced() -> None:
     before = {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "1"}]}
     after = {"env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}
-    assert changes(before, after).in_place == (
+    assert diff(before, after).in_place == (
         ({"op": "test", "path": "/env/1/name", "value": "B"}, {"op": "replace", "path": "/env/1/value", "value": "2"}),
     )
 
 
 @pytest.mark.parametrize(("before", "after"), [("1", 1), (1, True), (0, False), ("true", True)])
 def test_a_change_of_type_is_a_change(before: object, after: object) -> None:
-    assert changes({"a": before}, {"a": after}).in_place == (({"op": "replace", "path": "/a", "value": after},),)
+    assert diff({"a": before}, {"a": after}).in_place == (({"op": "replace", "path": "/a", "value": after},),)
 
 
 def _sorted(value: object) -> object:

@@ -11,8 +11,8 @@ from config.loading import parse
 from config.schema import Settings
 from manifests import Manifest
 from queues import IMAGES, QUEUES
-from surfaces.kustomize import tree
-from surfaces.neutral import BARE_IMAGES, LAYOUTS, Layout, in_layout, neutral_settings
+from surfaces.base_settings import BARE_IMAGES, LAYOUTS, Layout, base_settings, with_layout
+from surfaces.kustomize import kustomize_tree
 from tests.own_rows import OWN_ROWS, catalogue
 from tests.program.harness import written_objects
 from tests.surfaces.compare import compare
@@ -89,7 +89,7 @@ def _settings(case: str) -> Settings:
 
 
 def _write(folder: Path, stack: str, settings: Settings) -> Path:
-    for path, text in tree({stack: settings}).items():
+    for path, text in kustomize_tree({stack: settings}).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
     return folder / "overlays" / stack
@@ -115,7 +115,7 @@ def test_a_committed_overlay_yields_the_objects_of_its_stack(
     with_digests: Callable[[Path, Mapping[str, str]], Path],
 ) -> None:
     folder = with_digests(root / "deploy/kustomize/overlays" / stack / layout, DIGESTS)
-    expected = written_objects(in_layout(settings_of[stack], layout), DIGESTS)
+    expected = written_objects(with_layout(settings_of[stack], layout), DIGESTS)
     differences = compare(expected, kustomize(folder))
     assert not differences, "who deploys with Kustomize gets another fleet:\n" + "\n".join(differences)
 
@@ -129,13 +129,13 @@ def test_an_overlay_can_say_whatever_a_stack_can(
     settings = _settings(case)
     overlay = _write(tmp_path, case, settings) / layout
     images = DIGESTS if case == "given-digests" else BARE_IMAGES
-    differences = compare(written_objects(in_layout(settings, layout), images), kustomize(overlay))
+    differences = compare(written_objects(with_layout(settings, layout), images), kustomize(overlay))
     assert not differences, "\n".join(differences)
 
 
 def test_the_base_alone_is_the_per_image_layout(root: Path, kustomize: Callable[[Path], list[Manifest]]) -> None:
     actual = kustomize(root / "deploy/kustomize/base")
-    assert compare(written_objects(neutral_settings("per-image"), BARE_IMAGES), actual) == []
+    assert compare(written_objects(base_settings("per-image"), BARE_IMAGES), actual) == []
 
 
 @pytest.mark.usefixtures("own_rows")
@@ -204,13 +204,13 @@ def test_an_object_that_a_stack_does_not_want_is_deleted(
 ) -> None:
     """Today no stack does: what the base has, all have. So the base gets something for this test."""
     monkeypatch.setattr(
-        "surfaces.neutral._NEUTRAL", {**CASES["least"], "broker": EXTERNAL_BARE, "metrics": {"enabled": True}}
+        "surfaces.base_settings._BASE_CONFIG", {**CASES["least"], "broker": EXTERNAL_BARE, "metrics": {"enabled": True}}
     )
     settings = _settings("least")
     overlay = _write(tmp_path, "least", settings) / layout
     text = (overlay / "kustomization.yaml").read_text()
     assert text.count("$patch: delete") == 1, "the policy that lets metrics be read"
-    assert compare(written_objects(in_layout(settings, layout), BARE_IMAGES), kustomize(overlay)) == []
+    assert compare(written_objects(with_layout(settings, layout), BARE_IMAGES), kustomize(overlay)) == []
 
 
 def test_what_all_deployments_share_is_one_patch(root: Path) -> None:

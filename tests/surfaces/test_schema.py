@@ -13,7 +13,7 @@ from config.errors import SettingsError
 from config.loading import parse
 from config.schema import SECRET_KEYS, Settings
 from queues import QUEUES
-from surfaces.schema import SECRETS, schema
+from surfaces.schema import SECRETS, stack_file_schema
 
 QUEUE = QUEUES.queues[0]
 PLAIN: Mapping[str, Any] = {
@@ -61,8 +61,8 @@ REFUSED: Mapping[str, Any] = {
 
 @pytest.fixture(scope="module")
 def validator() -> Draft202012Validator:
-    Draft202012Validator.check_schema(schema())
-    return Draft202012Validator(schema())
+    Draft202012Validator.check_schema(stack_file_schema())
+    return Draft202012Validator(stack_file_schema())
 
 
 def _file(changed: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ def test_a_key_beside_config_must_be_one_of_the_engine(validator: Draft202012Val
 
 
 def test_every_key_has_a_description() -> None:
-    whole = schema()
+    whole = stack_file_schema()
     named = dict(whole["properties"]["config"]["properties"])
     for model in whole["$defs"].values():
         named |= model["properties"]
@@ -120,5 +120,5 @@ def test_every_key_has_a_description() -> None:
 
 def test_every_section_and_every_secret_is_in_the_schema() -> None:
     keys = {field.alias or name for name, field in Settings.model_fields.items()} | SECRET_KEYS
-    assert set(schema()["properties"]["config"]["properties"]) == {f"fleet:{key}" for key in keys}
+    assert set(stack_file_schema()["properties"]["config"]["properties"]) == {f"fleet:{key}" for key in keys}
     assert set(SECRETS) == SECRET_KEYS

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from common.errors import CommandError
 from common.paths import Paths
-from components.support.unbuilt import UNBUILT
+from components.support.placeholder_digest import PLACEHOLDER_DIGEST
 from local.ports import Ports
 
 LOCAL = "local"
@@ -53,7 +53,7 @@ def _on_this_machine(paths: Paths) -> Deployed:
 
 def _built(name: str, images: Mapping[str, str] | None) -> tuple[str, ...]:
     found = tuple(reference for _, reference in sorted((images or {}).items()))
-    if not found or any(reference.endswith(UNBUILT) for reference in found):
+    if not found or any(reference.endswith(PLACEHOLDER_DIGEST) for reference in found):
         raise CommandError(f"Stack {name} exports no images yet. Run `pulumi up` on it first.")
     return found
 

@@ -14,13 +14,13 @@ YEARLY_VOLATILITY = 0.2
 
 
 def prices(symbol: str, days: int) -> Prices:
-    """Closing prices of so many days; the first is 100."""
-    draw = np.random.default_rng(zlib.crc32(symbol.encode()))
+    """Return the closing prices of so many days; the first is 100."""
+    rng = np.random.default_rng(zlib.crc32(symbol.encode()))
     drift = (YEARLY_DRIFT - YEARLY_VOLATILITY**2 / 2) / TRADING_DAYS
-    steps = draw.normal(drift, YEARLY_VOLATILITY / np.sqrt(TRADING_DAYS), days - 1)
+    steps = rng.normal(drift, YEARLY_VOLATILITY / np.sqrt(TRADING_DAYS), days - 1)
     return np.asarray(100.0 * np.exp(np.concatenate(([0.0], np.cumsum(steps)))))
 
 
 def returns(series: Prices) -> Prices:
-    """What each day but the first brought, relative to the day before."""
+    """Return the simple return of each day but the first."""
     return np.asarray(series[1:] / series[:-1] - 1.0)

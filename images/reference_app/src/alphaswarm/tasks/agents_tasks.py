@@ -1,4 +1,4 @@
-"""Agent runs: a loop of choosing a tool, using it and reading its answer, bounded in steps. The tools are our own."""
+"""Agent runs: a loop that chooses a tool, calls it and reads its answer, with a limit of steps. The tools are local."""
 
 import time
 from collections.abc import Callable
@@ -20,7 +20,7 @@ TOOLS: dict[str, Tool] = {
 
 @shared_task
 def run(symbol: str, days: int, max_steps: int = 8, think_seconds: float = 0.0) -> dict[str, Any]:
-    """Ask tools until the evidence suffices or the steps are used up. A model would think `think_seconds` a step."""
+    """Call tools until the evidence is complete or the steps are used up. A model would take `think_seconds` a step."""
     series = market.prices(symbol, days)
     evidence: dict[str, float] = {}
     for _ in range(max_steps):

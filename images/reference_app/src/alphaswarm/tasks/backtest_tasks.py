@@ -10,7 +10,7 @@ from alphaswarm import market
 
 @shared_task
 def moving_average(symbol: str, days: int, fast: int, slow: int) -> dict[str, Any]:
-    """Hold the symbol while its fast mean is above its slow one; figures are of the whole period."""
+    """Back-test holding the symbol while its fast mean is above its slow one."""
     if not 0 < fast < slow < days:
         raise ValueError(f"windows must satisfy 0 < fast < slow < days, got {fast}, {slow} and {days}")
     series = market.prices(symbol, days)
@@ -31,7 +31,7 @@ def moving_average(symbol: str, days: int, fast: int, slow: int) -> dict[str, An
 
 @shared_task
 def sweep(symbol: str, days: int, windows: list[tuple[int, int]]) -> dict[str, Any]:
-    """Back-test every pair of windows side by side with Dask; returns the best by Sharpe ratio."""
+    """Back-test every pair of windows in parallel with Dask, and return the best by Sharpe ratio."""
     import dask
 
     # This process is one of Celery's pool and may have no children of its own: threads.

@@ -1,8 +1,7 @@
 """The Celery application: routes by task module, and the beat schedule.
 
-A queue is served by the module that is named after it, so a module `<queue>_tasks.py` is all that a new one takes.
-Addresses and safety settings are the fleet's business and come from its runtime; what stands here is what the
-application needs when somebody starts it by hand.
+A queue has the tasks of the module named after it, so a new queue needs no more than a module `<queue>_tasks.py`.
+Addresses and safety settings come from the fleet's runtime; those set here are for an application started by hand.
 """
 
 import os

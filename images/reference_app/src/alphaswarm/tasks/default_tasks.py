@@ -12,7 +12,7 @@ from alphaswarm import storage
 
 @shared_task
 def record_lineage(run: str, inputs: list[str], outputs: list[str]) -> dict[str, Any]:
-    """Keep what a run read and wrote, under a digest that is the same when the facts are."""
+    """Record what a run read and wrote, under a digest of that record."""
     facts = {"run": run, "inputs": sorted(inputs), "outputs": sorted(outputs)}
     text = json.dumps(facts, sort_keys=True)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -22,7 +22,7 @@ def record_lineage(run: str, inputs: list[str], outputs: list[str]) -> dict[str,
 
 @shared_task
 def on_finished(result: Any, run: str) -> dict[str, Any]:  # noqa: ANN401 whatever the task before it returned
-    """The callback of a run: notes that it finished, and with what."""
+    """Record that a run finished, and its result. The callback of a run."""
     note = {"run": run, "finished": time.time(), "result": result}
     storage.replace(storage.data() / "runs" / f"{run}.json", json.dumps(note).encode())
     return note
@@ -30,5 +30,5 @@ def on_finished(result: Any, run: str) -> dict[str, Any]:  # noqa: ANN401 whatev
 
 @shared_task
 def report() -> dict[str, int]:
-    """How many runs and lineage records there are."""
+    """Return how many runs and lineage records there are."""
     return {kind: sum(1 for _ in (storage.data() / kind).glob("*.json")) for kind in ("lineage", "runs")}

@@ -1,4 +1,4 @@
-"""Factors: built for a universe of symbols, tested against the following returns, and turned into weights."""
+"""Factors: computed for a universe of symbols, tested against the following returns, and turned into weights."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ HORIZON = 21  # trading days: a month
 
 @shared_task
 def build(symbols: list[str], days: int) -> dict[str, dict[str, float]]:
-    """Momentum, reversal and volatility of each symbol."""
+    """Return momentum, reversal and volatility of each symbol."""
     return {symbol: _factors(market.prices(symbol, days)) for symbol in symbols}
 
 
 @shared_task
 def test_alpha(symbols: list[str], days: int) -> dict[str, float]:
-    """The rank correlation of each factor with the return of the following month."""
-    whole = [market.prices(symbol, days) for symbol in symbols]
-    factors = [_factors(series[:-HORIZON]) for series in whole]
-    following = [float(series[-1] / series[-HORIZON - 1] - 1.0) for series in whole]
+    """Return the rank correlation of each factor with the return of the following month."""
+    prices = [market.prices(symbol, days) for symbol in symbols]
+    factors = [_factors(series[:-HORIZON]) for series in prices]
+    following = [float(series[-1] / series[-HORIZON - 1] - 1.0) for series in prices]
     return {
         name: float(np.corrcoef(_ranks([row[name] for row in factors]), _ranks(following))[0, 1]) for name in factors[0]
     }
@@ -29,7 +29,7 @@ def test_alpha(symbols: list[str], days: int) -> dict[str, float]:
 
 @shared_task
 def optimise_portfolio(symbols: list[str], days: int) -> dict[str, Any]:
-    """Weights of least volatility, none above a half."""
+    """Return the weights of minimum volatility, none above a half."""
     import pandas as pd
     from pypfopt import EfficientFrontier, risk_models
 

@@ -11,14 +11,14 @@ PAGE = 250  # days
 
 @shared_task
 def pull(symbol: str, days: int) -> dict[str, Any]:
-    """Add the days that the table lacks; a second pull of the same days adds none."""
+    """Append the days that the table lacks; a second pull of the same days appends none."""
     import pyarrow as pa
 
     table = _table()
-    have = table.scan(row_filter=f"symbol == '{symbol}'", selected_fields=("day",)).to_arrow().num_rows
+    stored = table.scan(row_filter=f"symbol == '{symbol}'", selected_fields=("day",)).to_arrow().num_rows
     series = market.prices(symbol, days)
     pages = 0
-    for start in range(have, days, PAGE):
+    for start in range(stored, days, PAGE):
         closes = series[start : start + PAGE]
         numbers = range(start, start + len(closes))
         table.append(
@@ -31,7 +31,7 @@ def pull(symbol: str, days: int) -> dict[str, Any]:
             )
         )
         pages += 1
-    return {"symbol": symbol, "added": max(0, days - have), "pages": pages}
+    return {"symbol": symbol, "added": max(0, days - stored), "pages": pages}
 
 
 def _table() -> Any:  # noqa: ANN401 pyiceberg is an extra

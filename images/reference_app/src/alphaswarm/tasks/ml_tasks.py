@@ -12,7 +12,7 @@ LAGS = 5
 
 @shared_task
 def refresh_predictor(symbol: str, days: int) -> dict[str, float]:
-    """Fit gradient boosting on lagged returns; keeps the model, returns its accuracy on the last fifth."""
+    """Fit gradient boosting on lagged returns, store the model, and return its accuracy on the last fifth."""
     from xgboost import XGBClassifier
 
     gains = market.returns(market.prices(symbol, days))
@@ -39,7 +39,7 @@ def forecast(symbol: str, days: int, ahead: int) -> list[float]:
 
 @shared_task
 def detect_anomalies(symbol: str, days: int, share: float = 0.02) -> dict[str, Any]:
-    """Days whose return is unlike the others, by an isolation forest."""
+    """Return the days whose return is an outlier, by an isolation forest."""
     from pyod.models.iforest import IForest
 
     gains = market.returns(market.prices(symbol, days)).reshape(-1, 1)

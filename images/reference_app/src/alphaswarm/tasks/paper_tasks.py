@@ -8,7 +8,7 @@ STAKE = 0.1  # of the cash, a trade
 
 @shared_task
 def step(recent: list[float], cash: float, shares: float) -> dict[str, float | str]:
-    """Buy below the mean of the recent prices, sell above it; returns the new holdings."""
+    """Buy below the mean of the recent prices, sell above it, and return the new holdings."""
     price = recent[-1]
     window = recent[-WINDOW:]
     mean = sum(window) / len(window)

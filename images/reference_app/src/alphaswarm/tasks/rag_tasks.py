@@ -1,6 +1,6 @@
-"""Retrieval: documents are kept with an embedding that needs no model, and found again by it.
+"""Retrieval: documents are stored with an embedding that needs no model, and searched by it.
 
-Words are hashed into a fixed number of places, so that texts with common words point in similar directions.
+Words are hashed into a fixed number of dimensions, so that texts with common words point in similar directions.
 """
 
 import hashlib
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from alphaswarm import storage
 
-PLACES = 256
+DIMENSIONS = 256
 
 
 @shared_task
 def ingest(documents: dict[str, str]) -> int:
-    """Keep the documents, each under its name; returns how many there are now."""
+    """Store the documents by name, and return how many there are now."""
     for name, text in documents.items():
         key = hashlib.sha256(name.encode()).hexdigest()[:16]
         storage.replace(storage.data() / "rag" / f"{key}.json", json.dumps({"name": name, "text": text}).encode())
@@ -28,7 +28,7 @@ def ingest(documents: dict[str, str]) -> int:
 
 @shared_task
 def refresh_embeddings() -> dict[str, int]:
-    """Compute the embeddings of all documents anew."""
+    """Recompute the embeddings of all documents."""
     documents = _documents()
     table = {document["name"]: _embed(document["text"]).tolist() for document in documents}
     storage.replace(storage.data() / "rag-index.json", json.dumps(table).encode())
@@ -37,11 +37,11 @@ def refresh_embeddings() -> dict[str, int]:
 
 @shared_task
 def search(question: str, most: int = 3) -> list[str]:
-    """The names of the documents nearest to the question, best first."""
+    """Return the names of the documents nearest to the question, best first."""
     index = storage.data() / "rag-index.json"
     table: dict[str, list[float]] = json.loads(index.read_text()) if index.exists() else {}
-    wanted = _embed(question)
-    return sorted(table, key=lambda name: -float(np.dot(table[name], wanted)))[:most]
+    query = _embed(question)
+    return sorted(table, key=lambda name: -float(np.dot(table[name], query)))[:most]
 
 
 def _documents() -> list[dict[str, Any]]:
@@ -49,8 +49,8 @@ def _documents() -> list[dict[str, Any]]:
 
 
 def _embed(text: str) -> NDArray[np.float64]:
-    places = np.zeros(PLACES)
+    vector = np.zeros(DIMENSIONS)
     for word in re.findall(r"\w+", text.lower()):
-        places[int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest()) % PLACES] += 1.0
-    length = float(np.linalg.norm(places))
-    return places / length if length else places
+        vector[int.from_bytes(hashlib.blake2b(word.encode(), digest_size=4).digest()) % DIMENSIONS] += 1.0
+    norm = float(np.linalg.norm(vector))
+    return vector / norm if norm else vector

@@ -1,6 +1,6 @@
 """Plans and applies like Terraform, on resources that are entries of a file: no cloud is needed to see it work.
 
-A workspace is locked while it is applied, as a Terraform backend does it, so a second run of the same task refuses.
+A workspace is locked while it is applied, as a Terraform backend locks it, so a second run of the same task fails.
 """
 
 import json
@@ -22,13 +22,13 @@ class WorkspaceLockedError(RuntimeError):
 
 @shared_task
 def plan(workspace: str, desired: Resources) -> dict[str, list[str]]:
-    """What an apply would add, change and destroy."""
+    """Return what an apply would add, change and destroy."""
     return _changes(_state(workspace), desired)
 
 
 @shared_task
 def apply(workspace: str, desired: Resources) -> dict[str, list[str]]:
-    """Make the workspace what is desired; returns what was changed."""
+    """Apply the desired resources to the workspace, and return what was changed."""
     with _locked(workspace):
         changes = _changes(_state(workspace), desired)
         storage.replace(_file(workspace), json.dumps(desired, sort_keys=True).encode())

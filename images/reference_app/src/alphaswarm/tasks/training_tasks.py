@@ -13,15 +13,15 @@ LOOKBACK = 5
 
 @shared_task
 def rollout(symbol: str, days: int, generations: int, seed: int = 0) -> dict[str, float]:
-    """Improve a linear trading policy by the cross-entropy method; returns the best reward of first and last."""
+    """Improve a linear trading policy by the cross-entropy method, and return the first and last best reward."""
     gains = market.returns(market.prices(symbol, days))
     views = np.lib.stride_tricks.sliding_window_view(gains, LOOKBACK)[:-1]
     following = gains[LOOKBACK:]
-    draw = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     centre, spread = np.zeros(LOOKBACK), np.ones(LOOKBACK)
     best: list[float] = []
     for _ in range(generations):
-        policies = draw.normal(centre, spread, (BATCH, LOOKBACK))
+        policies = rng.normal(centre, spread, (BATCH, LOOKBACK))
         rewards = np.tanh(policies @ views.T * 100.0) @ following
         elite = policies[np.argsort(rewards)[-ELITE:]]
         centre, spread = elite.mean(axis=0), elite.std(axis=0) + 1e-3
@@ -31,7 +31,7 @@ def rollout(symbol: str, days: int, generations: int, seed: int = 0) -> dict[str
 
 @shared_task
 def finetune(symbol: str, days: int, steps: int) -> dict[str, Any]:
-    """Train a network to predict the next return; a run that was ended early goes on at its checkpoint."""
+    """Train a network to predict the next return; a run that was stopped early resumes at its checkpoint."""
     torch = _torch()
     gains = torch.tensor(market.returns(market.prices(symbol, days)), dtype=torch.float32)
     views, following = gains.unfold(0, LOOKBACK, 1)[:-1], gains[LOOKBACK:]
@@ -39,14 +39,14 @@ def finetune(symbol: str, days: int, steps: int) -> dict[str, Any]:
     network = torch.nn.Sequential(torch.nn.Linear(LOOKBACK, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
     checkpoint = storage.models() / f"finetune-{symbol}.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    done = 0
+    completed = 0
     if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(kept["network"])
-        done = kept["steps"]
+        saved = torch.load(checkpoint, weights_only=True)
+        network.load_state_dict(saved["network"])
+        completed = saved["steps"]
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     losses: list[float] = []
-    for number in range(done, steps):
+    for number in range(completed, steps):
         optimizer.zero_grad()
         loss = torch.nn.functional.mse_loss(network(views).squeeze(1), following)
         loss.backward()
@@ -55,7 +55,7 @@ def finetune(symbol: str, days: int, steps: int) -> dict[str, Any]:
         partial = checkpoint.with_suffix(".partial")
         torch.save({"network": network.state_dict(), "steps": number + 1}, partial)
         partial.replace(checkpoint)
-    return {"resumed_at": done, "steps": max(done, steps), "losses": losses[-3:]}
+    return {"resumed_at": completed, "steps": max(completed, steps), "losses": losses[-3:]}
 
 
 def _torch() -> Any:  # noqa: ANN401 an extra

@@ -9,7 +9,7 @@ CROSSINGS = ((5, 20), (10, 50), (20, 100))
 
 @shared_task
 def research(symbol: str, days: int) -> dict[str, str]:
-    """Ingest, build factors, back-test a few crossings at once, and note the result; returns the workflow's id."""
+    """Start a workflow: ingest, build factors, back-test a few crossings in parallel, and record the result."""
     run = f"research-{symbol}-{days}"
     tests = chord(
         [backtest_tasks.moving_average.si(symbol, days, fast, slow) for fast, slow in CROSSINGS],

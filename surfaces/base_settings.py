@@ -1,6 +1,6 @@
-"""The settings that the Kustomize base is rendered from: every default, and placeholders where a stack must answer.
+"""The settings that the Kustomize base is rendered from: every default, and placeholders for required keys.
 
-An overlay says only what its stack changes, so these values decide how long the overlays are. They suit no
+An overlay contains only what its stack changes, so these values decide how long the overlays are. They suit no
 environment: the labels are visibly unassigned, and the broker's connection is encrypted until a stack says otherwise.
 """
 
@@ -15,7 +15,7 @@ Layout = Literal["per-queue", "per-image"]
 LAYOUTS: Final[tuple[Layout, ...]] = ("per-queue", "per-image")
 BARE_IMAGES: Final[Mapping[str, str]] = {image.name: image.name for image in IMAGES}
 
-_NEUTRAL: Final = {
+_BASE_CONFIG: Final = {
     "environment": "dev",
     "images": {"source": "promote", "stack": "organization/alphaswarm-fleet/dev"},
     "broker": {"kind": "external", "host": "redis.alphaswarm.svc.cluster.local"},
@@ -28,11 +28,11 @@ _NEUTRAL: Final = {
 }
 
 
-def neutral_settings(layout: Layout) -> Settings:
-    """What no stack has changed yet."""
-    return in_layout(parse(_NEUTRAL, frozenset({BROKER_PASSWORD})), layout)
+def base_settings(layout: Layout) -> Settings:
+    """Return the base's settings in one of the two layouts."""
+    return with_layout(parse(_BASE_CONFIG, frozenset({BROKER_PASSWORD})), layout)
 
 
-def in_layout(settings: Settings, layout: Layout) -> Settings:
-    """The same stack, in one of the two layouts."""
+def with_layout(settings: Settings, layout: Layout) -> Settings:
+    """Return the same settings in one of the two layouts."""
     return settings.model_copy(update={"layout": layout})
