@@ -74,4 +74,4 @@ def test_a_node_can_be_drained_of_an_image_whose_only_queue_is_never_scaled_in()
     rows = Catalogue((OWN_ROWS.queue("spared"), OWN_ROWS.queue("heavy")))
     with catalogue(rows):
         assert queue_workload(rows.queue("spared")).uninterruptible
-        assert not image_workload(settings(), WORKER).uninterruptible, "its HPA keeps a pod, which nothing could ever end"
+        assert not image_workload(settings(), WORKER).uninterruptible, "its HPA keeps a pod that nothing could end"
