@@ -3,7 +3,7 @@
 python -m toolchain                      the same as --list
 python -m toolchain NAME...              have these
 python -m toolchain --group default      have what `make up` needs
-python -m toolchain --list --group node  show one group
+python -m toolchain --list --group sbom  show one group
 """
 
 import argparse

@@ -36,7 +36,7 @@ def folder(engine: Engine, modules: Path = MODULES) -> Path:
 
 
 def find(engine: Engine, command: str, modules: Path = MODULES) -> Path | None:
-    """The built command, or None."""
+    """Return the built command, or None."""
     built = folder(engine, modules) / "bin" / command
     return built if built.exists() else None
 
@@ -83,7 +83,7 @@ def fetch(engine: Engine, progress: Progress, running: Running, modules: Path = 
 
 
 def needed_go(module: Path) -> str:
-    """The Go version that the module's go.mod asks for."""
+    """Return the Go version that the module's go.mod asks for."""
     match = re.search(r"^go (\S+)$", (module / "go.mod").read_text(), re.MULTILINE)
     if match is None:
         raise CommandError(f"{module / 'go.mod'} names no Go version. Restore it from the repository.")
@@ -91,7 +91,7 @@ def needed_go(module: Path) -> str:
 
 
 def _arguments(engine: Engine) -> list[str]:
-    """The same for as many engines as possible: packages that two of them share are then compiled once."""
+    """Return the same for as many engines as possible: packages that two of them share are then compiled once."""
     compiler = _NO_DWARF if engine.inlined else f"{_NO_INLINING} {_NO_DWARF}"
     linker = " ".join(("-s", "-w", *engine.link))
     return [*_FLAGS, f"-gcflags=all={compiler}", "-ldflags", linker, *engine.commands.values()]
@@ -115,7 +115,7 @@ def _compile(engine: Engine, module: Path, partial: Path, go: Path, running: Run
 
 
 def _executable(package: str) -> str:
-    """The name Go gives it: the last part of the import path that is not a major version."""
+    """Return the name Go gives it: the last part of the import path that is not a major version."""
     parts = package.split("/")
     return parts[-2] if re.fullmatch(r"v\d+", parts[-1]) else parts[-1]
 

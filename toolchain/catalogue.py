@@ -46,10 +46,9 @@ class Group(StrEnum):
     IMAGES = "images"
     CHECKS = "checks"
     SBOM = "sbom"
-    NODE = "node"
 
 
-# Nothing that `make up` starts needs a kubelet or a bill of materials, and the checks run without any server.
+# Nothing that `make up` starts needs a bill of materials, and the checks run without any server.
 DEFAULT_GROUPS = frozenset({Group.ENGINE, Group.SERVICES, Group.CLUSTER, Group.IMAGES})
 
 
@@ -141,15 +140,6 @@ _KUBERNETES = _engine(
     disk=3400,
     link=_KUBERNETES_LINK,
 )
-_NODE = _engine(
-    "kubernetes-node",
-    KUBERNETES,
-    {name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kubelet", "kube-scheduler", "kube-proxy")},
-    module="kubernetes",
-    usual="4 min",
-    disk=3400,
-    link=_KUBERNETES_LINK,
-)
 KEDA_ENGINE = _engine(
     "keda",
     KEDA,
@@ -212,7 +202,6 @@ ENGINES = (
     _ACTIONLINT,
     _ORAS,
     _SYFT,
-    _NODE,
 )
 
 
@@ -256,16 +245,13 @@ TOOLS = (
     Tool("actionlint", ACTIONLINT, Group.CHECKS, Accept(("-version",), (1, 7)), _ACTIONLINT),
     Tool("syft", SYFT, Group.SBOM, Accept(lowest=(1, 42), below=(2,)), _SYFT),
     Tool("oras", ORAS, Group.SBOM, Accept(("version",), (1, 2), (2,)), _ORAS),
-    Tool("kubelet", KUBERNETES, Group.NODE, _same_minor(KUBERNETES), _NODE),
-    Tool("kube-scheduler", KUBERNETES, Group.NODE, _same_minor(KUBERNETES), _NODE),
-    Tool("kube-proxy", KUBERNETES, Group.NODE, _same_minor(KUBERNETES), _NODE),
 )
 
 BY_NAME = MappingProxyType({tool.name: tool for tool in TOOLS})
 
 
 def named(names: Iterable[str]) -> list[Tool]:
-    """The rows of `names`, each once, in the order asked."""
+    """Return the rows of `names`, each once, in the order asked."""
     asked = list(dict.fromkeys(names))
     if unknown := [name for name in asked if name not in BY_NAME]:
         raise CommandError(f"no such tool: {', '.join(unknown)}. The toolchain has {', '.join(BY_NAME)}.")

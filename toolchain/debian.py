@@ -29,7 +29,7 @@ def possible() -> bool:
 
 
 def by_hand(packages: Sequence[Debian]) -> str:
-    """What a person types where `possible` is false."""
+    """Return what a person types where `possible` is false."""
     names = " ".join(package.package for package in packages)
     if shutil.which("apt-get") is not None:
         return f"sudo apt-get install --no-install-recommends {names}"

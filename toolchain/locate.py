@@ -19,7 +19,7 @@ class Found:
 
 
 def locate(tool: Tool) -> Found | None:
-    """The first place that has the tool in a fitting version."""
+    """Return the first place that has the tool in a fitting version."""
     for place in (_plugin, _machine, _venv, _cache):
         if found := place(tool):
             return found

@@ -23,7 +23,7 @@ class Plan:
 
 
 def plan(missing: Sequence[Tool], *, apt: bool, released: Callable[[Engine], bool]) -> Plan:
-    """The way for each tool: its release where one is to be had, else apt (seconds, not minutes), else its module."""
+    """Return the way for each tool: its release if there is one, else apt (seconds, not minutes), else its module."""
     downloads = [tool.engine for tool in missing if tool.engine and released(tool.engine)]
     rest = [tool for tool in missing if tool.engine not in downloads]
     packages = [tool for tool in rest if apt and tool.debian]

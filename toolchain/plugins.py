@@ -21,14 +21,14 @@ _SILENCE = 60.0
 
 
 def released_plugin(name: str, version: str) -> Path | None:
-    """The provider `name`: of this very version in $PULUMI_HOME/plugins, else whichever stands on PATH."""
+    """Return the provider `name`: of this very version in $PULUMI_HOME/plugins, else whichever stands on PATH."""
     executable = f"{PREFIX}{name}"
     installed = _home() / "plugins" / f"resource-{name}-v{version}" / executable
     return installed if installed.exists() else on_path(executable)
 
 
 def try_install_plugin(name: str, version: str, pulumi: Path, progress: Progress) -> Path | None:
-    """The released provider, fetched by `pulumi` when it is not there; None where that is refused."""
+    """Return the released provider, fetched by `pulumi` when it is not there; None where that is refused."""
     if (found := released_plugin(name, version)) is not None:
         return found
     refusals = Refusals("refused-plugins.json")
@@ -71,7 +71,7 @@ def _fetch(name: str, version: str, pulumi: Path, silence: float = _SILENCE) -> 
 
 
 def _reason(output: str) -> str:
-    """The last warning, which says what went wrong; the error after it only counts the attempts."""
+    """Return the last warning, which says what went wrong; the error after it only counts the attempts."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     told = [line for line in lines if line.startswith("warning:")] or lines
     return told[-1].removeprefix("warning: ") if told else ""

@@ -53,7 +53,6 @@ RELEASES: Mapping[str, tuple[Asset, ...]] = MappingProxyType({
         ),
     ),
     "kubernetes": _kubernetes("kube-apiserver", "kube-controller-manager"),
-    "kubernetes-node": _kubernetes("kubelet", "kube-scheduler", "kube-proxy"),
     "buildkit": (
         _github(
             "moby/buildkit",

@@ -24,7 +24,7 @@ from toolchain.running import Running
 
 
 def find(engine: Engine, command: str) -> Path | None:
-    """The downloaded command, or None."""
+    """Return the downloaded command, or None."""
     there = _folder(engine) / "bin" / command
     return there if there.exists() else None
 
@@ -91,7 +91,7 @@ def _take(asset: Asset, words: Mapping[str, str], folder: Path, running: Running
 
 
 def _fetch(url: str, digest: str, file: Path, running: Running) -> None:
-    """A connection that breaks is tried once more; a host that is closed by now is remembered."""
+    """Try a broken connection once more, and remember a host that is closed by now."""
     try:
         fetch(url, digest, file, running)
     except UnavailableError:

@@ -18,7 +18,7 @@ _USUAL_FOLDERS = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin")
 
 
 def on_path(name: str) -> Path | None:
-    """The machine's own command `name`, or None."""
+    """Return the machine's own command `name`, or None."""
     folders = [*os.environ.get("PATH", "").split(os.pathsep), *_USUAL_FOLDERS]
     for folder in folders:
         candidate = Path(folder) / name
@@ -28,7 +28,7 @@ def on_path(name: str) -> Path | None:
 
 
 def acceptable(command: Path, accept: Accept) -> str | None:
-    """The version that `command` prints when it fits the rule, else None."""
+    """Return the version that `command` prints when it fits the rule, else None."""
     try:
         answer = subprocess.run([command, *accept.probe], capture_output=True, text=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):

@@ -8,7 +8,7 @@ import pytest
 from common.errors import CommandError
 from config.preflight import HOW_TO_INSTALL
 from toolchain import build, golang
-from toolchain.catalogue import DEFAULT_GROUPS, ENGINES, KEDA, TOOLS, Engine, Group, named
+from toolchain.catalogue import ENGINES, KEDA, TOOLS, Engine, named
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,11 +69,6 @@ def test_every_tool_can_be_had_somehow() -> None:
 def test_an_engine_makes_the_commands_of_its_tools_and_no_others() -> None:
     for engine in ENGINES:
         assert set(engine.commands) == {tool.name for tool in TOOLS if tool.engine == engine}
-
-
-def test_no_kubelet_is_built_unless_asked_for() -> None:
-    assert Group.NODE not in DEFAULT_GROUPS
-    assert {tool.name for tool in TOOLS if tool.group is Group.NODE} == {"kubelet", "kube-scheduler", "kube-proxy"}
 
 
 def test_every_unknown_name_is_named_at_once() -> None:

@@ -161,7 +161,7 @@ def test_the_command_lists_without_building_and_tells_the_way(
     assert "its release, else Go module kubernetes" in rows["kube-apiserver"]
     assert "release" not in rows["keda-operator"], "KEDA publishes no commands"
     assert "Debian package redis-server" in rows["redis-server"]
-    assert "kubelet" not in rows
+    assert "syft" not in rows
     assert machine.builds() == []
 
 

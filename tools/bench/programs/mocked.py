@@ -50,7 +50,7 @@ class EchoMonitor:
         return empty_pb2.Empty()
 
     def Log(self, _request: Any) -> None:  # noqa: N802, ANN401 the protocol's names
-        """The messages are of no interest here."""
+        """Ignore the messages here."""
 
 
 def main() -> None:
