@@ -299,7 +299,13 @@ class Catalogue:
         return tuple(queue for queue in self.queues if self.image_of(queue.name) is image)
 
     def image_of(self, queue: str) -> Image:
-        """Return the image that drains the queue: the executor if it is a heavy one, else the worker."""
+        """Return the image that drains the queue: the executor if it is a heavy one, else the worker.
+
+        Raises:
+            KeyError: there is no such queue.
+        """
+        if queue not in self.names:
+            raise KeyError(queue)
         return EXECUTOR if queue in self.heavy_queues else WORKER
 
     def build_arguments(self, image: Image) -> Mapping[str, str]:

@@ -4,9 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import pytest
-
-import surfaces.files  # noqa: F401
+import queues
 from queues import EXECUTOR, WORKER, AlwaysOn, Catalogue, Priority, Queue, ScaleDown, hours, minutes, seconds
 
 OWN_ROWS = Catalogue(
@@ -50,9 +48,15 @@ OWN_ROWS = Catalogue(
 @contextmanager
 def catalogue(rows: Catalogue) -> Iterator[None]:
     """Have another catalogue in every module that holds the committed one."""
-    committed = sys.modules["queues"].QUEUES
-    with pytest.MonkeyPatch.context() as patch:
-        for module in list(sys.modules.values()):
-            if vars(module).get("QUEUES") is committed:
-                patch.setattr(module, "QUEUES", rows)
+    committed = queues.QUEUES
+    _exchange(committed, rows)
+    try:
         yield
+    finally:
+        _exchange(rows, committed)  # also in modules that were imported meanwhile
+
+
+def _exchange(old: Catalogue, new: Catalogue) -> None:
+    for module in list(sys.modules.values()):
+        if vars(module).get("QUEUES") is old:
+            setattr(module, "QUEUES", new)  # noqa: B010 no module's type has it

@@ -190,3 +190,8 @@ def test_all_broken_constraints_are_named_at_once() -> None:
 def test_a_pod_whose_runs_must_not_be_interrupted_takes_one_at_a_time() -> None:
     with pytest.raises(CatalogueError, match="takes one at a time, got concurrency 2"):
         replace(row(scale_down=ScaleDown.DISABLED, concurrency=1), concurrency=2)
+
+
+def test_no_image_is_told_of_a_queue_that_there_is_not() -> None:
+    with pytest.raises(KeyError):
+        QUEUES.image_of("no-such-queue")
