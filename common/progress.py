@@ -20,7 +20,8 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Print one line at once."""
-        print(line, file=self.out, flush=True)
+        self.out.write(f"{line}\n")  # in one piece, since several threads have something to say
+        self.out.flush()
 
     @contextmanager
     def step(self, what: str, usual: str = "") -> Iterator[None]:

@@ -11,11 +11,12 @@ import pulumi
 from config.schema import Cluster, Settings
 
 KEDA_CRD = "scaledobjects.keda.sh"
+KEDA_VERSION = "2.21.0"  # what the tests of this repository run
 TIMEOUT_SECONDS = 10
 HOW_TO_INSTALL = (
     "Install it once per cluster:\n"
     "  helm repo add kedacore https://kedacore.github.io/charts\n"
-    "  helm install keda kedacore/keda --namespace keda --create-namespace --version 2.20.2\n"
+    f"  helm install keda kedacore/keda --namespace keda --create-namespace --version {KEDA_VERSION}\n"
     "or set fleet:layout to per-image, which scales by processor time and needs metrics-server instead."
 )
 

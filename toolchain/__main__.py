@@ -63,7 +63,7 @@ def _show(tools: Sequence[Tool]) -> None:
 
 
 def _way(tool: Tool) -> str:
-    """How a missing tool would be had on this machine."""
+    """How a missing tool would be had on this machine where its release, if there is one, cannot be downloaded."""
     if tool.debian and (debian.possible() or tool.engine is None):
         return f"Debian package {tool.debian.package}"
     if tool.engine:

@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from common.progress import Progress
+from toolchain.running import Running
+
+_LOCK_PAUSE_SECONDS = 0.2
 
 
 @contextmanager
-def placed(folder: Path, progress: Progress) -> Iterator[Path | None]:
+def placed(folder: Path, progress: Progress, running: Running) -> Iterator[Path | None]:
     """Yield an empty folder to fill, which becomes `folder` on success; None when another process just made it."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(folder.with_name(folder.name + ".lock"), folder.name, progress):
+    with _lock(folder.with_name(folder.name + ".lock"), folder.name, progress, running):
         if folder.exists():
             yield None
             return
@@ -35,14 +38,21 @@ def placed(folder: Path, progress: Progress) -> Iterator[Path | None]:
 
 
 @contextmanager
-def _lock(file: Path, what: str, progress: Progress) -> Iterator[None]:
+def _lock(file: Path, what: str, progress: Progress, running: Running) -> Iterator[None]:
     handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _taken(handle):
             with progress.step(f"waiting for another process that makes {what}"):
-                fcntl.flock(handle, fcntl.LOCK_EX)
+                while not _taken(handle):  # a thread that blocks in flock could not be stopped
+                    running.pause(_LOCK_PAUSE_SECONDS)
         yield
     finally:
         os.close(handle)
+
+
+def _taken(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

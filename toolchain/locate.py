@@ -4,8 +4,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain import build, plugins
-from toolchain.catalogue import Tool
+from toolchain import build, plugins, releases
+from toolchain.catalogue import BY_NAME, Tool
 from toolchain.search import acceptable, on_path
 
 
@@ -51,5 +51,15 @@ def _venv(tool: Tool) -> Found | None:
 def _cache(tool: Tool) -> Found | None:
     if tool.engine is None:
         return None
-    path = build.find(tool.engine, tool.name)
+    path = releases.find(tool.engine, tool.name) or build.find(tool.engine, tool.name)
     return Found(path, tool.version, "cache") if path else None
+
+
+def released_language_host() -> Path | None:
+    """`pulumi-language-python` as it comes with the released CLI: on PATH, or beside the CLI that was downloaded."""
+    name = "pulumi-language-python"
+    if (own := on_path(name)) is not None:
+        return own
+    cli = locate(BY_NAME["pulumi"])
+    beside = cli.path.with_name(name) if cli else None
+    return beside if beside and beside.exists() else None

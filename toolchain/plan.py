@@ -1,33 +1,39 @@
 """Decides how each missing tool is had, and says all that cannot be had before anything is built."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.errors import CommandError
 from toolchain import debian
-from toolchain.catalogue import ENGINES, Engine, Tool
+from toolchain.catalogue import Engine, Tool
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done: one apt call for all `packages`, then one build an engine, in the catalogue's order."""
+    """What has to be done: one apt call for all `packages`, and one download or build an engine, in the order asked."""
 
     packages: tuple[Tool, ...]
-    engines: tuple[Engine, ...]
+    downloads: tuple[Engine, ...]
+    builds: tuple[Engine, ...]
 
     @property
     def steps(self) -> int:
         """How many things a person waits for."""
-        return bool(self.packages) + len(self.engines)
+        return bool(self.packages) + len(self.downloads) + len(self.builds)
 
 
-def plan(missing: Sequence[Tool], *, apt: bool) -> Plan:
-    """The way for each tool: apt where it may be used (seconds, not minutes), else its module, else an error."""
-    packages = tuple(tool for tool in missing if apt and tool.debian)
-    rest = [tool for tool in missing if tool not in packages]
-    _refuse([tool for tool in rest if tool.engine is None])
-    wanted = {tool.engine.name for tool in rest if tool.engine}
-    return Plan(packages, tuple(engine for engine in ENGINES if engine.name in wanted))
+def plan(missing: Sequence[Tool], *, apt: bool, released: Callable[[Engine], bool]) -> Plan:
+    """The way for each tool: its release where one is to be had, else apt (seconds, not minutes), else its module."""
+    downloads = [tool.engine for tool in missing if tool.engine and released(tool.engine)]
+    rest = [tool for tool in missing if tool.engine not in downloads]
+    packages = [tool for tool in rest if apt and tool.debian]
+    builds = [tool.engine for tool in rest if tool.engine and tool not in packages]
+    _refuse([tool for tool in rest if tool.engine is None and tool not in packages])
+    return Plan(tuple(packages), _each_once(downloads), _each_once(builds))
+
+
+def _each_once(engines: Sequence[Engine]) -> tuple[Engine, ...]:
+    return tuple({engine.name: engine for engine in engines}.values())
 
 
 def _refuse(tools: Sequence[Tool]) -> None:

@@ -2,10 +2,9 @@
 
 A fetch is tried once and given up after a minute in which nothing arrives; a machine that may not fetch would
 otherwise wait at every `up`. The refusal is remembered for a day in the checkout's state. What stands in then
-lives in offline and never counts as released.
+lives in local/standins and never counts as released.
 """
 
-import json
 import os
 import subprocess
 import tempfile
@@ -13,13 +12,11 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from common import paths
-from common.errors import CommandError
 from common.progress import Progress
+from toolchain.refusals import Refusals
 from toolchain.search import on_path
 
 PREFIX = "pulumi-resource-"
-_DAY = 86_400.0
 _SILENCE = 60.0
 
 
@@ -30,16 +27,11 @@ def released_plugin(name: str, version: str) -> Path | None:
     return installed if installed.exists() else on_path(executable)
 
 
-def released_language_host() -> Path | None:
-    """`pulumi-language-python` as it comes with the released CLI."""
-    return on_path("pulumi-language-python")
-
-
 def try_install_plugin(name: str, version: str, pulumi: Path, progress: Progress) -> Path | None:
     """The released provider, fetched by `pulumi` when it is not there; None where that is refused."""
     if (found := released_plugin(name, version)) is not None:
         return found
-    refusals = _Refusals(paths.this_checkout().state / "refused-plugins.json")
+    refusals = Refusals("refused-plugins.json")
     wanted = f"{name}-{version}"
     if refusals.recent(wanted):
         return None
@@ -104,29 +96,3 @@ def _size(folders: Iterable[Path]) -> int:
 
 def _home() -> Path:
     return Path(os.environ.get("PULUMI_HOME") or Path("~/.pulumi").expanduser())
-
-
-class _Refusals:
-    """Name of a plugin to the second (since 1970) in which it was refused."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def recent(self, wanted: str) -> bool:
-        return time.time() - self._read().get(wanted, 0.0) < _DAY
-
-    def remember(self, wanted: str) -> None:
-        kept = {**self._read(), wanted: time.time()}
-        paths.private_folder(self._file.parent)
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps(kept, indent=1, sort_keys=True))
-        partial.replace(self._file)
-
-    def _read(self) -> dict[str, float]:
-        try:
-            kept: dict[str, float] = json.loads(self._file.read_text())
-        except FileNotFoundError:
-            return {}
-        except ValueError as broken:
-            raise CommandError(f"{self._file} is not JSON ({broken}). Delete it: it only notes refusals.") from broken
-        return kept

@@ -58,7 +58,7 @@ def embedded_tools(progress: Progress) -> ControlPlaneTools:
     """Every program of the embedded cluster, built first if need be."""
     found = ensure(EMBEDDED_TOOLS, progress)
     programs = {name.replace("-", "_"): found[name] for name in EMBEDDED_TOOLS}
-    return ControlPlaneTools(**programs, keda_config=keda_config())
+    return ControlPlaneTools(**programs, keda_config=keda_config(progress))
 
 
 def _with_tools(asked: Selection, paths: Paths, ports: Ports, progress: Progress) -> Cluster:
@@ -66,8 +66,7 @@ def _with_tools(asked: Selection, paths: Paths, ports: Ports, progress: Progress
         case Maker.EMBEDDED:
             return EmbeddedCluster(paths, ports, embedded_tools(progress))
         case Maker.KIND:
-            ensure(KEDA_TOOLS, progress)  # its manifests come along
-            return KindCluster(paths, ExternalTools(_kubectl(), keda_config(), KEDA), asked.name)
+            return KindCluster(paths, ExternalTools(_kubectl(), keda_config(progress), KEDA), asked.name)
         case Maker.CONTEXT:
             return ContextCluster(asked.name or "", paths, _kubectl())
 

@@ -12,8 +12,9 @@ import pytest
 
 from common import paths
 from common.progress import Progress
-from toolchain import golang, search
-from toolchain.catalogue import Engine, Sources
+from toolchain import golang, releases, search
+from toolchain.catalogue import Engine
+from toolchain.running import Running
 
 # Keeps a line of JSON a call, and makes the files that a build would make.
 _GO = """#!{python}
@@ -26,14 +27,14 @@ if what[:2] == ["env", "GOVERSION"]:
     print("go{version}")
 elif what[0] == "env":
     print("\\n".join([{cache!r}] * len(what[1:])))
-elif what[0] == "list":
-    print({source!r})
+elif what[:2] == ["mod", "download"]:
+    print(json.dumps({{"Dir": {source!r}}}))
 elif what[0] == "build":
     time.sleep({seconds})
     if pathlib.Path({broken!r}).exists():
         print("go: downloading example.test/x v1.0.0", file=sys.stderr)
         sys.exit("verifying example.test/x: checksum mismatch")
-    for package in what[5 + 1:]:
+    for package in what[what.index("-ldflags") + 2:]:
         parts = package.split("/")
         name = parts[-2] if re.fullmatch(r"v[0-9]+", parts[-1]) else parts[-1]
         pathlib.Path(what[2], name).write_text("#!/bin/sh\\necho 1.2.3\\n")
@@ -93,10 +94,13 @@ class Machine:
 
     def builds(self) -> list[dict[str, Any]]:
         """The calls of `go build`, in order."""
-        if not self.calls_file.exists():
-            return []
-        calls = [json.loads(line) for line in self.calls_file.read_text().splitlines()]
-        return [call for call in calls if call["arguments"][0] == "build"]
+        return [call for call in self.calls() if call["arguments"][0] == "build"]
+
+    def calls(self) -> list[dict[str, Any]]:
+        """All calls of `go`, in order."""
+        return (
+            [json.loads(line) for line in self.calls_file.read_text().splitlines()] if self.calls_file.exists() else []
+        )
 
 
 @pytest.fixture
@@ -115,6 +119,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(search, "_USUAL_FOLDERS", ())
     monkeypatch.setattr(golang, "_USUAL_PLACE", tmp_path / "no-go-here")
     monkeypatch.setattr(paths, "this_checkout", lambda: paths.Paths(made.checkout))
+    monkeypatch.setattr(releases, "RELEASES", {})
     golang._version.cache_clear()
     return made
 
@@ -122,10 +127,14 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 @pytest.fixture
 def engine() -> Engine:
     commands = {"keda-operator": "example.test/keda/cmd/operator", "etcd": "example.test/etcd/server/v3"}
-    sources = Sources("example.test/keda", "config")
-    return Engine("engine", "engine", "1.2.3", MappingProxyType(commands), "1 s", 1, ("-X a.b=v1.2.3",), sources)
+    return Engine("engine", "engine", "1.2.3", MappingProxyType(commands), "1 s", 1, ("-X a.b=v1.2.3",))
 
 
 @pytest.fixture
 def quiet() -> Progress:
     return Progress(out=io.StringIO())
+
+
+@pytest.fixture
+def running() -> Running:
+    return Running()

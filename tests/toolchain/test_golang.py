@@ -9,6 +9,7 @@ from common.errors import CommandError
 from common.progress import Progress
 from tests.toolchain.conftest import Machine
 from toolchain import golang
+from toolchain.running import Running
 
 _PIP = """
 for last; do :; done
@@ -35,14 +36,14 @@ def test_a_go_that_is_too_old_or_missing_gives_way_to_the_wheel(machine: Machine
 
 
 def test_the_wheel_is_installed_into_the_cache_and_only_with_its_hash(
-    machine: Machine, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, quiet: Progress, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _no_pip_in_this_interpreter(monkeypatch)
     machine.command("pip3", 'echo "$@" >> "' + str(machine.root / "pip-calls") + '"\n' + _PIP)
     chosen = golang.choose("1.26.0")
-    command = golang.provide(chosen, quiet)
+    command = golang.provide(chosen, quiet, running)
     assert command.is_relative_to(machine.cache)
-    assert golang.provide(chosen, quiet) == command
+    assert golang.provide(chosen, quiet, running) == command
     (call,) = (machine.root / "pip-calls").read_text().splitlines()
     assert "--require-hashes" in call
     assert "--no-deps" in call
@@ -54,21 +55,21 @@ def test_the_wheel_is_pinned_by_hash() -> None:
 
 
 def test_a_refused_wheel_says_the_reason_and_leaves_no_folder(
-    machine: Machine, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, quiet: Progress, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _no_pip_in_this_interpreter(monkeypatch)
     machine.command("pip3", "echo 'ERROR: no matching distribution' >&2; exit 1")
     with pytest.raises(CommandError, match=r"no matching distribution\nInstall Go on PATH"):
-        golang.provide(golang.choose("1.26.0"), quiet)
+        golang.provide(golang.choose("1.26.0"), quiet, running)
     assert [folder for folder in (machine.cache / "tools").iterdir() if folder.is_dir()] == []
 
 
 def test_without_go_and_pip_both_ways_out_are_named(
-    machine: Machine, quiet: Progress, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, quiet: Progress, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _no_pip_in_this_interpreter(monkeypatch)
     with pytest.raises(CommandError, match=r"Install Go 1\.\d+\.\d+ or later, or make pip available"):
-        golang.provide(golang.choose("1.26.0"), quiet)
+        golang.provide(golang.choose("1.26.0"), quiet, running)
     assert not (machine.bin / "go").exists()
 
 

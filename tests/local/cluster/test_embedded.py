@@ -16,14 +16,15 @@ from local.cluster import EmbeddedCluster
 from local.ports import Ports
 from local.processes import start_time
 from local.services.redis import Redis
-from tests import waiting
+from tests import patience
 from tests.embedded import Kubectl, embedded, kubectl
 from toolchain import ensure
+from toolchain.catalogue import KUBERNETES
 
 __all__ = ["embedded", "kubectl"]
 pytestmark = pytest.mark.cluster
 PARTS = {"etcd", "kube-apiserver", "kube-controller-manager", "keda-operator", "keda-adapter", "keda-webhooks"}
-eventually = partial(waiting.eventually, pause=0.5, within=90.0)
+eventually = partial(patience.eventually, pause=0.5, within=90.0)
 
 
 def namespace(name: str) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 def test_the_api_server_is_ready_and_of_the_version_that_was_built(kubectl: Kubectl) -> None:
     assert kubectl.run("get", "--raw", "/readyz").stdout == "ok"
-    assert '"v1.35.4"' in kubectl.run("get", "--raw", "/version").stdout
+    assert f'"v{KUBERNETES}"' in kubectl.run("get", "--raw", "/version").stdout
 
 
 def test_a_stranger_without_a_certificate_is_refused(embedded: EmbeddedCluster, kubectl: Kubectl) -> None:
