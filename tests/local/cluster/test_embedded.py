@@ -16,7 +16,7 @@ from local.cluster import EmbeddedCluster
 from local.ports import Ports
 from local.processes import start_time
 from local.services.redis import Redis
-from tests import patience
+from tests import waiting
 from tests.embedded import Kubectl, embedded, kubectl
 from toolchain import ensure
 from toolchain.catalogue import KUBERNETES
@@ -24,7 +24,7 @@ from toolchain.catalogue import KUBERNETES
 __all__ = ["embedded", "kubectl"]
 pytestmark = pytest.mark.cluster
 PARTS = {"etcd", "kube-apiserver", "kube-controller-manager", "keda-operator", "keda-adapter", "keda-webhooks"}
-eventually = partial(patience.eventually, pause=0.5, within=90.0)
+eventually = partial(waiting.eventually, pause=0.5, within=90.0)
 
 
 def namespace(name: str) -> dict[str, Any]:
