@@ -32,8 +32,8 @@ preview: $(READY) ## preview a stack without account or cluster: make preview ST
 status: $(READY) ## how the servers and the stack do
 	@$(BIN)/python -m local status
 
-down: $(READY) ## destroy stack local, and end what `make up` started
-	@$(BIN)/python -m local down
+down: $(READY) ## destroy stack local, and end what `make up` started (FORCE=1: although objects stay somewhere)
+	@$(BIN)/python -m local down $(if $(FORCE),--force) $(if $(TIMEOUT),--timeout $(TIMEOUT))
 
 test: check test-fast test-runtime test-engine test-images ## `make check` and the four parts of the tests
 

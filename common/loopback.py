@@ -6,7 +6,7 @@ ANSWER_SECONDS = 5.0
 
 
 def session() -> requests.Session:
-    """A session that ignores proxies and certificate bundles of the environment."""
-    made = requests.Session()
-    made.trust_env = False
-    return made
+    """Return a session that ignores proxies and certificate bundles of the environment."""
+    ours = requests.Session()
+    ours.trust_env = False
+    return ours

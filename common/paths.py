@@ -37,12 +37,12 @@ class Paths:
 
 
 def this_checkout() -> Paths:
-    """The checkout this package was imported from."""
+    """Return the checkout this package was imported from."""
     return Paths(Path(__file__).resolve().parent.parent)
 
 
 def cache() -> Path:
-    """The tool cache: `ALPHASWARM_CACHE`, else `$XDG_CACHE_HOME/alphaswarm-fleet`, else under the home folder."""
+    """Return the tool cache: `ALPHASWARM_CACHE`, else `$XDG_CACHE_HOME/alphaswarm-fleet`, else in the home folder."""
     if explicit := os.environ.get("ALPHASWARM_CACHE"):
         return Path(explicit)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -50,12 +50,12 @@ def cache() -> Path:
 
 
 def as_typed(path: Path) -> str:
-    """A path as one would type it here."""
+    """Return the path as one would type it in the current folder."""
     here = Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def private_folder(path: Path) -> Path:
-    """Make the folder if need be, readable by its owner alone: keys and passwords lie under it."""
+    """Make the folder if need be, readable by its owner alone, and return it: keys and passwords lie under it."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path

@@ -8,7 +8,7 @@ from common.paths import private_folder
 
 
 def write_private(file: Path, content: str | bytes) -> Path:
-    """Write the file with mode 0600, complete or not at all; leave it untouched when nothing changed."""
+    """Write the file with mode 0600, complete or not at all, unless it would not change; return it."""
     data = content.encode() if isinstance(content, str) else content
     if file.exists() and file.read_bytes() == data and file.stat().st_mode & 0o777 == 0o600:
         return file
@@ -20,13 +20,13 @@ def write_private(file: Path, content: str | bytes) -> Path:
     return partial.replace(file)
 
 
-def kept_secret(file: Path) -> str:
-    """The secret in the file, made up at random the first time."""
+def persistent_secret(file: Path) -> str:
+    """Return the secret in the file, which is generated the first time."""
     try:
-        kept = file.read_text().strip()
+        secret = file.read_text().strip()
     except FileNotFoundError:
-        kept = ""
-    if not kept:
-        kept = secrets.token_urlsafe(32)
-        write_private(file, kept)
-    return kept
+        secret = ""
+    if not secret:
+        secret = secrets.token_urlsafe(32)
+        write_private(file, secret)
+    return secret

@@ -1,4 +1,4 @@
-"""Tells a waiting person what is going on: one line when a step begins, one when it ends, a sign of life between."""
+"""Progress on standard error: one line when a step begins, one when it ends, a sign of life between."""
 
 import sys
 import threading

@@ -11,7 +11,7 @@ from common.paths import Paths, private_folder
 @contextmanager
 def exclusive(paths: Paths) -> Iterator[None]:
     """Hold the checkout. Raises CommandError when another command holds it; a killed one holds nothing."""
-    with (private_folder(paths.run) / "turn").open("w") as file:
+    with (private_folder(paths.run) / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

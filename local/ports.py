@@ -1,4 +1,4 @@
-"""Free loopback ports, remembered by name so that a second `up` finds the servers of the first.
+"""Free loopback ports, saved by name so that a second `up` finds the servers of the first.
 
 Ports come from below the range that outgoing connections take theirs from (32768 and up on Linux). A port is free when
 it can be bound now. Another program may take it before our server does; that server then
@@ -8,15 +8,18 @@ fails to start, says so in its log, and the next `up` chooses again.
 import json
 import random
 import socket
+import threading
 from pathlib import Path
 
 from common.errors import CommandError
 
 RANGE = range(20_000, 32_000)
 
+_lock = threading.RLock()  # servers start side by side, and the file is read, changed and written
+
 
 def free_port() -> int:
-    """A TCP port that nothing on loopback listens on at this moment. Raises CommandError when there is none."""
+    """Return a TCP port that nothing on loopback listens on now. Raises CommandError when there is none."""
     for port in random.sample(RANGE, len(RANGE)):
         if is_free(port):
             return port
@@ -26,7 +29,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether `port` could be bound on loopback now."""
+    """Return whether `port` could be bound on loopback now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -43,21 +46,23 @@ class Ports:
         self._file = file
 
     def get(self, name: str) -> int:
-        """The port kept under `name`, chosen free the first time."""
-        known = self._read()
-        return known[name] if name in known else self.choose(name)
+        """Return the port of `name`, chosen the first time."""
+        with _lock:
+            known = self._read()
+            return known[name] if name in known else self.choose(name)
 
     def choose(self, name: str) -> int:
-        """Choose a new free port for `name`, for when the one it had was taken meanwhile."""
-        known = self._read()
-        while (port := free_port()) in known.values():
-            continue
-        known[name] = port
-        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps(known, indent=1, sort_keys=True))
-        partial.replace(self._file)
-        return port
+        """Choose a new free port for `name`, in place of one that was taken meanwhile, and return it."""
+        with _lock:
+            known = self._read()
+            while (port := free_port()) in known.values():
+                continue
+            known[name] = port
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            partial = self._file.with_suffix(".partial")
+            partial.write_text(json.dumps(known, indent=1, sort_keys=True))
+            partial.replace(self._file)
+            return port
 
     def _read(self) -> dict[str, int]:
         try:

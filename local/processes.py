@@ -45,10 +45,10 @@ class Daemon:
     def pid(self) -> int | None:
         """The process id, or None when that process is gone."""
         try:
-            kept = json.loads(self.pid_file.read_text())
+            written = json.loads(self.pid_file.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        pid, started = int(kept["pid"]), int(kept["started"])
+        pid, started = int(written["pid"]), int(written["started"])
         return pid if start_time(pid) == started else None
 
     def start(
@@ -77,13 +77,21 @@ class Daemon:
             time.sleep(0.05)
 
     def stop(self, patience: float = 5.0) -> None:
-        """End the server: TERM, and KILL after `patience` seconds. A server that is gone is no error."""
+        """End the server: TERM, and KILL after `patience` seconds. A server that is gone is no error.
+
+        Raises:
+            CommandError: not even KILL ends it; its pid file stays, so that a later command tries again.
+        """
         for number, wait in ((signal.SIGTERM, patience), (signal.SIGKILL, 5.0)):
             pid = self.pid()
             if pid is None:
                 break
             _signal(pid, number)
             _wait(lambda: not self.alive(), wait)
+        if (pid := self.pid()) is not None:
+            raise CommandError(
+                f"{self.name} (process {pid}) does not end, not even when killed: it waits for the disk."
+            )
         self.pid_file.unlink(missing_ok=True)
 
     def _spawn(self, command: Sequence[str | Path], env: Mapping[str, str] | None, cwd: Path | None) -> None:
@@ -91,7 +99,7 @@ class Daemon:
         private_folder(self.logs)
         process = self._process(command, env, cwd)
         try:
-            self._remember(process.pid, str(command[0]))
+            self._write_pid_file(process.pid, str(command[0]))
         except BaseException:  # interrupted: nobody would ever find it again
             process.kill()
             raise
@@ -113,7 +121,7 @@ class Daemon:
             except FileNotFoundError as missing:
                 raise CommandError(f"{self.name} cannot be started: there is no {missing.filename}.") from None
 
-    def _remember(self, pid: int, command: str) -> None:
+    def _write_pid_file(self, pid: int, command: str) -> None:
         partial = self.pid_file.with_suffix(".partial")
         partial.write_text(json.dumps({"pid": pid, "started": start_time(pid), "command": command}))
         partial.replace(self.pid_file)
@@ -129,12 +137,29 @@ class Daemon:
 
 
 def start_time(pid: int) -> int | None:
-    """When the process started, in clock ticks since boot; None when it is gone or only waits to be reaped."""
+    """Return when the process started, in clock ticks since boot; None when it is gone or only waits to be reaped."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = _stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
     return None if fields[0] == "Z" else int(fields[19])
+
+
+def interrupt_children() -> None:
+    """Interrupt the processes that this one started in its own group, as a terminal does; servers have their own."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        pid = int(entry.name)
+        try:
+            parent, group = _stat(pid)[1:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(parent) == os.getpid() and int(group) == os.getpgrp():
+            _signal(pid, signal.SIGINT)
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/<pid>/stat from the third on: state, parent, group, and so on."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from local.services.server import PartStatus
+from local.services.server import ServerStatus
 
 
 def fleet(outputs: Mapping[str, Any]) -> str:
@@ -29,12 +29,18 @@ def fleet(outputs: Mapping[str, Any]) -> str:
     )
 
 
-def parts(found: Iterable[PartStatus]) -> str:
+def servers(found: Iterable[ServerStatus]) -> str:
     """One line a server: whether it runs, its process, port and memory."""
     rows = [("SERVER", "STATE", "PID", "PORT", "MIB")]
     rows += [
-        (part.name, "running" if part.running else "stopped", _text(part.pid), _text(part.port), _text(part.memory))
-        for part in found
+        (
+            server.name,
+            "running" if server.running else "stopped",
+            _text(server.pid),
+            _text(server.port),
+            _text(server.memory),
+        )
+        for server in found
     ]
     return "\n".join(table(rows))
 

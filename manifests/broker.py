@@ -12,7 +12,16 @@ from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, commo
 
 PASSWORD_KEY = "password"  # noqa: S105 the key's name
 REDIS_UID = 999  # the `redis` user of the official image
-REDIS_COMMAND = 'exec redis-server --requirepass "$REDIS_PASSWORD" --dir /data --save "" --appendonly no'
+REDIS_DATA = "/data"
+# The password goes in by standard input: every process of the node can read arguments, and the root file system is
+# read-only. Each of its bytes is written as \xHH, since quotes and backslashes mean something in Redis' configuration.
+# A here-document, not a pipe: `exec` must leave Redis as the container's first process, which is what gets SIGTERM.
+REDIS_COMMAND = rf"""
+password=$(printf %s "$REDIS_PASSWORD" | od -An -v -tx1 | tr -d ' \n' | sed 's/../\\x&/g')
+exec redis-server - --dir {REDIS_DATA} --save "" --appendonly no <<CONF
+requirepass "$password"
+CONF
+""".lstrip()
 
 
 def host_and_port(settings: Settings) -> tuple[str, int]:
@@ -117,7 +126,7 @@ def redis_deployment(settings: Settings, broker: InClusterBroker) -> Manifest:
             "capabilities": {"drop": ["ALL"]},
             "readOnlyRootFilesystem": True,
         },
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+        "volumeMounts": [{"name": "data", "mountPath": REDIS_DATA}],
     }
     return {
         "apiVersion": "apps/v1",

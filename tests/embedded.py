@@ -14,7 +14,7 @@ import pytest
 
 from common.paths import Paths
 from common.progress import Progress
-from local.cluster import EmbeddedCluster, embedded_tools
+from local.cluster import EmbeddedCluster, ensure_embedded_tools
 from local.ports import Ports
 
 
@@ -53,7 +53,7 @@ def kubectl_of(cluster: EmbeddedCluster) -> Kubectl:
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCluster]:
     progress = Progress()
     paths = Paths(tmp_path_factory.mktemp("checkout"))
-    cluster = EmbeddedCluster(paths, Ports(paths.run / "ports.json"), embedded_tools(progress))
+    cluster = EmbeddedCluster(paths, Ports(paths.run / "ports.json"), ensure_embedded_tools(progress))
     try:
         cluster.start(progress)
         yield cluster

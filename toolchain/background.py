@@ -50,6 +50,7 @@ class Background:
         self._packages = ThreadPoolExecutor(1, "packages")
         self._network = ThreadPoolExecutor(1, "network")
         self._compiler = ThreadPoolExecutor(1, "compiler")
+        self._ended: set[_Work] = set()
         self._work = self._begin()  # by the tool's name; a tool that was there already has no entry
 
     def wait(self, *names: str) -> Mapping[str, Path]:
@@ -71,6 +72,10 @@ class Background:
         self._running.stop()
         for pool in (self._packages, self._network, self._compiler):
             pool.shutdown(cancel_futures=True)
+        for work in set(self._work.values()):
+            if work.cancelled() and work not in self._ended:  # the executor dropped it and tells nobody who waits
+                work.set_running_or_notify_cancel()
+                self._ended.add(work)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Whether something on the network answered, remembered for a day: each `up` would wait for it anew."""
+"""Caches for a day whether something on the network answered: each `up` would wait for it anew."""
 
 import json
 import time
@@ -8,28 +8,28 @@ from pathlib import Path
 
 from common.private_files import write_private
 
-REMEMBERED_SECONDS = 24 * 3600
+TTL_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """The answer in a file; what cannot be read there is no answer."""
+class CachedAnswer:
+    """An answer in a file; what cannot be read there is no answer."""
 
     file: Path
 
     def reachable(self, what: str, ask: Callable[[], bool]) -> bool:
-        """The answer about `what`, asked for unless it was within the last day."""
-        kept = self._kept(what)
-        if kept is not None:
-            return kept
+        """Return whether `what` is reachable, and `ask` only if nobody did within the last day."""
+        cached = self._cached(what)
+        if cached is not None:
+            return cached
         answer = ask()
         write_private(self.file, json.dumps({"what": what, "reachable": answer, "asked": time.time()}))
         return answer
 
-    def _kept(self, what: str) -> bool | None:
+    def _cached(self, what: str) -> bool | None:
         try:
-            kept = json.loads(self.file.read_text())
-            fresh = time.time() - kept["asked"] < REMEMBERED_SECONDS and kept["what"] == what
-            return bool(kept["reachable"]) if fresh else None
+            entry = json.loads(self.file.read_text())
+            fresh = time.time() - entry["asked"] < TTL_SECONDS and entry["what"] == what
+            return bool(entry["reachable"]) if fresh else None
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None

@@ -2,24 +2,32 @@
 
 It runs as root with runc and the machine's own network. `http = false` for the registry is what makes BuildKit
 speak TLS to a loopback address, which it would otherwise speak plain HTTP to.
+
+Its layers may lie in a folder that checkouts share, so that ending one deletes no gigabytes and the next build finds
+them. BuildKit locks its folder; where another checkout's daemon holds the shared one, a daemon has a folder of its own.
 """
 
+import fcntl
 import json
 import os
 import shutil
 import socket
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import CommandError
 from common.paths import Paths, private_folder
 from common.private_files import write_private
+from local.leftovers import end_build_steps, unmount_within
+from local.ports import Ports
 from local.processes import Daemon
-from local.services.server import PartStatus, Server, resident
+from local.services.server import Server, ServerStatus, resident
 
 SOCKET_PATH_MAX = 107  # bytes, of the kernel
-CACHE_KEPT = "20GB"  # layers and cache mounts beyond that are dropped, the longest unused first
+CACHE_LIMIT = "20GB"  # layers and cache mounts beyond that are dropped, the longest unused first
 STOP_SECONDS = 10.0  # it unmounts what it mounted
 
 
@@ -39,12 +47,17 @@ class TrustedRegistry:
 
 @dataclass(frozen=True)
 class BuildKit:
-    """The daemon; `program` is buildkitd, `runc` what it runs build steps with. Without a registry it does not push."""
+    """The daemon. Without a registry it does not push.
+
+    `program` is buildkitd, `runc` what it runs build steps with. `shared` is the folder for layers that other
+    checkouts use as well; None keeps them with the checkout.
+    """
 
     program: Path
     runc: Path
     paths: Paths
     registry: TrustedRegistry | None
+    shared: Path | None = None
 
     @property
     def socket(self) -> Path:
@@ -59,49 +72,82 @@ class BuildKit:
     def start(self) -> None:
         """Start it unless it runs with this configuration, and wait until it listens."""
         self._refuse_what_cannot_work()
-        self._server().start()
+        root = self._choose_root()
+        try:
+            self._server(root).start()
+        except CommandError:
+            if self._choose_root() == root:
+                raise
+            self._server(self._own_root).start()  # another checkout took the shared folder a moment ago
 
     def stop(self) -> None:
-        """End it; its cache stays in the state folder."""
-        self._server().stop(STOP_SECONDS)
+        """End it, and what a killed one left running or mounted; its layers stay."""
+        root = self.root
+        self._server(root or self._own_root).stop(STOP_SECONDS)
+        if root is None:
+            return
+        with _lock(root) as locked:
+            if locked:
+                end_build_steps(root)
+                unmount_within(root)
 
-    def status(self) -> PartStatus:
+    @property
+    def root(self) -> Path | None:
+        """The folder of its layers, as it was last started; None where it never was."""
+        try:
+            return Path(tomllib.loads(self._config.read_text())["root"])
+        except FileNotFoundError:
+            return None
+
+    def status(self) -> ServerStatus:
         """Whether it runs, and what it uses."""
         pid = self._daemon.pid()
-        return PartStatus(self._daemon.name, running=pid is not None, pid=pid, memory=pid and resident(pid))
+        return ServerStatus(self._daemon.name, running=pid is not None, pid=pid, memory=pid and resident(pid))
 
     @property
     def _daemon(self) -> Daemon:
         return Daemon("buildkitd", self.paths.run, self.paths.logs)
 
-    def _server(self) -> Server:
-        from local.ports import Ports
-
-        config = self._write_config()
-        reads = [config, *([self._ca_file] if self._ca_file else [])]
+    def _server(self, root: Path) -> Server:
         return Server(
             self._daemon,
             Ports(self.paths.run / "ports.json"),
             (),
-            lambda: self._command(config),
+            lambda: self._command(root),
             self._listens,
             env={"PATH": os.pathsep.join((str(self.runc.parent), os.environ.get("PATH", os.defpath)))},
-            reads=tuple(reads),
+            reads=(self._config, *([self._ca_file] if self._ca_file else [])),
             within=30.0,
         )
+
+    @property
+    def _own_root(self) -> Path:
+        return self.paths.state / "state" / "buildkit"
+
+    def _choose_root(self) -> Path:
+        """The shared folder unless another daemon holds it; a running daemon keeps the one it has."""
+        if self._daemon.alive() and (root := self.root) is not None:
+            return root
+        if self.shared is None:
+            return self._own_root
+        with _lock(self.shared) as locked:
+            return self.shared if locked else self._own_root
+
+    @property
+    def _config(self) -> Path:
+        return self.paths.state / "config" / "buildkitd.toml"
 
     @property
     def _ca_file(self) -> Path | None:
         return self.registry.ca_file if self.registry else None
 
-    def _command(self, config: Path) -> Sequence[str | Path]:
-        return [self.program, "--config", config]
+    def _command(self, root: Path) -> Sequence[str | Path]:
+        return [self.program, "--config", self._write_config(root)]
 
-    def _write_config(self) -> Path:
-        root = private_folder(self.paths.state / "state" / "buildkit")
+    def _write_config(self, root: Path) -> Path:
         text = "\n".join(
             (
-                f"root = {json.dumps(str(root))}",
+                f"root = {json.dumps(str(private_folder(root)))}",
                 "[grpc]",
                 f"  address = [{json.dumps(self.address)}]",
                 "[worker.containerd]",
@@ -111,11 +157,11 @@ class BuildKit:
                 f"  binary = {json.dumps(str(self.runc))}",
                 '  networkMode = "host"',
                 "  gc = true",
-                f"  maxUsedSpace = {json.dumps(CACHE_KEPT)}",
+                f"  maxUsedSpace = {json.dumps(CACHE_LIMIT)}",
                 self.registry.configuration(str(self._ca_file) if self._ca_file else None) if self.registry else "",
             )
         )
-        return write_private(self.paths.state / "config" / "buildkitd.toml", text)
+        return write_private(self._config, text)
 
     def _listens(self) -> bool:
         with socket.socket(socket.AF_UNIX) as probe:
@@ -141,3 +187,15 @@ class BuildKit:
             raise CommandError(
                 f"{self.runc} cannot be run; BuildKit starts build steps with it. Install the package runc."
             )
+
+
+@contextmanager
+def _lock(root: Path) -> Iterator[bool]:
+    """Hold the lock by which a daemon claims its folder; False where another holds it."""
+    with (private_folder(root) / "buildkitd.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

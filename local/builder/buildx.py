@@ -11,7 +11,7 @@ from common.paths import private_folder
 from common.private_files import write_private
 
 
-def declare(folder: Path, name: str, address: str) -> None:
+def write_builder(folder: Path, name: str, address: str) -> None:
     """Write the builder `name`, a BuildKit daemon that runs at `address`, into the buildx folder."""
     node = {
         "Name": f"{name}0",

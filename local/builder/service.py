@@ -9,10 +9,10 @@ from common.paths import Paths, this_checkout
 from common.private_files import write_private
 from common.progress import Progress
 from local.builder.buildkitd import BuildKit, TrustedRegistry
-from local.builder.buildx import declare
+from local.builder.buildx import write_builder
 from local.builder.torch_index import TorchIndex
 from local.builder.wolfi import Wolfi
-from local.services.server import PartStatus
+from local.services.server import ServerStatus
 from offline.base_image.build import MACHINES, StandInBase, native_architecture
 
 NAME = "alphaswarm"
@@ -48,7 +48,7 @@ class Builder:
     leave_out: str = ""
 
     @property
-    def stands_in(self) -> bool:
+    def on_stand_in_base(self) -> bool:
         """Whether the images are built on the stand-in base."""
         return bool(self.contexts)
 
@@ -56,7 +56,7 @@ class Builder:
     def build_args(self) -> Mapping[str, str]:
         """Of every build: fixed times, what is left out, and a base label that does not claim Wolfi falsely."""
         always = {**FIXED_TIMES, "LEAVE_OUT": self.leave_out} if self.leave_out else FIXED_TIMES
-        if not self.stands_in:
+        if not self.on_stand_in_base:
             return always
         return {**always, "BASE": f"{STAND_IN_NAME}@{self.contexts['base'].rpartition('@')[2]}"}
 
@@ -65,21 +65,22 @@ class Builder:
 class BuilderService:
     """Starts the builder for images pushed to `registry`; None for a builder that pushes nothing.
 
-    What it keeps lies under `paths`; the Dockerfile that names the base, and uv's pin, under `source`. `lock` is the
-    application's uv.lock, None where it lies in a git repository.
+    What it keeps lies under `paths`, and its layers in `shared` unless that is None; the Dockerfile that names the
+    base, and uv's pin, under `source`. `lock` is the application's uv.lock, None where it lies in a git repository.
     """
 
     programs: Programs
     paths: Paths
     registry: TrustedRegistry | None
     lock: Path | None = None
+    shared: Path | None = None
     source: Path = field(default_factory=lambda: this_checkout().checkout)
 
     def start(self, progress: Progress) -> Builder:
-        """Start BuildKit unless it runs, find a base that can be had, and declare the builder to the provider."""
+        """Start BuildKit unless it runs, find a base that can be had, and tell the provider of the builder."""
         with progress.step("BuildKit"):
             self._daemon.start()
-            declare(self._buildx, NAME, self._daemon.address)
+            write_builder(self._buildx, NAME, self._daemon.address)
         contexts = {} if self._wolfi.reachable(progress) else self._stand_in(progress)
         platforms = _platforms(stands_in=bool(contexts))
         if len(platforms) < len(MACHINES):
@@ -91,16 +92,16 @@ class BuilderService:
         return Builder(NAME, self._daemon.address, contexts, platforms, self._env(), leave_out)
 
     def stop(self) -> None:
-        """End BuildKit; its cache stays."""
+        """End BuildKit; its layers stay."""
         self._daemon.stop()
 
-    def status(self) -> PartStatus:
+    def status(self) -> ServerStatus:
         """Whether it runs, and what it uses."""
         return self._daemon.status()
 
     @property
     def _daemon(self) -> BuildKit:
-        return BuildKit(self.programs.buildkitd, self.programs.runc, self.paths, self.registry)
+        return BuildKit(self.programs.buildkitd, self.programs.runc, self.paths, self.registry, self.shared)
 
     @property
     def _buildx(self) -> Path:

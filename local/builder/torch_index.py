@@ -2,7 +2,7 @@
 
 The wheel itself is asked for, as the application's lock names it, since an index may answer where its files do not; an
 application that takes no torch from there is not asked about. Without it the executor is built with everything else:
-one task of the reference application needs torch. The answer is remembered for a day, as Wolfi's is.
+one task of the reference application needs torch. The answer is cached for a day, as Wolfi's is.
 """
 
 import tomllib
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.progress import Progress
-from local.builder.answer_cache import Remembered
+from local.builder.answer_cache import CachedAnswer
 
 ELSEWHERE = "amd64/torch"  # as the Dockerfile's LEAVE_OUT writes it
 PATIENCE_SECONDS = 10
@@ -20,10 +20,10 @@ PATIENCE_SECONDS = 10
 
 @dataclass(frozen=True)
 class TorchIndex:
-    """The probe. `lock` is the application's uv.lock, None where only the build sees it; `memory` keeps the answer."""
+    """The probe. `lock` is the application's uv.lock, None where only the build sees it."""
 
     lock: Path | None
-    memory: Path
+    cache_file: Path
 
     def left_out(self, progress: Progress) -> str:
         """What every build must leave out, as LEAVE_OUT; empty where nothing must be. Says so aloud."""
@@ -42,7 +42,7 @@ class TorchIndex:
             with progress.step("asking for amd64's torch", usual="1 s"):
                 return _answers(wheel)
 
-        return Remembered(self.memory).reachable(wheel, ask)
+        return CachedAnswer(self.cache_file).reachable(wheel, ask)
 
 
 def wheel_elsewhere(lock: Path) -> str | None:

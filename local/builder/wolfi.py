@@ -1,4 +1,4 @@
-"""Whether this machine can build on Wolfi: asked of BuildKit itself, once, and remembered for a day.
+"""Whether this machine can build on Wolfi: asked of BuildKit itself once a day.
 
 BuildKit has its own ways to registries (mirrors, proxies, authorities), so only BuildKit can answer. The probe
 pulls the base by its digest and asks the package repository for its index: an image without packages is no use.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common.errors import CommandError
 from common.progress import Progress
-from local.builder.answer_cache import Remembered
+from local.builder.answer_cache import CachedAnswer
 from local.builder.buildctl import Build
 
 PATIENCE_SECONDS = 30
@@ -22,12 +22,12 @@ _BASE = re.compile(r"^ARG BASE=(\S+)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Wolfi:
-    """The probe; `memory` is the file that keeps its answer."""
+    """The probe; `cache_file` holds its answer."""
 
     buildctl: Path
     address: str
     dockerfile: Path
-    memory: Path
+    cache_file: Path
 
     def reachable(self, progress: Progress) -> bool:
         """Whether the base that the Dockerfile names can be pulled, and its packages be had."""
@@ -37,7 +37,7 @@ class Wolfi:
             with progress.step("asking for the Wolfi base", usual="5 s"):
                 return self._ask(base)
 
-        return Remembered(self.memory).reachable(_short(base), ask)
+        return CachedAnswer(self.cache_file).reachable(_short(base), ask)
 
     def _ask(self, base: str) -> bool:
         with tempfile.TemporaryDirectory() as folder:

@@ -15,7 +15,7 @@ from common.progress import Progress
 from local.cluster.control_plane import CONTEXT, ControlPlane, ControlPlaneTools
 from local.cluster.keda import Keda
 from local.ports import Ports
-from local.services.server import PartStatus, Server
+from local.services.server import Server, ServerStatus
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class EmbeddedCluster:
 
     context = CONTEXT
     runs_pods = False
+    owned = True
 
     @property
     def kubeconfig(self) -> Path:
@@ -62,7 +63,7 @@ class EmbeddedCluster:
                     shutil.rmtree(folder, ignore_errors=True)
                 self.kubeconfig.unlink(missing_ok=True)
 
-    def status(self) -> tuple[PartStatus, ...]:
+    def status(self) -> tuple[ServerStatus, ...]:
         """One row a process."""
         return tuple(server.status() for server in self._servers)
 

@@ -17,8 +17,8 @@ from common.errors import CommandError
 from common.paths import Paths
 from common.private_files import write_private
 from common.progress import Progress
-from local.cluster.keda_manifests import apply, render, with_released_images
-from local.services.server import PartStatus
+from local.cluster.keda_manifests import apply, render, with_release_images
+from local.services.server import ServerStatus
 
 ANSWER_SECONDS = 10
 CREATE_SECONDS = 600
@@ -44,6 +44,7 @@ class ContextCluster:
     kubectl: Path
 
     runs_pods = True
+    owned = False
 
     @property
     def kubeconfig(self) -> Path:
@@ -62,10 +63,10 @@ class ContextCluster:
         """Forget the copy; the cluster is not ours."""
         self.kubeconfig.unlink(missing_ok=True)
 
-    def status(self) -> tuple[PartStatus, ...]:
+    def status(self) -> tuple[ServerStatus, ...]:
         """Whether it was chosen and answers."""
         there = self.kubeconfig.exists() and not _silent(self.kubectl, self.kubeconfig, self.context)
-        return (PartStatus(f"context {self.context}", running=there, note="not ours: left as it is"),)
+        return (ServerStatus(f"context {self.context}", running=there, note="not ours: left as it is"),)
 
     def _copy(self) -> None:
         flags = ("--raw", "--minify", "--flatten", "--context", self.context)
@@ -91,6 +92,11 @@ class KindCluster:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     runs_pods = True
+
+    @property
+    def owned(self) -> bool:
+        """True from before this checkout begins to make it."""
+        return self._made.exists()
 
     @property
     def name(self) -> str:
@@ -121,17 +127,17 @@ class KindCluster:
 
     def stop(self, progress: Progress, *, delete_data: bool = False) -> None:  # noqa: ARG002 -- the protocol's form
         """Delete the cluster if it is ours."""
-        if self._made.exists():
+        if self.owned:
             with progress.step(f"deleting kind cluster {self.name}"):
                 _checked([self._kind(), "delete", "cluster", "--name", self.name, "--kubeconfig", self.kubeconfig])
         self._made.unlink(missing_ok=True)
         self.kubeconfig.unlink(missing_ok=True)
 
-    def status(self) -> tuple[PartStatus, ...]:
+    def status(self) -> tuple[ServerStatus, ...]:
         """Whether it answers, and whose it is."""
         there = self.kubeconfig.exists() and not _silent(self.tools.kubectl, self.kubeconfig, self.context)
-        note = "made by this checkout" if self._made.exists() else "not ours: left as it is"
-        return (PartStatus(f"kind cluster {self.name}", running=there, note=note),)
+        note = "made by this checkout" if self.owned else "not ours: left as it is"
+        return (ServerStatus(f"kind cluster {self.name}", running=there, note=note),)
 
     @property
     def _made(self) -> Path:
@@ -161,7 +167,7 @@ class KindCluster:
 
     def _install_keda(self) -> None:
         tools = self.tools
-        manifests = with_released_images(render(tools.kubectl, tools.keda_config), tools.keda_version)
+        manifests = with_release_images(render(tools.kubectl, tools.keda_config), tools.keda_version)
         apply(tools.kubectl, self.kubeconfig, self.context, manifests)
         for deployment in KEDA_DEPLOYMENTS:
             command = [*_kubectl(tools.kubectl, self.kubeconfig, self.context), "--namespace=keda", "rollout", "status"]

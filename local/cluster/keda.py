@@ -22,8 +22,8 @@ from local.cluster.keda_manifests import (
     NAMESPACE,
     apply,
     fingerprint,
-    marked_namespace,
-    outside,
+    for_loopback,
+    namespace_with_fingerprint,
     render,
 )
 from local.processes import Daemon
@@ -46,7 +46,7 @@ class Keda:
     def start(self) -> None:
         """Install what is missing, then start what is not running, side by side; ready when admission works."""
         for server in self.servers:
-            server.settle_ports()
+            server.replace_taken_ports()
         self._install()
         with ThreadPoolExecutor(len(self.servers)) as pool:
             list(pool.map(Server.start, self.servers))
@@ -66,7 +66,7 @@ class Keda:
         return self.plane.ports.get(name)
 
     @property
-    def _mark(self) -> str:
+    def _fingerprint(self) -> str:
         ports = (self._port(ADAPTER), self._port(WEBHOOKS))
         return fingerprint(self.plane.tools.keda_config, ports, self._authority)
 
@@ -76,15 +76,15 @@ class Keda:
 
     def _installed(self) -> bool:
         namespace = self.plane.api.object(f"/api/v1/namespaces/{NAMESPACE}") or {}
-        kept = namespace.get("metadata", {}).get("annotations", {}).get(INSTALLED)
+        applied = namespace.get("metadata", {}).get("annotations", {}).get(INSTALLED)
         paths = (_API_SERVICE, _WEBHOOK_CONFIGURATION, _SCALED_OBJECT_KIND)
-        return kept == self._mark and all(self.plane.api.ok(path) for path in paths)
+        return applied == self._fingerprint and all(self.plane.api.ok(path) for path in paths)
 
     def _install(self) -> None:
         if self._installed():
             return
-        tools, mark = self.plane.tools, self._mark
-        manifests = outside(
+        tools, wanted = self.plane.tools, self._fingerprint
+        manifests = for_loopback(
             render(tools.kubectl, tools.keda_config),
             adapter=self._port(ADAPTER),
             webhooks=self._port(WEBHOOKS),
@@ -92,7 +92,9 @@ class Keda:
         )
         put = partial(apply, tools.kubectl, self.plane.kubeconfig, CONTEXT)
         put(manifests)
-        put([marked_namespace(manifests, mark)])  # last: an installation cut short is not taken for a whole one
+        put(
+            [namespace_with_fingerprint(manifests, wanted)]
+        )  # last: an installation cut short is not taken for a whole one
         self._wait(lambda: self.plane.api.ok("/apis/keda.sh/v1alpha1"), "known to the API server", READY_WITHIN)
 
     def _wait(self, condition: Callable[[], bool], what: str, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""KEDA's own manifests, rendered from its sources and bent to where its servers run.
+"""KEDA's own manifests, rendered from its sources and changed to where its servers run.
 
 Roles, custom resources and registrations are upstream's, untouched. Outside the cluster there are no pods to
 route to, so the Deployments go, the aggregated API is found by a name that leads to loopback, and the webhooks
@@ -38,18 +38,18 @@ def render(kubectl: Path, config: Path) -> list[Manifest]:
     return [manifest for manifest in yaml.load_all(made.stdout, _Loader) if manifest]
 
 
-def outside(manifests: Sequence[Manifest], *, adapter: int, webhooks: int, authority: str) -> list[Manifest]:
+def for_loopback(manifests: Sequence[Manifest], *, adapter: int, webhooks: int, authority: str) -> list[Manifest]:
     """The manifests for servers on loopback at these ports; `authority` is their CA as base64."""
-    return [*_outside(manifests, adapter, webhooks, authority)]
+    return [*_for_loopback(manifests, adapter, webhooks, authority)]
 
 
-def marked_namespace(manifests: Sequence[Manifest], mark: str) -> Manifest:
+def namespace_with_fingerprint(manifests: Sequence[Manifest], value: str) -> Manifest:
     """KEDA's namespace with the annotation that says which manifests are in."""
     namespace = next(manifest for manifest in manifests if manifest["kind"] == "Namespace")
-    return {**namespace, "metadata": {**namespace["metadata"], "annotations": {INSTALLED: mark}}}
+    return {**namespace, "metadata": {**namespace["metadata"], "annotations": {INSTALLED: value}}}
 
 
-def with_released_images(manifests: Sequence[Manifest], version: str) -> list[Manifest]:
+def with_release_images(manifests: Sequence[Manifest], version: str) -> list[Manifest]:
     """The manifests with images of the release: the sources name the moving tag `main`."""
     return [cast("Manifest", _released(manifest, version)) for manifest in manifests]
 
@@ -72,7 +72,7 @@ def apply(kubectl: Path, kubeconfig: Path, context: str, manifests: Sequence[Man
         raise CommandError(f"KEDA could not be installed into {context}: {done.stderr.strip()}")
 
 
-def _outside(manifests: Sequence[Manifest], adapter: int, webhooks: int, authority: str) -> Iterator[Manifest]:
+def _for_loopback(manifests: Sequence[Manifest], adapter: int, webhooks: int, authority: str) -> Iterator[Manifest]:
     for manifest in manifests:
         match manifest["kind"]:
             case "Deployment" | "Service":

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from common.progress import Progress
-from local.services.server import PartStatus
+from local.services.server import ServerStatus
 
 
 class Cluster(Protocol):
@@ -22,11 +22,15 @@ class Cluster(Protocol):
     def runs_pods(self) -> bool:
         """False where there is no node: objects are admitted and scaled, pods stay Pending."""
 
+    @property
+    def owned(self) -> bool:
+        """Whether `stop` ends the cluster itself, and with it every object in it."""
+
     def start(self, progress: Progress) -> None:
-        """Bring it up as far as it is ours, and raise CommandError when it cannot be used."""
+        """Bring it up as far as it is ours. Raises CommandError when it cannot be used."""
 
     def stop(self, progress: Progress, *, delete_data: bool = False) -> None:
         """End what `start` began and nothing else."""
 
-    def status(self) -> tuple[PartStatus, ...]:
+    def status(self) -> tuple[ServerStatus, ...]:
         """How each part does."""

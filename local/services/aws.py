@@ -16,7 +16,7 @@ from common.paths import Paths
 from common.progress import Progress
 from local.ports import Ports
 from local.processes import Daemon
-from local.services.server import PartStatus, Server
+from local.services.server import Server, ServerStatus
 
 ACCOUNT = "123456789012"
 
@@ -44,7 +44,7 @@ class Aws:
         """End it; what it held is gone."""
         self._server.stop()
 
-    def status(self) -> PartStatus:
+    def status(self) -> ServerStatus:
         """Whether it runs, and what it uses."""
         return self._server.status()
 

@@ -9,8 +9,8 @@ from local.ports import Ports
 from local.services.aws import Aws
 from local.services.redis import Redis
 from local.services.registry import Registry, RegistryTls
-from local.services.server import PartStatus
-from toolchain import ensure
+from local.services.server import ServerStatus
+from local.tools import Tools, ensured
 
 TOOLS = ("redis-server", "docker-registry")
 _UNUSED = Path("not-needed-to-stop")
@@ -36,19 +36,19 @@ class Services:
         self.registry.stop()
         self.aws.stop()
 
-    def status(self) -> tuple[PartStatus, ...]:
+    def status(self) -> tuple[ServerStatus, ...]:
         """How each does."""
         return self.aws.status(), self.registry.status(), self.redis.status()
 
 
-def services_to_start(paths: Paths, ports: Ports, progress: Progress) -> Services:
-    """The services with their programs at hand, installed first if need be."""
-    found = ensure(TOOLS, progress)
+def ensure_services(paths: Paths, ports: Ports, progress: Progress, tools: Tools | None = None) -> Services:
+    """Return the services with their programs at hand, installed first if need be."""
+    found = (tools or ensured(progress))(*TOOLS)
     return _services(paths, ports, found["redis-server"], found["docker-registry"])
 
 
-def started_services(paths: Paths, ports: Ports) -> Services:
-    """The same services, to be stopped or asked how they do."""
+def find_services(paths: Paths, ports: Ports) -> Services:
+    """Return the same services, to be stopped or asked how they do."""
     return _services(paths, ports, _UNUSED, _UNUSED)
 
 

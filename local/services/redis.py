@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.paths import Paths, private_folder
-from common.private_files import kept_secret, write_private
+from common.private_files import persistent_secret, write_private
 from common.progress import Progress
 from local.ports import Ports
 from local.processes import Daemon
-from local.services.server import PartStatus, Server
+from local.services.server import Server, ServerStatus
 
 ANSWER_SECONDS = 2.0
 
@@ -36,7 +36,7 @@ class Redis:
     @property
     def password(self) -> str:
         """Random, generated once a checkout."""
-        return kept_secret(self._folder / "password")
+        return persistent_secret(self._folder / "password")
 
     def url(self, database: int = 0) -> str:
         """The connection URL, password included: for configuration that is encrypted or private."""
@@ -51,7 +51,7 @@ class Redis:
         """End it; what it held is gone."""
         self._server.stop(patience=2.0)
 
-    def status(self) -> PartStatus:
+    def status(self) -> ServerStatus:
         """Whether it runs, and what it uses."""
         return self._server.status()
 

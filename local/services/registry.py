@@ -18,12 +18,12 @@ import requests
 from common.errors import CommandError
 from common.loopback import ANSWER_SECONDS, session
 from common.paths import Paths, private_folder
-from common.private_files import kept_secret, write_private
+from common.private_files import persistent_secret, write_private
 from common.progress import Progress
 from local.ports import Ports
 from local.processes import Daemon
 from local.services.certificates import authority, expires_soon, leaf
-from local.services.server import PartStatus, Server
+from local.services.server import Server, ServerStatus
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Registry:
         """End it; its images stay in the state folder."""
         self._server.stop()
 
-    def status(self) -> PartStatus:
+    def status(self) -> ServerStatus:
         """Whether it runs, and what it uses."""
         return self._server.status()
 
@@ -95,7 +95,7 @@ class Registry:
         storage = private_folder(self._folder / "images")
         http: dict[str, object] = {
             "addr": f"127.0.0.1:{self.ports.get('registry')}",
-            "secret": kept_secret(self._folder / "upload-secret"),
+            "secret": persistent_secret(self._folder / "upload-secret"),
         }
         if self.tls:
             self._certify(self.tls.name)

@@ -1,16 +1,15 @@
-"""One server of this checkout: its process, its remembered ports, and when it must be started anew.
+"""One server of this checkout: its process, its saved ports, and when it must be restarted.
 
 A running server is left alone as long as it was started by the same command, environment and input files;
 a new port, a renewed certificate or a rebuilt binary ends it and starts its successor. Memory is in MiB.
 
-A remembered port may be somebody else's by the time it is wanted again (ports are handed out from the range
+A saved port may be somebody else's by the time it is wanted again (ports are handed out from the range
 that outgoing connections use as well), so starting tries a few times, each time with new ports.
 """
 
 import hashlib
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,14 +21,12 @@ from local.processes import Daemon
 
 ATTEMPTS = 3
 RELEASE_SECONDS = 5.0
-LOG_KEPT = 4 * 1024 * 1024  # bytes; a server that is started anew begins a new log beyond that
-
-_choosing = threading.Lock()  # servers start side by side, and the file of ports is read, changed and written
+LOG_LIMIT = 4 * 1024 * 1024  # bytes; a server that is started anew begins a new log beyond that
 
 
 @dataclass(frozen=True)
-class PartStatus:
-    """What `status` says of one part; `port` is the one clients use, `memory` its resident set in MiB."""
+class ServerStatus:
+    """What `status` says of one server; `port` is the one clients use, `memory` its resident set in MiB."""
 
     name: str
     running: bool
@@ -60,7 +57,7 @@ class Server:
     def start(self) -> None:
         """Start the server unless the right one runs, and wait until it is ready."""
         for attempt in range(1, ATTEMPTS + 1):
-            command = self._settle()
+            command = self._prepare()
             try:
                 self.daemon.start(command, env=self.env, ready=self.ready, within=self.within)
             except CommandError:
@@ -69,38 +66,38 @@ class Server:
             else:
                 return
 
-    def settle_ports(self) -> None:
+    def replace_taken_ports(self) -> None:
         """Choose new ports for those that others took, unless the server runs."""
         if not self.daemon.alive():
-            self._replace_taken_ports()
+            self._choose_ports_again()
 
     def stop(self, patience: float = 0.0) -> None:
         """End the server: KILL once it has had `patience` seconds since TERM."""
         self._end(patience)
-        self._mark.unlink(missing_ok=True)
+        self._fingerprint_file.unlink(missing_ok=True)
 
-    def status(self) -> PartStatus:
+    def status(self) -> ServerStatus:
         """Whether it runs, and what it uses."""
         pid = self.daemon.pid()
         if pid is None:
-            return PartStatus(self.daemon.name, running=False)
-        return PartStatus(self.daemon.name, running=True, pid=pid, port=self.port, memory=resident(pid))
+            return ServerStatus(self.daemon.name, running=False)
+        return ServerStatus(self.daemon.name, running=True, pid=pid, port=self.port, memory=resident(pid))
 
     @property
-    def _mark(self) -> Path:
+    def _fingerprint_file(self) -> Path:
         return self.daemon.run / f"{self.daemon.name}.command"
 
-    def _settle(self) -> Sequence[str | Path]:
+    def _prepare(self) -> Sequence[str | Path]:
         """Choose ports for a server that is not running, and end one that runs by an older command."""
-        self.settle_ports()
+        self.replace_taken_ports()
         command = self.command()
-        mark = self._fingerprint(command)
-        if self.daemon.alive() and self._marked() != mark:
+        fingerprint = self._fingerprint(command)
+        if self.daemon.alive() and self._started_with() != fingerprint:
             self._end(0.0)
         if not self.daemon.alive():
             self._begin_log()
-            self._mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._mark.write_text(mark)
+            self._fingerprint_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fingerprint_file.write_text(fingerprint)
         return command
 
     def _end(self, patience: float) -> None:
@@ -111,11 +108,10 @@ class Server:
         while pid is not None and _threads(pid) > 1 and time.monotonic() < deadline:
             time.sleep(0.01)
 
-    def _replace_taken_ports(self) -> None:
-        with _choosing:
-            for name in self.port_names:
-                if not is_free(self.ports.get(name)):
-                    self.ports.choose(name)
+    def _choose_ports_again(self) -> None:
+        for name in self.port_names:
+            if not is_free(self.ports.get(name)):
+                self.ports.choose(name)
 
     def _port_was_taken(self) -> bool:
         if any(not is_free(self.ports.get(name)) for name in self.port_names):
@@ -123,18 +119,17 @@ class Server:
         text = _tail(self.daemon.log).lower()
         if "address already in use" not in text:
             return False
-        with _choosing:  # the log does not say which one, in a form that all servers share
-            for name in self.port_names:
-                self.ports.choose(name)
+        for name in self.port_names:  # the log does not say which one, in a form that all servers share
+            self.ports.choose(name)
         return True
 
     def _begin_log(self) -> None:
         log = self.daemon.log
-        if log.exists() and log.stat().st_size > LOG_KEPT:
+        if log.exists() and log.stat().st_size > LOG_LIMIT:
             log.replace(log.with_suffix(".log.1"))
 
-    def _marked(self) -> str:
-        return self._mark.read_text() if self._mark.exists() else ""
+    def _started_with(self) -> str:
+        return self._fingerprint_file.read_text() if self._fingerprint_file.exists() else ""
 
     def _fingerprint(self, command: Sequence[str | Path]) -> str:
         contents = [hashlib.sha256(file.read_bytes()).hexdigest() for file in self.reads]
@@ -143,7 +138,7 @@ class Server:
 
 
 def resident(pid: int) -> int | None:
-    """The resident set of a process in MiB, or None when it is gone."""
+    """Return the resident set of a process in MiB, or None when it is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):

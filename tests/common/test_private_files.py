@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from common.private_files import kept_secret, write_private
+from common.private_files import persistent_secret, write_private
 
 
 @pytest.fixture(autouse=True)
@@ -27,11 +27,11 @@ def test_a_file_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None
 
 
 def test_a_secret_is_made_once_and_kept(tmp_path: Path) -> None:
-    first = kept_secret(tmp_path / "password")
-    assert kept_secret(tmp_path / "password") == first
-    assert kept_secret(tmp_path / "another") != first
+    first = persistent_secret(tmp_path / "password")
+    assert persistent_secret(tmp_path / "password") == first
+    assert persistent_secret(tmp_path / "another") != first
 
 
 def test_an_empty_secret_left_by_an_interruption_is_made_anew(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("")
-    assert kept_secret(tmp_path / "password"), "a server without a password would be open to every user"
+    assert persistent_secret(tmp_path / "password"), "a server without a password would be open to every user"

@@ -52,7 +52,15 @@ class RecordingEngine(Engine):
 
     results: list[CommandResult] = field(default_factory=list)
 
-    def run(self, *arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> int:
+    def run(
+        self,
+        *arguments: str,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        condense: bool = False,
+        timeout: float | None = None,
+    ) -> int:
+        del condense, timeout
         done = subprocess.run(
             [self.pulumi, *arguments], cwd=cwd, env=self.environment(env), capture_output=True, text=True, check=False
         )

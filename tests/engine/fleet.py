@@ -7,11 +7,11 @@ from typing import Any
 
 import boto3
 
-from local.__main__ import Ground
-from local.cluster import started_cluster
-from local.engine import known_engine
+from local.cluster import find_cluster
+from local.engine import find_engine
+from local.infrastructure import Infrastructure
 from local.ports import Ports
-from local.services.factory import started_services
+from local.services.factory import find_services
 from local.stack import LocalStack
 from tests.embedded import Kubectl
 from tests.waiting import eventually
@@ -51,31 +51,31 @@ class Fleet:
     _results: list[CommandResult] = field(default_factory=list)
 
     @property
-    def ground(self) -> Ground:
+    def infrastructure(self) -> Infrastructure:
         paths = self.checkout.paths
         ports = Ports(paths.run / "ports.json")
-        return Ground(started_services(paths, ports), started_cluster(paths, ports), None)
+        return Infrastructure(find_services(paths, ports), find_cluster(paths, ports), None)
 
     @property
     def stack(self) -> LocalStack:
         paths = self.checkout.paths
-        engine = known_engine(paths)
+        engine = find_engine(paths)
         assert engine is not None, "there is no Pulumi CLI here; `python -m toolchain --group default` builds it"
-        recording = RecordingEngine(engine.pulumi, paths, engine.path, engine.stands_in, self._results)
+        recording = RecordingEngine(engine.pulumi, paths, engine.path, engine.stand_ins, self._results)
         return LocalStack(recording, self.name)
 
     @property
     def kubectl(self) -> Kubectl:
         program = find("kubectl")
         assert program is not None
-        cluster = self.ground.cluster
+        cluster = self.infrastructure.cluster
         return Kubectl(program, cluster.kubeconfig, cluster.context or "")
 
     def aws(self, service: str) -> Any:  # noqa: ANN401 boto3 has no types
         client: Any = boto3.client  # its stubs spell out every service
         return client(
             service,
-            endpoint_url=self.ground.services.aws.endpoint,
+            endpoint_url=self.infrastructure.services.aws.endpoint,
             region_name="eu-central-1",
             aws_access_key_id="test",
             aws_secret_access_key="test",
@@ -84,7 +84,7 @@ class Fleet:
     def configure(self, **sections: object) -> None:
         """Write the stack's file with these sections changed, and configure the engine with it."""
         self.checkout.configure(self.name, **{"images": IMAGES, **sections})
-        self.stack.configure(self.ground.additions(), self.ground.services.redis.password)
+        self.stack.configure(self.infrastructure.overrides(), self.infrastructure.services.redis.password)
 
     def pulumi(self, command: str, *arguments: str, **env: str) -> CommandResult:
         self.stack.run(command, "--non-interactive", "--color", "never", *arguments, env=env)
@@ -124,7 +124,7 @@ class Fleet:
 
     def state(self) -> list[dict[str, Any]]:
         """Return the resources in the state."""
-        exported = json.loads(self.stack.engine.ask("stack", "export", "--stack", self.name, cwd=self.stack.folder))
+        exported = json.loads(self.stack.engine.capture("stack", "export", "--stack", self.name, cwd=self.stack.folder))
         found: list[dict[str, Any]] = exported["deployment"].get("resources") or []
         return found
 

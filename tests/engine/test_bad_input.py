@@ -7,7 +7,7 @@ import pytest
 
 from common.paths import private_folder
 from common.progress import Progress
-from local.cluster import ControlPlaneTools, embedded_tools
+from local.cluster import ControlPlaneTools, ensure_embedded_tools
 from local.cluster.control_plane import ControlPlane
 from local.ports import Ports
 
@@ -139,7 +139,7 @@ def test_a_cluster_without_keda_or_out_of_reach_is_refused_before_anything_is_re
 
 
 def tools() -> ControlPlaneTools:
-    return embedded_tools(Progress())
+    return ensure_embedded_tools(Progress())
 
 
 def assert_one_message(result: CommandResult, *expected: str) -> None:

@@ -43,7 +43,7 @@ def test_a_protected_stack_is_destroyed_once_it_is_unprotected_and_before_that_n
     assert refused.status != 0
     assert "protected" in refused.text
     assert_same(fleet.snapshot(), expected)
-    fleet.stack.engine.ask("state", "unprotect", "--all", "--yes", "--stack", fleet.name, cwd=fleet.stack.folder)
+    fleet.stack.engine.capture("state", "unprotect", "--all", "--yes", "--stack", fleet.name, cwd=fleet.stack.folder)
     fleet.pulumi("destroy", "--yes", "--skip-preview").ok()
     assert fleet.state() == []
 
@@ -69,7 +69,7 @@ def test_an_up_that_is_cut_short_goes_on_to_the_same_end(
     assert 0 < made < len(first_snapshot.resources), "the run was not cut short in the middle"
     running_fleet.checkout.local("up").ok()
     assert_same(running_fleet.snapshot(), first_snapshot)
-    assert running_fleet.stack.cut_short() == frozenset()
+    assert running_fleet.stack.pending_creates() == frozenset()
     assert list(running_fleet.checkout.paths.state.rglob("*.attrs")) == [], (
         "a kill leaves one half written, nothing loads"
     )
@@ -79,14 +79,14 @@ def test_an_up_that_is_cut_short_goes_on_to_the_same_end(
 def test_what_a_killed_run_made_and_could_not_write_down_is_taken_up(fleet: Fleet, first_snapshot: Snapshot) -> None:
     fleet.mark_changed()
     lose(fleet, ("aws:ecr/", "kubernetes:scheduling.k8s.io/"))
-    assert fleet.stack.cut_short() == {
+    assert fleet.stack.pending_creates() == {
         "aws:ecr/repository:Repository",
         "aws:ecr/lifecyclePolicy:LifecyclePolicy",
         "kubernetes:scheduling.k8s.io/v1:PriorityClass",
     }
     fleet.checkout.local("up").ok()
     assert_same(fleet.snapshot(), first_snapshot)
-    assert fleet.stack.cut_short() == frozenset(), "each later up would look for it again"
+    assert fleet.stack.pending_creates() == frozenset(), "each later up would look for it again"
     fleet.mark_restored()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.paths import Paths
-from local.engine import known_engine
+from local.engine import find_engine
 
 from .checkout import Checkout
 from .fleet import Fleet
@@ -61,7 +61,7 @@ def test_a_released_plugin_on_path_is_used_and_no_stand_in_is_installed_for_it(
     monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
     fleet = Fleet(new_checkout("released"))
     engine = fleet.stack.engine
-    assert "pulumi-resource-aws" not in engine.stands_in
+    assert "pulumi-resource-aws" not in engine.stand_ins
     assert not (engine.paths.bin / "pulumi-resource-aws").exists()
     assert shutil.which("pulumi-resource-aws", path=engine.path) == str(released)
     fleet.stack.create()
@@ -74,12 +74,12 @@ def test_a_stand_in_is_withdrawn_as_soon_as_the_released_plugin_is_there(
     tmp_path: Path, new_checkout: Callable[[str], Checkout], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths: Paths = new_checkout("withdrawn").paths
-    before = known_engine(paths)
+    before = find_engine(paths)
     assert before is not None
-    if "pulumi-resource-kubernetes" not in before.stands_in:
+    if "pulumi-resource-kubernetes" not in before.stand_ins:
         pytest.skip("this machine has the released Kubernetes provider")
     assert (paths.bin / "pulumi-resource-kubernetes").exists()
     (tmp_path / "pulumi-resource-kubernetes").symlink_to(sys.executable)
     monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
-    known_engine(paths)
+    find_engine(paths)
     assert not (paths.bin / "pulumi-resource-kubernetes").exists()

@@ -35,10 +35,10 @@ def test_scalers_of_an_earlier_release_keep_their_objects(fleet: Fleet, tmp_path
     expected, engine, folder = fleet.snapshot(), fleet.stack.engine, fleet.stack.folder
     uids = scaled_object_uids(fleet)
     fleet.mark_changed()
-    exported = json.loads(engine.ask("stack", "export", "--stack", fleet.name, cwd=folder))
+    exported = json.loads(engine.capture("stack", "export", "--stack", fleet.name, cwd=folder))
     file = tmp_path / "state.json"
     file.write_text(json.dumps(as_an_earlier_release_left_it(exported)))
-    engine.ask("stack", "import", "--stack", fleet.name, "--file", str(file), cwd=folder)
+    engine.capture("stack", "import", "--stack", fleet.name, "--file", str(file), cwd=folder)
     assert fleet.preview_steps() == {("delete", "QueueScaler", queue.deployment) for queue in QUEUES.queues}
     fleet.up().ok()
     assert_same(fleet.snapshot(), expected)

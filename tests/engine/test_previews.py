@@ -82,7 +82,7 @@ def test_staging_previews_the_digests_that_dev_deploys_once_dev_is_up(running_fl
     dev = Fleet(checkout, "dev")
     checkout.configure("dev", **DEV)
     dev.stack.create()
-    dev.stack.configure({"fleet:cluster": running_fleet.ground.additions()["fleet:cluster"]}, None)
+    dev.stack.configure({"fleet:cluster": running_fleet.infrastructure.overrides()["fleet:cluster"]}, None)
     dev.up().ok()
     assert dev.stack.outputs()["images"]["alphaswarm-worker"] == IMAGES["worker"]
 

@@ -14,7 +14,7 @@ MEANT = ("state/redis", "state/etcd", "run/passphrase")  # Redis' own, the clust
 
 def test_no_file_output_or_command_line_shows_a_secret(fleet: Fleet) -> None:
     state = fleet.checkout.paths.state
-    password = fleet.ground.services.redis.password
+    password = fleet.infrastructure.services.redis.password
     passphrase = (state / "run" / "passphrase").read_text().strip()
     needles = [text.encode() for text in (password, base64.b64encode(password.encode()).decode(), passphrase)]
     texts = [
@@ -36,7 +36,7 @@ def test_no_file_output_or_command_line_shows_a_secret(fleet: Fleet) -> None:
 
 def test_the_password_reaches_the_cluster_and_stands_encrypted_in_the_state(fleet: Fleet) -> None:
     secret = next(found for key, found in fleet.objects().items() if key.startswith("Secret/"))
-    password = fleet.ground.services.redis.password
+    password = fleet.infrastructure.services.redis.password
     assert base64.b64decode(secret["data"]["password"]).decode() == password
     kept = next(resource for resource in fleet.state() if resource["type"] == "kubernetes:core/v1:Secret")
     assert "ciphertext" in str(kept["inputs"])

@@ -22,7 +22,7 @@ from common.paths import Paths
 from common.progress import Progress
 from local.builder import Builder
 from local.builder.buildkitd import SOCKET_PATH_MAX, BuildKit
-from local.builder.factory import TOOLS, builder_to_start
+from local.builder.factory import TOOLS, ensure_builder
 from offline.base_image.build import native_architecture
 from toolchain import ensure
 
@@ -96,7 +96,7 @@ def _started(folder: Path, progress: Progress) -> Iterator[BuildEnvironment]:
     scratch = folder / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)  # of a killed run
     scratch.mkdir(mode=0o700)
-    service = builder_to_start(Paths(folder), None, progress)
+    service = ensure_builder(Paths(folder), None, progress)
     tools = ensure(TOOLS, progress)
     try:
         yield BuildEnvironment(service.start(progress), tools["buildctl"], tools["runc"], scratch)

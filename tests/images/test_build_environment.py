@@ -38,7 +38,7 @@ class Service:
 @pytest.fixture
 def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service()
-    monkeypatch.setattr(build_environment, "builder_to_start", lambda *_: service)
+    monkeypatch.setattr(build_environment, "ensure_builder", lambda *_: service)
     monkeypatch.setattr(build_environment, "ensure", lambda names, _: {name: Path(name) for name in names})
     return service
 

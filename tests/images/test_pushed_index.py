@@ -15,9 +15,9 @@ import requests
 
 from common.paths import Paths, this_checkout
 from common.progress import Progress
-from local.builder.factory import builder_to_start
+from local.builder.factory import ensure_builder
 from local.builder.service import NAME
-from local.engine import Engine, open_engine
+from local.engine import Engine, ensure_engine
 from local.ports import Ports
 from local.services.registry import Registry, RegistryTls
 from tests.images.build_environment import missing_for_builds, temporary_folder
@@ -63,7 +63,7 @@ class PushedStack:
     folder: Path
 
     def pulumi(self, *arguments: str) -> str:
-        return self.engine.ask(*arguments, cwd=self.folder)
+        return self.engine.capture(*arguments, cwd=self.folder)
 
     def get(self, repository: str, digest: str, kind: str) -> dict[str, Any]:
         """A manifest, as somebody who pulls gets it; a blob when no kind of manifest is named."""
@@ -83,10 +83,10 @@ def stack(uncaptured: Uncaptured, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
     with uncaptured(), temporary_folder() as folder:
         progress, paths = Progress(), Paths(folder)
         (folder / "requirements.in").symlink_to(this_checkout().checkout / "requirements.in")
-        engine = open_engine(paths, progress, builds_images=True)
+        engine = ensure_engine(paths, progress, builds_images=True)
         program = ensure(["docker-registry"], progress)["docker-registry"]
         registry = Registry(program, paths, Ports(paths.run / "ports.json"), RegistryTls())
-        service = builder_to_start(paths, registry, progress)
+        service = ensure_builder(paths, registry, progress)
         try:
             registry.start(progress)
             for name, value in service.start(progress).env.items():

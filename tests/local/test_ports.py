@@ -1,4 +1,5 @@
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,10 @@ def test_a_port_that_a_server_left_moments_ago_is_free(tmp_path: Path) -> None:
     ):
         server.accept()[0].close()  # the side that closes first is left waiting in the kernel
     assert is_free(port), "a restart would change every port"
+
+
+def test_ports_that_are_chosen_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    file, names = tmp_path / "ports.json", [f"server-{number}" for number in range(64)]
+    with ThreadPoolExecutor(16) as pool:
+        chosen = list(pool.map(lambda name: Ports(file).get(name), names))
+    assert [Ports(file).get(name) for name in names] == chosen, "a server listens where nobody looks for it"

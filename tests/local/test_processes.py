@@ -1,4 +1,5 @@
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import CommandError
-from local.processes import Daemon, start_time
+from local.processes import Daemon, interrupt_children, start_time
 
 SLEEPER = [sys.executable, "-c", "import time; print('awake', flush=True); time.sleep(600)"]
 DEAF = [
@@ -81,3 +82,13 @@ def test_a_broken_pid_file_counts_as_no_server(daemon: Daemon) -> None:
     daemon.run.mkdir(parents=True)
     daemon.pid_file.write_text('{"pid": 1')
     assert not daemon.alive()
+
+
+def test_an_interrupt_is_handed_to_what_runs_for_us_and_not_to_servers(daemon: Daemon) -> None:
+    daemon.start(SLEEPER, ready=lambda: awake(daemon))
+    with subprocess.Popen(SLEEPER, stdout=subprocess.PIPE) as helper:
+        assert helper.stdout is not None
+        helper.stdout.readline()
+        interrupt_children()
+        assert helper.wait(10) == -signal.SIGINT
+    assert daemon.alive()

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,25 @@ def test_several_may_wait_at_once(machine: Machine, quiet: Progress) -> None:
         for thread in threads:
             thread.join()
     assert len(got) == 2
+
+
+def test_whoever_waits_for_a_tool_that_was_not_begun_is_let_go_when_all_is_ended(
+    machine: Machine, quiet: Progress
+) -> None:
+    _held_go(machine, "buildkit")
+    tools = ensure_in_background(["buildctl", "keda-operator"], quiet)
+    waiting = threading.Thread(target=lambda: _fails_to_wait(tools), daemon=True)
+    waiting.start()
+    tools._compiler.shutdown(wait=False, cancel_futures=True)  # what `close` does before or after the build ends
+    tools.close()
+    waiting.join(10)
+    assert not waiting.is_alive(), "the command hangs after an interrupt"
+    tools.close()
+
+
+def _fails_to_wait(tools: toolchain.Background) -> None:
+    with pytest.raises((CommandError, CancelledError)):
+        tools.wait("keda-operator")
 
 
 def test_lines_of_several_threads_stay_whole() -> None:

@@ -137,8 +137,8 @@ def main() -> int:
     ):
         workspace = Workspace(Path(folder), progress)
         Bench(workspace, progress, arguments.runs or (2 if quick else 5), report).all(quick=quick)
-        if stands_in := workspace.engine.stands_in:
-            print(f"\n  Stand-ins, not Pulumi's releases: {', '.join(stands_in)}")
+        if stand_ins := workspace.engine.stand_ins:
+            print(f"\n  Stand-ins, not Pulumi's releases: {', '.join(stand_ins)}")
     print(f"\n  Measured in {time.monotonic() - began:.0f} s. cpu: user and system time of all processes.")
     if arguments.plot:
         picture = this_checkout().checkout / PICTURE

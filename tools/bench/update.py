@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from common.errors import CommandError
-from local.cluster import EmbeddedCluster, embedded_tools
+from local.cluster import EmbeddedCluster, ensure_embedded_tools
 from local.ports import Ports
 from local.services.aws import Aws
 from local.services.redis import Redis
@@ -32,7 +32,7 @@ def deployed_stack(workspace: Workspace) -> Iterator[Mapping[str, Command]]:
     paths, progress = workspace.engine.paths, workspace.progress
     ports = Ports(paths.run / "ports.json")
     redis = Redis(ensure(["redis-server"], progress)["redis-server"], paths, ports)
-    aws, cluster = Aws(paths, ports), EmbeddedCluster(paths, ports, embedded_tools(progress))
+    aws, cluster = Aws(paths, ports), EmbeddedCluster(paths, ports, ensure_embedded_tools(progress))
     try:
         redis.start(progress)
         aws.start(progress)

@@ -18,8 +18,8 @@ import yaml
 from common.errors import CommandError
 from common.paths import Paths, this_checkout
 from common.progress import Progress
-from local.engine import Engine, open_engine
-from local.stack import LocalStack, offline
+from local.engine import Engine, ensure_engine
+from local.stack import LocalStack, offline_overrides
 from tools.bench.measure import Command
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -56,7 +56,7 @@ class Workspace:
 
     @cached_property
     def engine(self) -> Engine:
-        return open_engine(Paths(self.fleet()), self.progress, builds_images=False)
+        return ensure_engine(Paths(self.fleet()), self.progress, builds_images=False)
 
     def fleet(self, queues: int | None = None) -> Path:
         """Copy our program; with `queues`, with a catalogue of that many rows."""
@@ -99,7 +99,7 @@ class Workspace:
         LocalStack(self.engine, SOURCE).create()
         stack = LocalStack(self.engine, STACK, offline=True)
         stack.create()
-        stack.configure(offline(stack.committed_file), None)
+        stack.configure(offline_overrides(stack.committed_file), None)
         return stack
 
     def preview(self, program: Path) -> Command:

@@ -39,14 +39,14 @@ def deployed(name: str, paths: Paths) -> Deployed:
 
 def _on_this_machine(paths: Paths) -> Deployed:
     # What only stack local needs: a runner that deploys has the program's requirements and no others.
-    from local.engine import known_engine
-    from local.services.factory import started_services
+    from local.engine import find_engine
+    from local.services.factory import find_services
     from local.stack import LocalStack
 
-    engine = known_engine(paths)
+    engine = find_engine(paths)
     stack = LocalStack(engine, LOCAL) if engine else None
-    registry = started_services(paths, Ports(paths.run / "ports.json")).registry
-    if stack is None or LOCAL not in stack.known() or not registry.status().running:
+    registry = find_services(paths, Ports(paths.run / "ports.json")).registry
+    if stack is None or LOCAL not in stack.stacks() or not registry.status().running:
         raise CommandError("Stack local is not up on this machine, so there is no image to look into. Run `make up`.")
     return Deployed(_built(LOCAL, stack.outputs().get("images")), registry.ca_file)
 

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import stat
@@ -12,7 +13,7 @@ from common.paths import Paths
 from common.progress import Progress
 from local.builder import service
 from local.builder.buildkitd import BuildKit, TrustedRegistry
-from local.builder.buildx import declare
+from local.builder.buildx import write_builder
 from local.builder.service import Builder, BuilderService, Programs
 from local.builder.wolfi import Wolfi, base_of
 
@@ -62,8 +63,8 @@ def test_wolfi_is_asked_for_again_when_the_pinned_base_changes(tmp_path: Path, d
 def test_wolfi_is_asked_for_again_after_a_day(tmp_path: Path, dockerfile: Path) -> None:
     probe = wolfi(tmp_path, dockerfile, 1)
     probe.reachable(Progress())
-    kept = json.loads(probe.memory.read_text())
-    probe.memory.write_text(json.dumps({**kept, "asked": time.time() - 25 * 3600}))
+    kept = json.loads(probe.cache_file.read_text())
+    probe.cache_file.write_text(json.dumps({**kept, "asked": time.time() - 25 * 3600}))
     probe.reachable(Progress())
     assert calls(tmp_path) == 2
 
@@ -75,7 +76,7 @@ def test_a_dockerfile_that_pins_no_base_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_provider_finds_the_builder_by_its_name(tmp_path: Path) -> None:
-    declare(tmp_path, "fleet", "unix:///run/b.sock")
+    write_builder(tmp_path, "fleet", "unix:///run/b.sock")
     instance = json.loads((tmp_path / "instances" / "fleet").read_text())
     assert (instance["Name"], instance["Driver"]) == ("fleet", "remote")
     assert instance["Nodes"][0]["Endpoint"] == "unix:///run/b.sock"
@@ -87,7 +88,7 @@ def test_buildkit_speaks_tls_to_the_registry_and_knows_its_authority(tmp_path: P
     ca_file.write_text("authority")
     registry = TrustedRegistry("LOCALHOST:5000", ca_file)
     daemon = BuildKit(tmp_path / "buildkitd", Path("/bin/true"), Paths(tmp_path), registry)
-    config = daemon._write_config()
+    config = daemon._write_config(tmp_path / "layers")
     parsed = tomllib.loads(config.read_text())
     assert parsed["registry"]["LOCALHOST:5000"] == {"http": False, "ca": [str(ca_file)]}
     assert parsed["grpc"]["address"] == [daemon.address]
@@ -150,7 +151,43 @@ def test_times_of_an_image_are_fixed_on_every_base() -> None:
 
 def test_a_builder_that_pushes_nothing_needs_no_registry(tmp_path: Path) -> None:
     parsed = tomllib.loads(
-        BuildKit(tmp_path / "b", Path("/bin/true"), Paths(tmp_path), None)._write_config().read_text()
+        BuildKit(tmp_path / "b", Path("/bin/true"), Paths(tmp_path), None)
+        ._write_config(tmp_path / "layers")
+        .read_text()
     )
     assert "registry" not in parsed
     assert BuilderService(programs(tmp_path), Paths(tmp_path), None)._env().keys() == {"BUILDX_CONFIG"}
+
+
+def daemon(folder: Path, shared: Path | None) -> BuildKit:
+    return BuildKit(folder / "buildkitd", Path("/bin/true"), Paths(folder), None, shared)
+
+
+def test_layers_lie_with_the_checkout_unless_they_are_shared(tmp_path: Path) -> None:
+    shared = tmp_path / "cache" / "buildkit"
+    assert daemon(tmp_path, shared)._choose_root() == shared
+    assert daemon(tmp_path, None)._choose_root().is_relative_to(tmp_path / ".local")
+
+
+def test_while_another_daemon_holds_the_shared_layers_a_checkout_has_its_own(tmp_path: Path) -> None:
+    shared = tmp_path / "cache" / "buildkit"
+    shared.mkdir(parents=True)
+    with (shared / "buildkitd.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert daemon(tmp_path, shared)._choose_root().is_relative_to(tmp_path / ".local")
+    assert daemon(tmp_path, shared)._choose_root() == shared
+
+
+def test_what_another_daemon_holds_is_left_alone_when_this_one_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, unmounted = tmp_path / "cache" / "buildkit", list[Path]()
+    monkeypatch.setattr("local.builder.buildkitd.unmount_within", unmounted.append)
+    mine = daemon(tmp_path, shared)
+    mine._write_config(shared)
+    with (shared / "buildkitd.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        mine.stop()
+        assert unmounted == [], "the layers of a running daemon were unmounted"
+    mine.stop()
+    assert unmounted == [shared]

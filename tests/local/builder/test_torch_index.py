@@ -101,8 +101,8 @@ def test_the_index_is_asked_once_a_day_and_for_each_new_wheel(tmp_path: Path, in
     for _ in range(3):
         asking.left_out(Progress())
     assert len(index.asked) == 1, "each `up` would wait for a network that is not there"
-    kept = json.loads(asking.memory.read_text())
-    asking.memory.write_text(json.dumps({**kept, "asked": time.time() - 25 * 3600}))
+    kept = json.loads(asking.cache_file.read_text())
+    asking.cache_file.write_text(json.dumps({**kept, "asked": time.time() - 25 * 3600}))
     asking.left_out(Progress())
     assert len(index.asked) == 2
     probe(tmp_path, at(index), NAME.replace("cp313", "cp314")).left_out(Progress())
@@ -112,8 +112,8 @@ def test_the_index_is_asked_once_a_day_and_for_each_new_wheel(tmp_path: Path, in
 @pytest.mark.parametrize("kept", ["", "[]", "{}", '{"wheel": 1}'])
 def test_a_spoiled_answer_is_asked_for_anew(tmp_path: Path, index: Index, kept: str) -> None:
     asking = probe(tmp_path, at(index))
-    asking.memory.parent.mkdir()
-    asking.memory.write_text(kept)
+    asking.cache_file.parent.mkdir()
+    asking.cache_file.write_text(kept)
     assert asking.left_out(Progress()) == ""
     assert index.asked
 
@@ -138,7 +138,7 @@ def test_an_application_without_such_a_wheel_is_not_asked_about(tmp_path: Path, 
         lock.write_text(text)
     asking = TorchIndex(lock, tmp_path / "torch_index.json")
     assert asking.left_out(Progress()) == ""
-    assert not asking.memory.exists()
+    assert not asking.cache_file.exists()
 
 
 def test_an_application_that_only_the_build_sees_is_not_asked_about(tmp_path: Path) -> None:

@@ -8,12 +8,13 @@ import pytest
 from common.errors import CommandError
 from common.paths import Paths
 from common.progress import Progress
+from local import tools as local_tools
 from local.cluster import (
+    ClusterType,
     ContextCluster,
     EmbeddedCluster,
     ExternalTools,
     KindCluster,
-    Maker,
     Selection,
     factory,
     selection,
@@ -175,6 +176,7 @@ def ready_made(monkeypatch: pytest.MonkeyPatch) -> None:
         return {name: Path(name) for name in names}
 
     monkeypatch.setattr(factory, "ensure", ensure)
+    monkeypatch.setattr(local_tools, "ensure", ensure)
     monkeypatch.setattr(factory, "keda_config", lambda _: Path("config"))
 
 
@@ -182,9 +184,9 @@ def ready_made(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_later_command_finds_the_cluster_that_was_started(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     ports = Ports(paths.run / "ports.json")
-    assert isinstance(factory.started_cluster(paths, ports), EmbeddedCluster)
-    factory.cluster_to_start("context:dev", paths, ports, Progress())
-    found = factory.started_cluster(paths, ports)
+    assert isinstance(factory.find_cluster(paths, ports), EmbeddedCluster)
+    factory.ensure_cluster("context:dev", paths, ports, Progress())
+    found = factory.find_cluster(paths, ports)
     assert isinstance(found, ContextCluster)
     assert found.context == "dev"
 
@@ -193,11 +195,11 @@ def test_a_later_command_finds_the_cluster_that_was_started(tmp_path: Path) -> N
 def test_another_cluster_is_refused_while_one_is_started(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     ports = Ports(paths.run / "ports.json")
-    factory.cluster_to_start("kind:mine", paths, ports, Progress())
+    factory.ensure_cluster("kind:mine", paths, ports, Progress())
     with pytest.raises(CommandError, match="LOCAL_CLUSTER=kind:mine"):
-        factory.cluster_to_start(None, paths, ports, Progress())
-    factory.forget(paths)
-    assert isinstance(factory.cluster_to_start(None, paths, ports, Progress()), EmbeddedCluster)
+        factory.ensure_cluster(None, paths, ports, Progress())
+    factory.clear_selection(paths)
+    assert isinstance(factory.ensure_cluster(None, paths, ports, Progress()), EmbeddedCluster)
 
 
 @pytest.mark.usefixtures("ready_made")
@@ -210,19 +212,19 @@ def test_a_kind_cluster_needs_no_build_of_keda(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(factory, "ensure", ensure)
     paths = Paths(tmp_path)
-    factory.cluster_to_start("kind:mine", paths, Ports(paths.run / "ports.json"), Progress())
+    factory.ensure_cluster("kind:mine", paths, Ports(paths.run / "ports.json"), Progress())
     assert asked == ["kubectl"], "minutes of compiling for a few files of text"
 
 
 @pytest.mark.usefixtures("ready_made")
 def test_every_tool_is_put_where_it_belongs() -> None:
-    tools = factory.embedded_tools(Progress())
+    tools = factory.ensure_embedded_tools(Progress())
     assert tools.kube_apiserver == Path("kube-apiserver")
     assert tools.keda_webhooks == Path("keda-webhooks")
     assert tools.keda_config == Path("config")
 
 
 def test_a_choice_reads_back_as_it_was_written() -> None:
-    assert factory._text(Selection(Maker.KIND, "mine")) == "kind:mine"
-    assert factory._text(Selection(Maker.EMBEDDED)) == "embedded"
-    assert selection(factory._text(Selection(Maker.CONTEXT, "a:b"))) == Selection(Maker.CONTEXT, "a:b")
+    assert factory._text(Selection(ClusterType.KIND, "mine")) == "kind:mine"
+    assert factory._text(Selection(ClusterType.EMBEDDED)) == "embedded"
+    assert selection(factory._text(Selection(ClusterType.CONTEXT, "a:b"))) == Selection(ClusterType.CONTEXT, "a:b")

@@ -7,7 +7,14 @@ import yaml
 
 from common.errors import CommandError
 from common.progress import Progress
-from local.cluster.keda_manifests import INSTALLED, fingerprint, marked_namespace, outside, render, with_released_images
+from local.cluster.keda_manifests import (
+    INSTALLED,
+    fingerprint,
+    for_loopback,
+    namespace_with_fingerprint,
+    render,
+    with_release_images,
+)
 from toolchain import ensure
 
 UPSTREAM: list[dict[str, Any]] = [
@@ -39,7 +46,7 @@ UPSTREAM: list[dict[str, Any]] = [
 
 
 def local() -> dict[str, dict[str, Any]]:
-    made = outside(deepcopy(UPSTREAM), adapter=6444, webhooks=9443, authority="Q0E=")
+    made = for_loopback(deepcopy(UPSTREAM), adapter=6444, webhooks=9443, authority="Q0E=")
     return {manifest["kind"]: manifest for manifest in made}
 
 
@@ -66,12 +73,12 @@ def test_the_metrics_api_is_found_by_a_name_that_leads_to_loopback() -> None:
 
 
 def test_a_real_cluster_gets_the_images_of_the_release() -> None:
-    containers = with_released_images(UPSTREAM, "2.20.2")[3]["spec"]["containers"]
+    containers = with_release_images(UPSTREAM, "2.20.2")[3]["spec"]["containers"]
     assert [container["image"] for container in containers] == ["ghcr.io/kedacore/keda:2.20.2", "example.test/other:1"]
 
 
 def test_the_namespace_says_which_manifests_are_in() -> None:
-    assert marked_namespace(UPSTREAM, "abc")["metadata"]["annotations"] == {INSTALLED: "abc"}
+    assert namespace_with_fingerprint(UPSTREAM, "abc")["metadata"]["annotations"] == {INSTALLED: "abc"}
 
 
 def test_new_ports_and_new_manifests_are_installed_anew(tmp_path: Path) -> None:

@@ -1,20 +1,20 @@
 import pytest
 
 from common.errors import CommandError
-from local.cluster import Maker, Selection, selection
+from local.cluster import ClusterType, Selection, selection
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (None, Selection(Maker.EMBEDDED)),
-        ("", Selection(Maker.EMBEDDED)),
-        ("embedded", Selection(Maker.EMBEDDED)),
-        ("kind", Selection(Maker.KIND)),
-        ("kind:my-fleet.1", Selection(Maker.KIND, "my-fleet.1")),
+        (None, Selection(ClusterType.EMBEDDED)),
+        ("", Selection(ClusterType.EMBEDDED)),
+        ("embedded", Selection(ClusterType.EMBEDDED)),
+        ("kind", Selection(ClusterType.KIND)),
+        ("kind:my-fleet.1", Selection(ClusterType.KIND, "my-fleet.1")),
         (
             "context:arn:aws:eks:eu-west-1:1:cluster/dev",
-            Selection(Maker.CONTEXT, "arn:aws:eks:eu-west-1:1:cluster/dev"),
+            Selection(ClusterType.CONTEXT, "arn:aws:eks:eu-west-1:1:cluster/dev"),
         ),
     ],
 )

@@ -143,7 +143,7 @@ def _notes(environment: BuildEnvironment) -> list[str]:
     builder = environment.builder
     return [
         "Bytes are compressed, as they lie in the registry. Cold: nothing cached, everything loaded, one by one.",
-        *(["On the stand-in base of Debian packages, not on Wolfi."] if builder.stands_in else []),
+        *(["On the stand-in base of Debian packages, not on Wolfi."] if builder.on_stand_in_base else []),
         *([f"Left out, since this machine cannot have it: {builder.leave_out}."] if builder.leave_out else []),
     ]
 

@@ -25,7 +25,7 @@ from components.image_repository import CACHE_TAGS
 from components.multi_arch_image import EXPORT
 from local.builder import Builder
 from local.builder.buildctl import Build
-from local.builder.factory import builder_to_start
+from local.builder.factory import ensure_builder
 from local.ports import Ports
 from local.services.registry import Registry
 from queues import EXECUTOR, Image
@@ -158,7 +158,7 @@ def temporary_environment(progress: Progress, gigabytes: int) -> Iterator[BuildE
         tools = ensure(["docker-registry", "buildctl"], progress)
         ports = Ports(paths.run / "ports.json")
         registry = Registry(tools["docker-registry"], paths, ports)
-        service = builder_to_start(paths, registry, progress)
+        service = ensure_builder(paths, registry, progress)
         try:
             registry.start(progress)
             yield BuildEnvironment(paths, progress, ports, registry, service.start(progress), tools["buildctl"])
