@@ -20,6 +20,7 @@ from local.cluster.control_plane import CONTEXT, ControlPlane
 from local.cluster.keda_manifests import (
     INSTALLED,
     NAMESPACE,
+    Manifest,
     apply,
     fingerprint,
     for_loopback,
@@ -92,10 +93,18 @@ class Keda:
         )
         put = partial(apply, tools.kubectl, self.plane.kubeconfig, CONTEXT)
         put(manifests)
-        put(
-            [namespace_with_fingerprint(manifests, wanted)]
-        )  # last: an installation cut short is not taken for a whole one
-        self._wait(lambda: self.plane.api.ok("/apis/keda.sh/v1alpha1"), "known to the API server", READY_WITHIN)
+        # Last: an installation cut short is not taken for a whole one.
+        put([namespace_with_fingerprint(manifests, wanted)])
+        # KEDA's webhooks end at once when a kind that they watch is not listed yet.
+        definitions = [manifest for manifest in manifests if manifest["kind"] == "CustomResourceDefinition"]
+        self._wait(lambda: all(map(self._is_served, definitions)), "known to the API server", READY_WITHIN)
+
+    def _is_served(self, definition: Manifest) -> bool:
+        spec = definition["spec"]
+        groups = (self.plane.api.object(f"/apis/{spec['group']}/{version['name']}") for version in spec["versions"])
+        return all(
+            spec["names"]["plural"] in {one["name"] for one in (group or {}).get("resources", ())} for group in groups
+        )
 
     def _wait(self, condition: Callable[[], bool], what: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
