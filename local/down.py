@@ -88,7 +88,7 @@ def _tried(workspace: Workspace, stack: LocalStack, timeout: float) -> str:
 
 
 def _restarted(workspace: Workspace) -> Infrastructure:
-    """The servers that a destroy asks, running again: a stack can only be destroyed where it is. Nothing is built."""
+    """Start the servers that a destroy asks: a stack can only be destroyed where it is. Nothing is built."""
     paths, ports, progress = workspace.paths, workspace.ports, workspace.progress
     needed = (*services_factory.TOOLS, *required_tools(paths))
     if missing := [name for name in needed if find(name) is None]:

@@ -95,7 +95,7 @@ class Engine:
         return done.stdout
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What the engine is started with: our state, our passphrase, and no colours or updates of its own choice."""
+        """Return the engine's environment: our state and passphrase, and no colours or updates of its own choice."""
         return {
             **os.environ,
             "PATH": self.path,
@@ -120,7 +120,7 @@ def state_folder(paths: Paths) -> Path:
 
 
 def backend_url(paths: Paths) -> str:
-    """The same as the engine is told; every process of an engine of this checkout has it in its environment.
+    """Return the same as the engine is told; every process of an engine of this checkout has it in its environment.
 
     Without `metadata=skip` each file has another of attributes beside it; a kill leaves that empty, and nothing loads.
     """
@@ -143,7 +143,7 @@ def ensure_engine(paths: Paths, progress: Progress, *, builds_images: bool, tool
 
 
 def find_engine(paths: Paths) -> Engine | None:
-    """The engine if its parts are there already; nothing is built, nothing is fetched."""
+    """Return the engine if its parts are there already; nothing is built, nothing is fetched."""
     pulumi, docker_build = find("pulumi"), find(DOCKER_BUILD)
     if pulumi is None:
         return None
@@ -155,7 +155,7 @@ def find_engine(paths: Paths) -> Engine | None:
 
 
 def pinned_versions(paths: Paths) -> Mapping[str, str]:
-    """The providers' versions as requirements.in pins them; SDK and provider move together."""
+    """Return the providers' versions as requirements.in pins them; SDK and provider move together."""
     return dict(PIN.findall((paths.checkout / "requirements.in").read_text()))
 
 

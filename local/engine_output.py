@@ -58,7 +58,7 @@ class Condenser:
 
 
 def condensed(lines: Iterator[str], log: str, sign_of_life: float = SIGN_OF_LIFE_SECONDS) -> Iterator[str]:
-    """The lines to show of all `lines`; `log` is where the reader finds the others."""
+    """Yield the lines to show of all `lines`; `log` is where the reader finds the others."""
     shown: dict[str, float] = {}
     build_log: list[str] = []
     for line in lines:

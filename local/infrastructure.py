@@ -22,7 +22,7 @@ class Infrastructure:
         return self.builder.env if self.builder else {}
 
     def overrides(self) -> dict[str, object]:
-        """What this machine says over the stack's committed file."""
+        """Return what this machine says over the stack's committed file."""
         redis, builder = self.services.redis, self.builder
         return {
             "fleet:aws": {"endpoint": self.services.aws.endpoint},

@@ -43,7 +43,7 @@ class Daemon:
         return self.pid() is not None
 
     def pid(self) -> int | None:
-        """The process id, or None when that process is gone."""
+        """Return the process id, or None when that process is gone."""
         try:
             written = json.loads(self.pid_file.read_text())
         except (FileNotFoundError, ValueError):
@@ -158,7 +158,7 @@ def interrupt_children() -> None:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/<pid>/stat from the third on: state, parent, group, and so on."""
+    """Return the fields of /proc/<pid>/stat from the third on: state, parent, group, and so on."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 

@@ -116,7 +116,7 @@ def _get(kubectl: Path, cluster: Cluster, namespace: str, *words: str) -> list[d
 
 
 def _content(kubectl: Path, cluster: Cluster, namespace: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a namespace that is being deleted waits for, of the kinds that it names: the state forgot some of it.
+    """Return what a namespace that is being deleted waits for, of the kinds that it names: the state forgot some of it.
 
     An object whose deletion nobody awaits counts as gone, while a finalizer may still hold it.
     """
@@ -135,7 +135,7 @@ def _leaving(objects: Sequence[dict[str, Any]]) -> Iterator[Held]:
 
 
 def _reason(item: Mapping[str, Any]) -> str:
-    """Finalizers, what a namespace says of itself, or the node that should end a pod."""
+    """Return finalizers, what a namespace says of itself, or the node that should end a pod."""
     metadata, spec = item["metadata"], item.get("spec") or {}
     finalizers = [*(metadata.get("finalizers") or ()), *(spec.get("finalizers") or ())]
     said = _conditions(item) if item["kind"] == "Namespace" else []

@@ -106,7 +106,7 @@ class _Parts:
 
 
 def _tools(workspace: Workspace, selected: str | None, *, builds: bool) -> Sequence[str]:
-    """The names of all programs, in the order in which they are wanted: what others wait for comes first."""
+    """Return the names of all programs, in the order in which they are wanted: what others wait for comes first."""
     images = builder_factory.TOOLS if builds else ()
     version = pinned_versions(workspace.paths)["docker-build"]
     plugin = (DOCKER_BUILD,) if builds and released_plugin("docker-build", version) is None else ()

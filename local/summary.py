@@ -7,7 +7,7 @@ from local.services.server import ServerStatus
 
 
 def fleet(outputs: Mapping[str, Any]) -> str:
-    """The queue matrix, and what stands where."""
+    """Return the queue matrix, and what stands where."""
     rows = [("QUEUE", "IMAGE", "DEPLOYMENT", "TASKS A POD", "PODS")]
     rows += [
         (

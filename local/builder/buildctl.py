@@ -24,7 +24,7 @@ class Build:
     indexed: bool = False  # an index, also where it would list one image only
 
     def command(self, buildctl: Path, address: str, *more: str) -> list[str]:
-        """The command for the BuildKit at `address`; `more` says what becomes of the result."""
+        """Return the command for the BuildKit at `address`; `more` says what becomes of the result."""
         return [
             str(buildctl), "--addr", address, "build", "--progress=plain", "--frontend=dockerfile.v0",
             f"--local=context={self.folder}", f"--local=dockerfile={self.folder}",

@@ -39,7 +39,7 @@ class TrustedRegistry:
     ca_file: Path | None
 
     def configuration(self, ca_file: str | None) -> str:
-        """The registry's section of a BuildKit configuration, with the authority under the name the reader knows."""
+        """Return the registry's section of a BuildKit configuration, with the authority's file."""
         # JSON's strings are TOML's basic strings.
         lines = [f"[registry.{json.dumps(self.address)}]", f"  http = {'false' if ca_file else 'true'}"]
         return "\n".join([*lines, *([f"  ca = [{json.dumps(ca_file)}]"] if ca_file else [])]) + "\n"
@@ -125,7 +125,7 @@ class BuildKit:
         return self.paths.state / "state" / "buildkit"
 
     def _choose_root(self) -> Path:
-        """The shared folder unless another daemon holds it; a running daemon keeps the one it has."""
+        """Return the shared folder unless another daemon holds it; a running daemon keeps the one it has."""
         if self._daemon.alive() and (root := self.root) is not None:
             return root
         if self.shared is None:

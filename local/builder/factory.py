@@ -43,7 +43,7 @@ def find_builder(paths: Paths, registry: Registry) -> BuilderService:
 
 
 def shared_layers() -> Path:
-    """The folder of layers that this user's checkouts share."""
+    """Return the folder of layers that this user's checkouts share."""
     return cache() / "buildkit"
 
 

@@ -140,7 +140,7 @@ class BuilderService:
 
 
 def _platforms(*, stands_in: bool) -> tuple[str, ...]:
-    """What can be built: nothing of the stand-in is run, while Wolfi's packages are installed by running them."""
+    """Return what can be built: nothing of the stand-in is run, while Wolfi's packages run to be installed."""
     native = native_architecture()
     others = [name for machine, name in MACHINES.items() if name != native and (stands_in or _emulated(machine))]
     return tuple(f"linux/{architecture}" for architecture in (native, *others))

@@ -26,7 +26,7 @@ class TorchIndex:
     cache_file: Path
 
     def left_out(self, progress: Progress) -> str:
-        """What every build must leave out, as LEAVE_OUT; empty where nothing must be. Says so aloud."""
+        """Return what every build must leave out, as LEAVE_OUT, and say so aloud; empty where nothing must be."""
         wheel = wheel_elsewhere(self.lock) if self.lock else None
         if wheel is None or self._reachable(wheel, progress):
             return ""
@@ -46,7 +46,7 @@ class TorchIndex:
 
 
 def wheel_elsewhere(lock: Path) -> str | None:
-    """The address of amd64's torch for CPUs; None where the lock has none, or is none, which the program says."""
+    """Return the address of amd64's torch for CPUs; None where the lock has none, or there is no lock."""
     try:
         packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", ())
     except (OSError, ValueError):

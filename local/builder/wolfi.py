@@ -51,7 +51,7 @@ class Wolfi:
 
 
 def base_of(dockerfile: Path) -> str:
-    """The base image that the Dockerfile pins. Raises CommandError when it pins none."""
+    """Return the base image that the Dockerfile pins. Raises CommandError when it pins none."""
     found = _BASE.search(dockerfile.read_text())
     if found is None:
         raise CommandError(f"{dockerfile} has no line `ARG BASE=...`; it must pin the base image by digest there.")

@@ -28,7 +28,7 @@ class Api:
         return self._send("GET", path) is not None
 
     def object(self, path: str) -> dict[str, Any] | None:
-        """The object at the path, or None while there is none or nobody answers."""
+        """Return the object at the path, or None while there is none or nobody answers."""
         answer = self._send("GET", path)
         if answer is None or not answer.ok:
             return None

@@ -107,7 +107,7 @@ class ControlPlane:
             write_kubeconfig(self.kubeconfig_of(subject), self.pki, subject, self.server, CONTEXT)
 
     def kubeconfig_of(self, subject: str) -> Path:
-        """The kubeconfig file of one of the servers."""
+        """Return the kubeconfig file of one of the servers."""
         return self.folder / f"{subject}.kubeconfig"
 
     @property

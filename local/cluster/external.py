@@ -175,7 +175,7 @@ class KindCluster:
 
 
 def kind_clusters(kind: Path) -> list[str]:
-    """The names of kind's clusters; it says `No kind clusters found.` on the other channel."""
+    """Return the names of kind's clusters; it says `No kind clusters found.` on the other channel."""
     return _checked([kind, "get", "clusters"]).split()
 
 

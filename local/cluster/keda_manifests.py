@@ -25,7 +25,7 @@ _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  
 
 
 def render(kubectl: Path, config: Path) -> list[Manifest]:
-    """What `kubectl apply -k config/default` would apply."""
+    """Return what `kubectl apply -k config/default` would apply."""
     folder = config / "default"
     if not (folder / "kustomization.yaml").is_file():
         raise CommandError(
@@ -39,7 +39,7 @@ def render(kubectl: Path, config: Path) -> list[Manifest]:
 
 
 def for_loopback(manifests: Sequence[Manifest], *, adapter: int, webhooks: int, authority: str) -> list[Manifest]:
-    """The manifests for servers on loopback at these ports; `authority` is their CA as base64."""
+    """Return the manifests for servers on loopback at these ports; `authority` is their CA as base64."""
     return [*_for_loopback(manifests, adapter, webhooks, authority)]
 
 
@@ -50,12 +50,12 @@ def namespace_with_fingerprint(manifests: Sequence[Manifest], value: str) -> Man
 
 
 def with_release_images(manifests: Sequence[Manifest], version: str) -> list[Manifest]:
-    """The manifests with images of the release: the sources name the moving tag `main`."""
+    """Return the manifests with images of the release: the sources name the moving tag `main`."""
     return [cast("Manifest", _released(manifest, version)) for manifest in manifests]
 
 
 def fingerprint(config: Path, *facts: object) -> str:
-    """What the applied manifests follow from: KEDA's files, and the facts that were put into them."""
+    """Return what the applied manifests follow from: KEDA's files, and the facts that were put into them."""
     digest = hashlib.sha256(repr(facts).encode())
     for file in sorted(config.rglob("*.yaml")):
         digest.update(str(file.relative_to(config)).encode() + b"\0" + file.read_bytes())

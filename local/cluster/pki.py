@@ -70,11 +70,11 @@ class Pki:
     folder: Path
 
     def certificate(self, name: str) -> Path:
-        """The certificate file of a subject, `ca` and `front-proxy-ca` included."""
+        """Return the certificate file of a subject, `ca` and `front-proxy-ca` included."""
         return self.folder / f"{name}.crt"
 
     def key(self, name: str) -> Path:
-        """The key file of a subject."""
+        """Return the key file of a subject."""
         return self.folder / f"{name}.key"
 
     @property

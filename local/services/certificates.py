@@ -40,24 +40,24 @@ class KeyPair:
 
 
 def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """A private key as PKCS 8."""
+    """Return a private key as PKCS 8."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 
 def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The public half of a key."""
+    """Return the public half of a key."""
     return key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:
-    """A fresh P-256 key."""
+    """Return a fresh P-256 key."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def authority(name: str) -> KeyPair:
-    """A self-signed authority that may sign leaves and no further authority."""
+    """Return a self-signed authority that may sign leaves and no further authority."""
     key = new_key()
     subject = _name(name, ())
     builder = (
@@ -71,7 +71,7 @@ def authority(name: str) -> KeyPair:
 def leaf(
     issuer: KeyPair, name: str, *, groups: Sequence[str] = (), hosts: Sequence[str] = (), client: bool = True
 ) -> KeyPair:
-    """A certificate for the user `name` in `groups`; with `hosts` it may serve under these names and addresses."""
+    """Return a certificate for the user `name` in `groups`; with `hosts` it may serve under these."""
     key = new_key()
     uses = [ExtendedKeyUsageOID.CLIENT_AUTH] * client + [ExtendedKeyUsageOID.SERVER_AUTH] * bool(hosts)
     signer = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

@@ -39,7 +39,7 @@ class Redis:
         return persistent_secret(self._folder / "password")
 
     def url(self, database: int = 0) -> str:
-        """The connection URL, password included: for configuration that is encrypted or private."""
+        """Return the connection URL, password included: for configuration that is encrypted or private."""
         return f"redis://:{self.password}@{self.host}:{self.port}/{database}"
 
     def start(self, progress: Progress) -> None:
