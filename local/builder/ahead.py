@@ -15,8 +15,6 @@ from common.progress import Progress
 from local.builder.buildctl import Build
 from queues import IMAGES
 
-END_SECONDS = 10.0
-
 
 @dataclass
 class BuildAhead:
