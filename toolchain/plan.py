@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.errors import CommandError
-from toolchain import debian
+from toolchain import build, debian, golang
 from toolchain.catalogue import Engine, Tool
 
 
@@ -28,7 +28,7 @@ def plan(missing: Sequence[Tool], *, apt: bool, released: Callable[[Engine], boo
     rest = [tool for tool in missing if tool.engine not in downloads]
     packages = [tool for tool in rest if apt and tool.debian]
     builds = [tool.engine for tool in rest if tool.engine and tool not in packages]
-    _refuse([tool for tool in rest if tool.engine is None and tool not in packages])
+    _refuse([tool for tool in rest if tool.engine is None and tool not in packages], builds)
     return Plan(tuple(packages), _each_once(downloads), _each_once(builds))
 
 
@@ -36,8 +36,8 @@ def _each_once(engines: Sequence[Engine]) -> tuple[Engine, ...]:
     return tuple({engine.name: engine for engine in engines}.values())
 
 
-def _refuse(tools: Sequence[Tool]) -> None:
-    """Name every tool that cannot be had, and the one command that helps for each kind."""
+def _refuse(tools: Sequence[Tool], builds: Sequence[Engine]) -> None:
+    """Name all that cannot be had, and the one command that helps for each kind; `builds` need a Go."""
     lines: list[str] = []
     if packaged := [tool for tool in tools if tool.debian]:
         lines.append(
@@ -49,6 +49,11 @@ def _refuse(tools: Sequence[Tool]) -> None:
             f"{_names(wheels)}: not in this Python environment. "
             "Please run: pip install --require-hashes -r requirements-dev.txt"
         )
+    if builds:
+        try:
+            golang.require(build.go_for(builds))
+        except CommandError as lack:
+            lines.append(str(lack))
     if lines:
         raise CommandError("\n".join(lines))
 

@@ -48,6 +48,7 @@ def test_without_go_pip_and_pulumi_up_says_once_what_to_install(
     assert done.returncode == 1, done.stdout + done.stderr
     assert done.stderr.count("there is neither a Go toolchain on PATH nor pip") == 1, done.stderr
     assert "Install Go" in done.stderr
+    assert done.stderr.count("packages redis-server") == 1, "the next run would only then say what else is missing"
     assert "Traceback" not in done.stdout + done.stderr
     assert checkout.servers() == {}
 
