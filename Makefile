@@ -74,15 +74,15 @@ schemas: $(READY) ## check-jsonschema: what GitHub and nothing here reads
 generated: $(READY) ## that generated files are fresh
 	$(BIN)/python -m surfaces --check
 
-test-fast: $(READY) ## mocks, pure functions, properties (about 80 s)
+test-fast: $(READY) ## mocks, pure functions, properties (about 2 min)
 	$(BIN)/python -m toolchain actionlint
 	$(BIN)/python -m pytest -n 2 -m "not engine and not cluster and not images and not redis"
 
-test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly wait (about 2 min)
+test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly wait (about 4 min)
 	$(BIN)/python -m toolchain --group services
 	$(BIN)/python -m pytest -n 4 --dist loadfile -m "redis and not engine and not cluster"
 
-test-engine: $(READY) ## real engine, API server and KEDA (about 5 min; builds them first if need be)
+test-engine: $(READY) ## real engine, API server and KEDA (about 11 min; builds them first if need be)
 	$(BIN)/python -m toolchain --group default
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "(engine or cluster) and not images"
 
