@@ -43,9 +43,13 @@ class PlannedObject:
     name: str
     manifest: Manifest
     depends_on: tuple[str, ...] = ()
-    secret: bool = False
     protect: bool = False
     alias_parent: str | None = None  # the component that had it until it was moved; an alias keeps the object
+
+    @property
+    def secret(self) -> bool:
+        """Whether what it holds must stay out of files and plain state."""
+        return bool(self.manifest["kind"] == "Secret")
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ def _broker(settings: Settings, inputs: PlanInputs, fleet: str) -> Unit:
     name, secret, broker = f"{fleet}-broker", ("Secret",), settings.broker
     objects: list[PlannedObject] = []
     if broker.existing_secret is None:
-        objects.append(PlannedObject(f"{name}-password", broker_secret(settings, inputs.broker_password), secret=True))
+        objects.append(PlannedObject(f"{name}-password", broker_secret(settings, inputs.broker_password)))
     if isinstance(broker, InClusterBroker):
         objects.append(PlannedObject(f"{name}-service", redis_service(settings)))
         objects.append(PlannedObject(f"{name}-redis", redis_deployment(settings, broker), secret))

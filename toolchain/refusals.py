@@ -5,6 +5,7 @@ import time
 
 from common import paths
 from common.errors import CommandError
+from common.private_files import write_private
 
 _DAY = 86_400.0
 
@@ -22,10 +23,7 @@ class Refusals:
     def remember(self, wanted: str) -> None:
         """Keep that it was refused now."""
         kept = {**self._read(), wanted: time.time()}
-        paths.private_folder(self._file.parent)
-        partial = self._file.with_suffix(".partial")
-        partial.write_text(json.dumps(kept, indent=1, sort_keys=True))
-        partial.replace(self._file)
+        write_private(self._file, json.dumps(kept, indent=1, sort_keys=True))
 
     def _read(self) -> dict[str, float]:
         try:
