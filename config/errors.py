@@ -16,7 +16,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-SHOWN_CHARACTERS: Final = 80
+VALUE_CHARACTERS: Final = 80
 PLAIN_STEP: Final = re.compile(r"[^\s.\[\]\"]+")
 PASSWORD_IN_URL: Final = re.compile(r"(?<=//)\S*@")
 
@@ -88,7 +88,7 @@ class ErrorReader:
         words = IN_WORDS.get(detail["type"])
         rule = words.format_map(detail.get("ctx", {})) if words else detail["msg"].removeprefix("Input should be ")
         hint = f" ({place.description})" if place.description else ""
-        return ErrorLine(place.key, f"given {shown(place.given)}; allowed: {rule}{hint}")
+        return ErrorLine(place.key, f"given {format_value(place.given)}; allowed: {rule}{hint}")
 
     def _extra_keys(self, loc: tuple[int | str, ...]) -> frozenset[str]:
         return self.elsewhere if len(loc) == 1 else frozenset()
@@ -134,21 +134,21 @@ def below(key: str, step: str) -> str:
     return f"{key}.{step}" if PLAIN_STEP.fullmatch(step) else f"{key}[{json.dumps(step, ensure_ascii=False)}]"
 
 
-def listed(names: Iterable[str], prefix: str = "") -> str:
+def comma_separated(names: Iterable[str], prefix: str = "") -> str:
     """Return the sorted names, joined by commas."""
     return ", ".join(f"{prefix}:{name}" if prefix else name for name in sorted(names))
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def suggestion(name: str, known: Iterable[str]) -> str:
     """Return a suggestion for a message if a known name is close, and an empty text otherwise."""
     close = get_close_matches(name, sorted(known), n=1)
     return f", did you mean {close[0]}?" if close else ""
 
 
-def shown(value: Any) -> str:  # noqa: ANN401 any input
+def format_value(value: Any) -> str:  # noqa: ANN401 any input
     """Return a value's `repr` for a message: shortened, and without a password in a URL."""
     text = PASSWORD_IN_URL.sub("***@", repr(value))
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."
+    return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 3] + "..."
 
 
 def keys(section: type[Section]) -> frozenset[str]:
@@ -169,13 +169,13 @@ def _unknown(name: str, place: _Place, elsewhere: frozenset[str]) -> str:
     if name in place.section.refused:
         return place.section.refused[name]
     known = keys(place.section) | elsewhere
-    return f"unknown key{meant(name, known)}; allowed here: {listed(known)}"
+    return f"unknown key{suggestion(name, known)}; allowed here: {comma_separated(known)}"
 
 
 def _no_member(detail: ErrorDetails, place: _Place) -> ErrorLine:
     discriminator = str(detail["ctx"]["discriminator"]).strip("'")
     value = place.given.get(discriminator) if isinstance(place.given, Mapping) else place.given
-    what = "missing" if value is None else f"given {shown(value)}"
+    what = "missing" if value is None else f"given {format_value(value)}"
     allowed = ", ".join(tag for member in place.inside for tag in tags(member))
     return ErrorLine(f"{place.key}.{discriminator}", f"{what}; allowed: {allowed}")
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from config.errors import ErrorLine, ErrorReader, SettingsError, listed
+from config.errors import ErrorLine, ErrorReader, SettingsError, comma_separated
 from config.rules import RULES, Rule, application_folder_errors
 from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, QueueTuning, Settings
 from config.secrets import Secrets
@@ -41,7 +41,9 @@ def parse(
     plain = {key: value for key, value in raw.items() if key not in SECRET_KEYS}
     for key in sorted(secrets - SECRET_KEYS):
         errors.append(
-            ErrorLine(f"{PREFIX}:{key}", f"is stored as a secret; only these are: {listed(SECRET_KEYS, PREFIX)}")
+            ErrorLine(
+                f"{PREFIX}:{key}", f"is stored as a secret; only these are: {comma_separated(SECRET_KEYS, PREFIX)}"
+            )
         )
         plain.pop(key, None)
     settings, sections = None, {}

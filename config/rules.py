@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.application import folder_errors, is_remote, reference_error
-from config.errors import ErrorLine, below, listed, meant, shown
+from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
 from config.identity import role_name
 from config.schema import (
     APPLICATION,
@@ -35,15 +35,15 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
         if name not in QUEUES.names:
             yield ErrorLine(
                 key,
-                f"there is no such queue{meant(name, QUEUES.names)}; queues.py has {listed(QUEUES.names)}: correct or "
-                "remove this key",
+                f"there is no such queue{suggestion(name, QUEUES.names)}; "
+                f"queues.py has {comma_separated(QUEUES.names)}: correct or remove this key",
             )
             continue
         queue = QUEUES.queue(name)
         try:
             result = tuned_queue(queue, tuning, gpu, environment)
         except CatalogueError as error:
-            yield ErrorLine(key, f"given {shown(tuning.model_dump(by_alias=True, exclude_none=True))}; {error}")
+            yield ErrorLine(key, f"given {format_value(tuning.model_dump(by_alias=True, exclude_none=True))}; {error}")
             continue
         if queue.always_on is AlwaysOn.PRODUCTION and environment == "prod" and result.min_replicas < 1:
             yield ErrorLine(f"{key}.minReplicas", "given 0; in prod this queue is always on: at least 1")
@@ -112,7 +112,7 @@ def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -
     if not isinstance(images, BuildImages):
         return
     if error := reference_error(images.application):
-        yield ErrorLine(APPLICATION, f"given {shown(images.application)}; {error}")
+        yield ErrorLine(APPLICATION, f"given {format_value(images.application)}; {error}")
     for name in sorted(images.build_args.keys() & _catalogue_build_arguments()):
         yield ErrorLine(
             f"{PREFIX}:images.buildArgs.{name}", "is written into the Dockerfiles from queues.py; remove this key"
@@ -130,7 +130,7 @@ def application_folder_errors(sections: Mapping[str, Any], _secrets: frozenset[s
     images = sections.get("images")
     if isinstance(images, BuildImages) and not is_remote(images.application):
         for error in folder_errors(Path(images.application), images.build_args.get("MORE_EXTRAS", "")):
-            yield ErrorLine(APPLICATION, f"given {shown(images.application)}; {error}")
+            yield ErrorLine(APPLICATION, f"given {format_value(images.application)}; {error}")
 
 
 def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[ErrorLine]:

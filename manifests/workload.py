@@ -87,8 +87,3 @@ def image_workload(settings: Settings, image: Image) -> Workload:
     return Workload(
         image.name, image, queues, image.concurrency, max(max_replicas, *(queue.min_replicas for queue in queues), 1)
     )
-
-
-def queue_workloads(settings: Settings) -> tuple[Workload, ...]:
-    """Return all workloads of the `per-queue` layout, in the catalogue's order."""
-    return tuple(queue_workload(queue) for queue in tuned_catalogue(settings).queues)

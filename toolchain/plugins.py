@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from common import paths
+from common.answer_cache import AnswerCache
 from common.progress import Progress
-from toolchain.refusals import Refusals
 from toolchain.search import on_path
 
 PREFIX = "pulumi-resource-"
@@ -31,15 +32,15 @@ def try_install_plugin(name: str, version: str, pulumi: Path, progress: Progress
     """Return the released provider, fetched by `pulumi` when it is not there; None where that is refused."""
     if (found := released_plugin(name, version)) is not None:
         return found
-    refusals = Refusals("refused-plugins.json")
+    answers = AnswerCache(paths.this_checkout().state / "plugin-downloads.json")
     wanted = f"{name}-{version}"
-    if refusals.recent(wanted):
+    if answers.get(wanted) is False:
         return None
     with progress.step(f"fetching the released provider {name} {version}", usual="1 min, given up after 1 min silence"):
         reason = _fetch(name, version, pulumi)
     found = released_plugin(name, version)
     if found is None:
-        refusals.remember(wanted)
+        answers.put(wanted, reachable=False)
         progress.say(f"      {name} {version} cannot be fetched here ({reason}); tried again tomorrow")
     return found
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from common import paths
+from common.answer_cache import AnswerCache
 from common.progress import Progress
 from toolchain import golang
 from toolchain.catalogue import Engine
 from toolchain.download import ClosedError, UnavailableError, fetch, probe, published_digest
 from toolchain.folders import placed
-from toolchain.refusals import Refusals
 from toolchain.release_table import RELEASES, Asset
 from toolchain.running import Running
 
@@ -44,14 +44,14 @@ class Offer:
     def _answers(self, url: str) -> bool:
         host = _host(url)
         if host not in self._known:
-            self._known[host] = not _refusals().recent(host) and self._probed(url, host)
+            self._known[host] = _answers().get(host) is not False and self._probed(url, host)
         return self._known[host]
 
     def _probed(self, url: str, host: str) -> bool:
         try:
             probe(url)
         except ClosedError as refused:
-            _refusals().remember(host)
+            _answers().put(host, reachable=False)
             self._progress.say(f"      no releases from {host}: {refused}; tried again tomorrow")
             return False
         return True
@@ -98,7 +98,7 @@ def _fetch(url: str, digest: str, file: Path, running: Running) -> None:
         try:
             fetch(url, digest, file, running)
         except ClosedError:
-            _refusals().remember(_host(url))
+            _answers().put(_host(url), reachable=False)
             raise
 
 
@@ -137,5 +137,5 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def _refusals() -> Refusals:
-    return Refusals("refused-hosts.json")
+def _answers() -> AnswerCache:
+    return AnswerCache(paths.this_checkout().state / "release-hosts.json")

@@ -11,8 +11,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.answer_cache import AnswerCache
 from common.progress import Progress
-from local.builder.answer_cache import CachedAnswer
 
 ELSEWHERE = "amd64/torch"  # as the Dockerfile's LEAVE_OUT writes it
 PATIENCE_SECONDS = 10
@@ -42,7 +42,7 @@ class TorchIndex:
             with progress.step("asking for amd64's torch", usual="1 s"):
                 return _answers(wheel)
 
-        return CachedAnswer(self.cache_file).reachable(wheel, ask)
+        return AnswerCache(self.cache_file).reachable(wheel, ask)
 
 
 def wheel_elsewhere(lock: Path) -> str | None:

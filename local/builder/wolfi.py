@@ -11,9 +11,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.answer_cache import AnswerCache
 from common.errors import CommandError
 from common.progress import Progress
-from local.builder.answer_cache import CachedAnswer
 from local.builder.buildctl import Build
 
 PATIENCE_SECONDS = 30
@@ -37,7 +37,7 @@ class Wolfi:
             with progress.step("asking for the Wolfi base", usual="5 s"):
                 return self._ask(base)
 
-        return CachedAnswer(self.cache_file).reachable(_short(base), ask)
+        return AnswerCache(self.cache_file).reachable(_short(base), ask)
 
     def _ask(self, base: str) -> bool:
         with tempfile.TemporaryDirectory() as folder:

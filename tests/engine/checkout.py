@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from common.answer_cache import AnswerCache
 from common.paths import Paths
 from local.engine import Engine, pinned_versions
 from local.processes import start_time
@@ -158,10 +158,9 @@ def copy_checkout(folder: Path) -> Checkout:
 
 def skip_plugin_downloads(checkout: Checkout) -> None:
     """Write the downloads that failed, as a first `up` does: they are not tried again for a while."""
-    refused = {f"{name}-{version}": time.time() for name, version in pinned_versions(checkout.paths).items()}
-    file = checkout.paths.state / "refused-plugins.json"
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.write_text(json.dumps(refused))
+    answers = AnswerCache(checkout.paths.state / "plugin-downloads.json")
+    for name, version in pinned_versions(checkout.paths).items():
+        answers.put(f"{name}-{version}", reachable=False)
 
 
 def command_lines() -> list[str]:

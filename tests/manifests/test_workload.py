@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from config.loading import parse
 from config.schema import Settings
 from config.tuning import tuned_catalogue
-from manifests.workload import image_workload, queue_workload, queue_workloads
+from manifests.workload import image_workload, queue_workload
 from queues import EXECUTOR, IMAGES, QUEUES, WORKER, Catalogue, Priority, ScaleDown
 from tests.own_rows import OWN_ROWS, catalogue
 from tests.program.harness import configuration
@@ -45,8 +45,7 @@ def test_a_queues_own_pod_keeps_the_rows_numbers() -> None:
         )
 
 
-def test_each_layout_has_its_deployments_in_the_catalogues_order() -> None:
-    assert [workload.name for workload in queue_workloads(settings())] == [queue.deployment for queue in QUEUES.queues]
+def test_an_images_own_pod_drains_all_its_queues_in_the_catalogues_order() -> None:
     for image in IMAGES:
         assert [queue.name for queue in image_workload(settings(), image).queues] == [
             queue.name for queue in QUEUES.of(image)

@@ -1,7 +1,6 @@
 """Liveness and readiness: cheap, failing within the stated time, and not for the wrong reason."""
 
 import os
-import statistics
 import subprocess
 import sys
 import threading
@@ -30,6 +29,19 @@ def check(files: ProbeFiles, name: str) -> tuple[bool, str]:
 def test_a_process_that_has_not_started_is_neither_live_nor_ready(files: ProbeFiles) -> None:
     assert not check(files, "live")[0]
     assert "does not exist" in check(files, "ready")[1]
+
+
+@pytest.mark.parametrize("arguments", [("probe", "live"), ("probe", "--", "live"), ("probe", "--", "ready")])
+def test_a_probe_is_one_however_it_is_written(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "alphaswarm_runtime", *arguments],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "ALPHASWARM_STATE_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout == f"{arguments[-1]}: {tmp_path / arguments[-1]} does not exist (yet): " + (
+        "the process has not started its work\n"
+    )
 
 
 def test_a_probe_fails_when_its_file_is_not_updated(files: ProbeFiles) -> None:
@@ -100,19 +112,6 @@ def test_a_probe_imports_neither_celery_nor_anything_else_that_is_slow(tmp_path:
         "prometheus_client",
     }
     assert not [name for name in slow if f"'{name}'" in output.stdout]
-
-
-def test_what_a_probe_costs_beside_the_bare_interpreter(tmp_path: Path) -> None:
-    environ = {**os.environ, "PYTHONPATH": str(SOURCE), "ALPHASWARM_STATE_DIR": str(tmp_path)}
-
-    def cost(*arguments: str) -> float:
-        began = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], env=environ, capture_output=True, check=False)
-        return time.perf_counter() - began
-
-    bare = statistics.median(cost("-c", "pass") for _ in range(5))
-    probe = statistics.median(cost("-m", "alphaswarm_runtime", "probe", "live") for _ in range(5))
-    print(f"bare interpreter {bare * 1000:.0f} ms, probe {probe * 1000:.0f} ms")
 
 
 def ttl(worker: Process, name: str) -> float:

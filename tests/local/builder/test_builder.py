@@ -2,7 +2,6 @@ import fcntl
 import json
 import os
 import stat
-import time
 import tomllib
 from pathlib import Path
 
@@ -56,15 +55,6 @@ def test_wolfi_is_asked_for_again_when_the_pinned_base_changes(tmp_path: Path, d
     probe = wolfi(tmp_path, dockerfile, 1)
     probe.reachable(Progress())
     dockerfile.write_text(dockerfile.read_text().replace("sha256:1", "sha256:2"))
-    probe.reachable(Progress())
-    assert calls(tmp_path) == 2
-
-
-def test_wolfi_is_asked_for_again_after_a_day(tmp_path: Path, dockerfile: Path) -> None:
-    probe = wolfi(tmp_path, dockerfile, 1)
-    probe.reachable(Progress())
-    kept = json.loads(probe.cache_file.read_text())
-    probe.cache_file.write_text(json.dumps({**kept, "asked": time.time() - 25 * 3600}))
     probe.reachable(Progress())
     assert calls(tmp_path) == 2
 

@@ -1,7 +1,5 @@
-import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -96,26 +94,13 @@ def test_without_an_index_amd64_goes_without_torch_and_says_so_each_time(
             assert f"{address}/whl/cpu" in said
 
 
-def test_the_index_is_asked_once_a_day_and_for_each_new_wheel(tmp_path: Path, index: Index) -> None:
+def test_the_index_is_asked_once_and_for_each_new_wheel(tmp_path: Path, index: Index) -> None:
     asking = probe(tmp_path, at(index))
     for _ in range(3):
         asking.left_out(Progress())
     assert len(index.asked) == 1, "each `up` would wait for a network that is not there"
-    kept = json.loads(asking.cache_file.read_text())
-    asking.cache_file.write_text(json.dumps({**kept, "asked": time.time() - 25 * 3600}))
-    asking.left_out(Progress())
-    assert len(index.asked) == 2
     probe(tmp_path, at(index), NAME.replace("cp313", "cp314")).left_out(Progress())
-    assert len(index.asked) == 3
-
-
-@pytest.mark.parametrize("kept", ["", "[]", "{}", '{"wheel": 1}'])
-def test_a_spoiled_answer_is_asked_for_anew(tmp_path: Path, index: Index, kept: str) -> None:
-    asking = probe(tmp_path, at(index))
-    asking.cache_file.parent.mkdir()
-    asking.cache_file.write_text(kept)
-    assert asking.left_out(Progress()) == ""
-    assert index.asked
+    assert len(index.asked) == 2
 
 
 def test_the_reference_application_has_such_a_wheel() -> None:

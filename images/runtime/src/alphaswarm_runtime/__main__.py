@@ -6,8 +6,6 @@ A probe runs every few seconds in every pod. Importing Celery takes hundreds of 
 import os
 import sys
 
-from alphaswarm_runtime import errors
-
 PROBES = (["probe", "live"], ["probe", "ready"])
 
 
@@ -15,19 +13,13 @@ def main() -> int:
     """Run the command line and return its exit status."""
     arguments = sys.argv[1:]
     if arguments in PROBES:
-        return _probe(arguments[1])
+        from alphaswarm_runtime import probe
+
+        return probe.run(arguments[1])
     _exit_on_sigterm()
     from alphaswarm_runtime.cli import run
 
     return run(arguments)
-
-
-def _probe(name: str) -> int:
-    from alphaswarm_runtime import probe
-
-    succeeded, message = probe.check(probe.state_dir(), name)
-    sys.stdout.write(message + "\n")
-    return os.EX_OK if succeeded else errors.EX_FAILURE
 
 
 def _exit_on_sigterm() -> None:

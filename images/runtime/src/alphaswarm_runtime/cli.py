@@ -78,6 +78,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
+    if options.command == "probe":  # written as __main__ does not know it, `probe -- live`
+        from alphaswarm_runtime import probe
+
+        return probe.run(options.probe)
     from alphaswarm_runtime.prepare import prepare
 
     if options.command == "beat":

@@ -4,7 +4,10 @@ No dataclass, pathlib or JSON here: importing any of them costs more than the re
 """
 
 import os
+import sys
 import time
+
+from alphaswarm_runtime import errors
 
 LIVE = "live"
 READY = "ready"
@@ -14,6 +17,13 @@ DEFAULT_STATE_DIR = "/tmp/alphaswarm"  # noqa: S108  a read-only root leaves lit
 def state_dir() -> str:
     """Return the directory of the probes' files."""
     return os.environ.get("ALPHASWARM_STATE_DIR") or DEFAULT_STATE_DIR
+
+
+def run(name: str) -> int:
+    """Print what a probe finds, and return the command's exit status."""
+    succeeded, message = check(state_dir(), name)
+    sys.stdout.write(message + "\n")
+    return os.EX_OK if succeeded else errors.EX_FAILURE
 
 
 def check(directory: str, name: str) -> tuple[bool, str]:
