@@ -45,6 +45,11 @@ class AlwaysOn(Enum):
     EVERYWHERE = "everywhere"
 
 
+# kombu's: a list's name is the queue's, or with these between, the queue's and a step. A sender that sets no steps has
+# these.
+PRIORITY_SEPARATOR = "\x06\x16"
+PRIORITY_STEPS = (0, 3, 6, 9)
+
 # A pod's name is the Deployment's with "-" + replica set hash (10) + "-" + 5 more, and must stay a DNS label of 63.
 DEPLOYMENT_NAME_MAX = 63 - 17
 QUEUE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
@@ -209,9 +214,14 @@ class Queue:
         return f"{self.image.name}-{re.sub('[_.]', '-', self.name.lower())}"
 
     @property
-    def unacked_key(self) -> str:
-        """Kombu's `unacked_key`: the Redis hash with one field for each running task."""
-        return f"unacked:{self.name}"
+    def waiting_keys(self) -> Mapping[int, str]:
+        """The Redis lists of waiting tasks, by priority step: kombu's names, to which any sender writes."""
+        return {step: f"{self.name}{PRIORITY_SEPARATOR}{step}" if step else self.name for step in PRIORITY_STEPS}
+
+    @property
+    def running_key(self) -> str:
+        """The Redis hash with one field for each running task, which the runtime in the images keeps."""
+        return f"unacked:{{{self.name}}}"
 
     @property
     def times(self) -> Mapping[str, timedelta]:

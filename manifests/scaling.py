@@ -2,11 +2,13 @@
 
 Demand is waiting plus running tasks; the autoscaler divides it by the tasks a pod runs at once. Waiting alone reads
 zero the moment the last task starts, and removes the pod that runs it. Running tasks are the fields of the queue's own
-`unacked` hash: KEDA's redis scaler takes a hash's length when the key holds one. Two triggers without a formula would
-give the greater of both, not the sum.
+`unacked` hash: KEDA's redis scaler takes a hash's length when the key holds one. A message with a priority waits in a
+list of its own, so each list has a trigger. Triggers without a formula would give the greatest, not the sum.
 
 Units: thresholds are tasks, intervals seconds.
 """
+
+from collections.abc import Mapping
 
 from config.schema import Settings
 from manifests import Manifest
@@ -15,7 +17,7 @@ from manifests.metadata import BROKER, label_selector, object_meta
 from manifests.workload import Workload
 from queues import Queue, ScaleDown
 
-FORMULA = "waiting + running"
+RUNNING = "running"
 CPU_UTILIZATION = 70  # per cent of the request
 
 
@@ -24,6 +26,7 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
 
     It has no fallback, which would hide an outage of Redis and change nothing.
     """
+    keys = demand_keys(queue)
     spec: Manifest = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": queue.deployment},
         "minReplicaCount": queue.min_replicas,
@@ -32,16 +35,13 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
         "advanced": {
             "horizontalPodAutoscalerConfig": {"behavior": behavior(queue.scale_down)},
             "scalingModifiers": {
-                "formula": FORMULA,
+                "formula": " + ".join(keys),
                 "target": str(queue.concurrency),
                 "activationTarget": "0",
                 "metricType": "AverageValue",
             },
         },
-        "triggers": [
-            _redis_trigger(settings, "waiting", queue.name),
-            _redis_trigger(settings, "running", queue.unacked_key),
-        ],
+        "triggers": [_redis_trigger(settings, name, key) for name, key in keys.items()],
     }
     return {
         "apiVersion": "keda.sh/v1alpha1",
@@ -49,6 +49,12 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
         "metadata": object_meta(settings, queue.deployment),
         "spec": spec,
     }
+
+
+def demand_keys(queue: Queue) -> Mapping[str, str]:
+    """Return the Redis keys whose lengths are added up, by the names of their triggers."""
+    waiting = {f"waiting{step}" if step else "waiting": key for step, key in queue.waiting_keys.items()}
+    return {**waiting, RUNNING: queue.running_key}
 
 
 def _scale_to_zero_intervals(queue: Queue) -> Manifest:

@@ -38,12 +38,15 @@ def test_demand_is_waiting_plus_running_tasks(stack: str) -> None:
     for name, scaler in program(stack).manifests("ScaledObject").items():
         queue = queue_of(program(stack), name)
         modifiers = scaler["spec"]["advanced"]["scalingModifiers"]
-        assert modifiers["formula"] == "waiting + running", f"{queue}: pods are removed under running tasks"
+        formula = "waiting + waiting3 + waiting6 + waiting9 + running"
+        assert modifiers["formula"] == formula, f"{queue}: pods are removed under running tasks"
         assert modifiers["metricType"] == "AverageValue"
         triggers = {one["name"]: one for one in scaler["spec"]["triggers"]}
-        assert set(triggers) == {"waiting", "running"}
-        assert triggers["waiting"]["metadata"]["listName"] == queue
-        assert triggers["running"]["metadata"]["listName"] == f"unacked:{queue}"
+        assert {name: trigger["metadata"]["listName"] for name, trigger in triggers.items()} == {
+            "waiting": queue,
+            **{f"waiting{step}": f"{queue}\x06\x16{step}" for step in (3, 6, 9)},
+            "running": f"unacked:{{{queue}}}",
+        }
         assert all(one["type"] == "redis" for one in triggers.values())
         scaled.add(queue)
     assert scaled == QUEUES.names

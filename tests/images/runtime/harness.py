@@ -58,6 +58,7 @@ BASE = {
     "ALPHASWARM_IMAGE": "worker",
     "ALPHASWARM_HEARTBEAT": "1",
     "ALPHASWARM_RESTORE_INTERVAL": "1",
+    "ALPHASWARM_LEASE": "6",
     "ALPHASWARM_BROKER_WAIT": "5",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
@@ -330,6 +331,20 @@ class Fleet:
             return SentTask(app.send_task(f"sample.{task}", args=args, queue=queue, **options).id, self.server)
 
         return send
+
+    def control(self) -> Any:  # noqa: ANN401 celery.app.control.Control
+        """Celery's remote control of the workers."""
+        from celery import Celery
+
+        return Celery("controller", broker=self.server.url).control
+
+    def send_old(self, task: str, *args: object, **options: object) -> SentTask:
+        """Send a message of Celery's protocol 1."""
+        from celery import Celery
+
+        app: App = Celery("old sender", broker=self.server.url, set_as_current=False)
+        app.conf.task_protocol = 1
+        return SentTask(app.send_task(f"sample.{task}", args=args, queue="default", **options).id, self.server)
 
     def report(self) -> str:
         """Where everything is, for a reader of a failed test's output."""

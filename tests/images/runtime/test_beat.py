@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from alphaswarm_runtime.transport import keys
 
 from tests.images.runtime.harness import Fleet, until
 
@@ -36,6 +37,18 @@ def test_of_two_schedulers_one_sends_and_the_other_takes_over(fleet: Fleet) -> N
     first.terminate()
     assert first.wait() == 0
     until(lambda: second.probe_succeeds("ready"), "the second takes over")
+
+
+def test_the_scheduler_returns_what_is_due_where_no_worker_is_left_to(fleet: Fleet) -> None:
+    worker = fleet.worker("workflows")
+    fleet.send("note", "later", queue="workflows", countdown=4)
+    with fleet.server.client() as client:
+        until(lambda: client.zcard(keys.parked("workflows")) == 1, "it is parked")
+        worker.terminate()
+        assert worker.wait() == 0
+        fleet.start("beat").wait_ready()
+        until(lambda: client.llen("workflows") == 1, "the scaler sees what is due")
+        assert client.zcard(keys.parked("workflows")) == 0
 
 
 def test_a_scheduler_without_broker_is_alive_and_not_ready(fleet: Fleet) -> None:

@@ -5,8 +5,11 @@ import json
 import pytest
 from alphaswarm_runtime import catalogue, environment, worker_profile
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.transport import keys
 from alphaswarm_runtime.worker_profile import WorkerProfile
 
+from manifests.scaling import demand_keys
+from queues import QUEUES
 from tests.images.runtime.harness import SHIPPED
 
 SHIPPED_CATALOGUE = SHIPPED / "alphaswarm_runtime" / "catalogue.json"
@@ -54,16 +57,14 @@ def test_an_unknown_image_is_refused() -> None:
     assert "executor, worker" in refusal(ALPHASWARM_IMAGE="web")
 
 
-def test_one_queue_has_keys_of_its_own_and_several_have_the_images() -> None:
-    assert profile(ALPHASWARM_QUEUES="paper").unacked_key == "unacked:paper"
-    assert profile(ALPHASWARM_QUEUES="paper,default").unacked_key == "unacked:worker"
-    assert profile().unacked_index_key == "unacked_index:worker"
+def test_the_scaler_counts_the_keys_that_a_worker_reads_and_writes() -> None:
+    for queue in QUEUES.queues:
+        assert list(demand_keys(queue).values()) == [*keys.all_waiting([queue.name]), keys.unacked(queue.name)]
 
 
 def test_several_queues_use_their_longest_times() -> None:
     rows = catalogue.load().queues
     both = profile(ALPHASWARM_QUEUES="default,terraform")
-    assert both.visibility_timeout == max(rows[name].visibility_timeout for name in both.queue_names)
     assert both.grace_period == max(rows[name].grace_period for name in both.queue_names)
     assert both.queue("default").time_limit == rows["default"].time_limit
 

@@ -108,8 +108,10 @@ def test_show_prints_the_enforced_settings_and_what_they_override(tmp_path: Path
     shown = settings(tmp_path, ALPHASWARM_QUEUES="terraform")
     assert shown["settings"]["task_acks_late"] is True
     assert shown["settings"]["worker_cancel_long_running_tasks_on_connection_loss"] is False
-    keys = ("unacked", "unacked_index", "unacked_mutex", "owners")
-    assert shown["keys"] == [f"{key}:terraform" for key in keys]
+    waiting = ["terraform", *(f"terraform\x06\x16{step}" for step in (3, 6, 9))]
+    assert shown["keys"] == {
+        "terraform": [*waiting, *(f"{key}:{{terraform}}" for key in ("unacked", "parked", "dead"))]
+    }
     assert [line for line in shown["overridden"] if line.startswith("task_acks_late: False")]
 
 

@@ -20,7 +20,7 @@ def enforced(monkeypatch: pytest.MonkeyPatch, queue: str, **settings: Any) -> Ce
     app = Celery("sample", set_as_current=False)
     app.conf.update(settings)
     app.finalize()  # as loading an application does
-    enforced_settings.apply(app, worker_profile.create(parsed, own), parsed)
+    enforced_settings.apply(app, worker_profile.create(parsed, own))
     return app
 
 

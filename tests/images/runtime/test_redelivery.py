@@ -4,16 +4,17 @@ import json
 from functools import partial
 
 import pytest
+from alphaswarm_runtime.transport import keys
 
 from tests.images.runtime.harness import Fleet, Process, Redis, until
 
 pytestmark = pytest.mark.redis
 
-SHORT = {"ALPHASWARM_TIME_LIMIT": "2", "ALPHASWARM_GRACE_PERIOD": "3", "ALPHASWARM_VISIBILITY_TIMEOUT": "4"}
+DEAD = keys.dead("default")
 
 
 def _ended_or_dead_letter(worker: Process, client: Redis) -> bool:
-    return worker.popen.poll() is not None or bool(client.llen("dead:default"))
+    return worker.popen.poll() is not None or bool(client.llen(DEAD))
 
 
 def _journal_has(fleet: Fleet, lines: int) -> bool:
@@ -27,27 +28,27 @@ def test_a_task_that_kills_its_process_each_time_becomes_a_dead_letter_and_frees
     killer = fleet.send("child_killer")
     behind = fleet.send("note", "behind")
     assert behind.get() == "behind", "one bad task blocks its queue"
-    with pytest.raises(WorkerLostError, match="dead:default"):
+    with pytest.raises(WorkerLostError, match=r"dead:\{default\}"):
         killer.get()
     with fleet.server.client() as client:
-        dead = [json.loads(message) for message in client.lrange("dead:default", 0, -1)]
-        left = client.llen("default"), client.hlen("unacked:default"), client.keys("deliveries:*")
+        dead = [json.loads(message) for message in client.lrange(DEAD, 0, -1)]
+        left = client.llen("default"), client.hlen(keys.unacked("default"))
     starts = fleet.server.journal().count("killing child")
-    print(f"starts {starts}, dead {len(dead)}, left (waiting, running, counters) {left}")
+    print(f"starts {starts}, dead {len(dead)}, left (waiting, running) {left}")
     assert starts == 4
     assert [message["headers"]["id"] for message in dead] == [killer.id]
     assert dead[0]["headers"]["dead"]["queue"] == "default"
-    assert left == (0, 0, [])
-    assert f"sample.child_killer[{killer.id}] moved to dead:default" in worker.output
+    assert left == (0, 0)
+    assert f"sample.child_killer[{killer.id}] moved to {DEAD}" in worker.output
 
 
 def test_a_dead_letter_can_be_requeued_with_one_command(fleet: Fleet) -> None:
     fleet.worker(ALPHASWARM_MAX_DELIVERIES="1")
     killer = fleet.send("child_killer")
     with fleet.server.client() as client:
-        until(lambda: client.llen("dead:default") == 1, "the task is a dead letter after one start")
-        client.lmove("dead:default", "default", "RIGHT", "LEFT")
-        until(lambda: client.llen("dead:default") == 1, "it is started again and is a dead letter again")
+        until(lambda: client.llen(DEAD) == 1, "the task is a dead letter after one start")
+        client.lmove(DEAD, "default", "RIGHT", "LEFT")
+        until(lambda: client.llen(DEAD) == 1, "it is started again and is a dead letter again")
     assert fleet.server.journal().count("killing child") == 2
     assert killer.status == "FAILURE"
 
@@ -56,23 +57,14 @@ def test_a_task_that_kills_the_whole_worker_each_time_becomes_a_dead_letter(flee
     fleet.send("worker_killer")
     workers = 0
     with fleet.server.client() as client:
-        while not client.llen("dead:default"):
+        while not client.llen(DEAD):
             workers += 1
             assert workers <= 8, "the task is started for ever"
-            worker = fleet.start("worker", "--queues", "default", "--concurrency", "1", **SHORT)
+            worker = fleet.start("worker", "--queues", "default", "--concurrency", "1")
             until(partial(_ended_or_dead_letter, worker, client), "the worker dies")
     starts = fleet.server.journal().count("killing worker")
     print(f"workers started {workers}, starts {starts}")
     assert starts == 4
-
-
-def test_the_counter_of_a_message_expires(fleet: Fleet) -> None:
-    worker = fleet.worker()
-    fleet.send("child_killer")
-    with fleet.server.client() as client:
-        key = until(lambda: client.keys("deliveries:default:*"), "a second start is counted")[0]
-        worker.kill()
-        assert 0 < client.ttl(key) <= 7 * 24 * 3600
 
 
 def test_a_task_that_shutdowns_requeue_many_times_is_no_dead_letter(fleet: Fleet) -> None:

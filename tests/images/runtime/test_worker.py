@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from alphaswarm_runtime.processes import is_running, process_tree
+from alphaswarm_runtime.transport import keys
 
 from tests.images.runtime.harness import Fleet, Process, until, zombie
 
 pytestmark = pytest.mark.redis
 
-SHORT = {"ALPHASWARM_TIME_LIMIT": "4", "ALPHASWARM_GRACE_PERIOD": "5", "ALPHASWARM_VISIBILITY_TIMEOUT": "6"}
+SHORT = {"ALPHASWARM_TIME_LIMIT": "4", "ALPHASWARM_GRACE_PERIOD": "5"}
 UP_TIMEOUT = "Timed out waiting for UP message"  # Celery's, of a process that it kills before its first task
 
 
@@ -53,20 +54,20 @@ def test_waiting_and_running_tasks_can_be_counted_exactly_by_the_scalers_two_key
     for number in range(5):
         fleet.send("sleep", str(number), 300)
     with fleet.server.client() as client:
-        until(lambda: client.hlen("unacked:default") == 2, "two tasks run")
+        until(lambda: client.hlen(keys.unacked("default")) == 2, "two tasks run")
         time.sleep(0.5)
-        waiting, running = client.llen("default"), client.hlen("unacked:default")
+        waiting, running = client.llen("default"), client.hlen(keys.unacked("default"))
         print(f"waiting {waiting}, running {running} of 5 tasks at concurrency 2")
         assert (waiting, running) == (3, 2), "the scaler would count tasks that do not run, or miss some that do"
         assert not client.exists("unacked"), "the shared hash is in use: one queue's tasks would hold another's pods"
 
 
-def test_several_queues_in_one_process_share_the_images_own_keys(fleet: Fleet) -> None:
+def test_each_queue_of_one_process_has_keys_of_its_own(fleet: Fleet) -> None:
     fleet.start("worker", "--queues", "default,paper", "--concurrency", "2").wait_ready()
     fleet.send("sleep", "a", 8)
     fleet.send("sleep", "b", 8, queue="paper")
     with fleet.server.client() as client:
-        until(lambda: client.hlen("unacked:worker") == 2, "both tasks are counted under the image's key")
+        until(lambda: [client.hlen(keys.unacked(name)) for name in ("default", "paper")] == [1, 1], "both are counted")
     until(lambda: sum(ends(fleet).values()) == 2, "both tasks end")
 
 
@@ -78,7 +79,7 @@ def test_sigterm_finishes_what_runs_and_leaves_what_waits(fleet: Fleet) -> None:
     worker.terminate()
     assert worker.wait() == 0, worker.output
     with fleet.server.client() as client:
-        waiting, running = client.llen("default"), client.hlen("unacked:default")
+        waiting, running = client.llen("default"), client.hlen(keys.unacked("default"))
     print(f"sent 4, started {sum(starts(fleet).values())}, ended {sum(ends(fleet).values())}, waiting {waiting}")
     assert (sum(ends(fleet).values()), waiting, running) == (2, 2, 0)
 
@@ -103,7 +104,7 @@ def test_sigterm_requeues_a_long_task_after_the_soft_shutdown_and_it_runs_again(
     assert worker.wait() == 0
     took = time.monotonic() - began
     with fleet.server.client() as client:
-        assert (client.llen("ingestion"), client.hlen("unacked:ingestion")) == (1, 0), "the task was not requeued"
+        assert (client.llen("ingestion"), client.hlen(keys.unacked("ingestion"))) == (1, 0), "the task was not requeued"
     fleet.worker("ingestion", **tuned)
     assert sent.get() == "long"
     print(f"requeued after {took:.1f} s, started {starts(fleet)['long']} times, ended {ends(fleet)['long']} time")
@@ -117,16 +118,6 @@ def test_a_soft_shutdown_ends_as_soon_as_nothing_runs(fleet: Fleet) -> None:
     worker.terminate()
     assert worker.wait(within=45) == 0, "the pod sits out its soft shutdown with nothing to do"
     assert ends(fleet)["short"] == 1
-
-
-def test_a_task_with_an_eta_is_requeued_at_sigterm(fleet: Fleet) -> None:
-    worker = fleet.worker()
-    fleet.send("note", "later", countdown=600)
-    with fleet.server.client() as client:
-        until(lambda: client.hlen("unacked:default") == 1, "the worker holds the task until its ETA")
-        worker.terminate()
-        assert worker.wait() == 0
-        assert (client.llen("default"), client.hlen("unacked:default")) == (1, 0)
 
 
 def test_sigkill_of_the_whole_worker_loses_no_task(fleet: Fleet) -> None:
@@ -184,7 +175,7 @@ def test_a_dropped_connection_neither_ends_nor_repeats_a_terraform_run(fleet: Fl
         fleet.server.drop_connections()
     sent.get()
     with fleet.server.client() as client:
-        until(lambda: client.hlen("unacked:terraform") == 0, "the run is acknowledged over the new connection")
+        until(lambda: client.hlen(keys.unacked("terraform")) == 0, "the run is acknowledged over the new connection")
         time.sleep(1.5)
         waiting = client.llen("terraform")
     print(f"2 drops, 2 workers: runs {len(marks(file))}, waiting afterwards {waiting}")
@@ -202,7 +193,7 @@ def test_a_worker_with_a_detached_task_fetches_no_second_one(fleet: Fleet, tmp_p
     time.sleep(2.5)
     assert "done" not in first.read_text(), "the run ended before anything could be seen"
     with fleet.server.client() as client:
-        waiting, running = client.llen("terraform"), client.hlen("unacked:terraform")
+        waiting, running = client.llen("terraform"), client.hlen(keys.unacked("terraform"))
     assert worker.probe_succeeds("ready")
     assert (waiting, running) == (1, 1), "a task waits inside the worker, where its visibility timeout already runs"
     until(lambda: second.exists() and "done" in second.read_text(), "the second task runs after the first")
@@ -285,7 +276,7 @@ def test_no_sender_and_no_task_may_exceed_the_queues_hard_limit(fleet: Fleet) ->
     with pytest.raises(TimeLimitExceeded):
         hard.get()
     with fleet.server.client() as client:
-        until(lambda: client.hlen("unacked:default") == 0, "a task that exceeded its limit is not run again")
+        until(lambda: client.hlen(keys.unacked("default")) == 0, "a task that exceeded its limit is not run again")
 
 
 def test_sigterm_before_the_worker_is_ready_ends_it_at_once(fleet: Fleet) -> None:

@@ -16,6 +16,8 @@ from local.cluster import EmbeddedCluster
 from local.ports import Ports
 from local.processes import start_time
 from local.services.redis import Redis
+from manifests.scaling import demand_keys
+from queues import QUEUES
 from tests import waiting
 from tests.embedded import Kubectl, embedded, kubectl
 from toolchain import ensure
@@ -23,6 +25,7 @@ from toolchain.catalogue import KUBERNETES
 
 __all__ = ["embedded", "kubectl"]
 pytestmark = pytest.mark.cluster
+KEYS = demand_keys(QUEUES.queues[0])
 POLLING, COOLDOWN = 2, 5  # seconds, of the ScaledObject under test
 PARTS = {"etcd", "kube-apiserver", "kube-controller-manager", "keda-operator", "keda-adapter", "keda-webhooks"}
 eventually = partial(waiting.eventually, pause=0.5, within=90.0)
@@ -127,8 +130,9 @@ def test_keda_refuses_a_scaled_object_on_a_deployment_that_has_an_autoscaler(kub
 
 def test_replicas_follow_waiting_plus_running_tasks(kubectl: Kubectl, broker: Redis) -> None:
     queue = client.Redis.from_url(broker.url())
-    queue.rpush("q", *range(7))
-    queue.hset("unacked:q", mapping={str(number): "task" for number in range(5)})
+    queue.rpush(KEYS["waiting"], *range(5))
+    queue.rpush(KEYS["waiting6"], *range(2))
+    queue.hset(KEYS["running"], mapping={str(number): "task" for number in range(5)})
     made = kubectl.apply(namespace("fleet"), deployment("q", "fleet"), *scaling("fleet", broker))
     assert made.returncode == 0, made.stderr
 
@@ -138,13 +142,13 @@ def test_replicas_follow_waiting_plus_running_tasks(kubectl: Kubectl, broker: Re
 
     eventually(replicas, 6)  # 7 wait and 5 run, 2 tasks a pod; the larger of the two alone would give 4
 
-    queue.delete("q")
-    queue.hdel("unacked:q", *map(str, range(1, 5)))
+    queue.delete(KEYS["waiting"], KEYS["waiting6"])
+    queue.hdel(KEYS["running"], *map(str, range(1, 5)))
     eventually(replicas, 1)
     time.sleep(COOLDOWN + POLLING + 1)  # KEDA removes the pod after these, or never: only time shows that it does not
     assert replicas() == 1, "the pod that runs the last task was removed"
 
-    queue.delete("unacked:q")
+    queue.delete(KEYS["running"])
     eventually(replicas, 0)
 
 
@@ -168,9 +172,9 @@ def scaling(space: str, broker: Redis) -> tuple[dict[str, Any], ...]:
             "metadata": {"address": f"{broker.host}:{broker.port}", "listName": key, "listLength": "1"},
             "authenticationRef": {"name": "broker"},
         }
-        for name, key in (("waiting", "q"), ("running", "unacked:q"))
+        for name, key in KEYS.items()
     ]
-    modifiers = {"formula": "waiting + running", "target": "2", "metricType": "AverageValue"}
+    modifiers = {"formula": " + ".join(KEYS), "target": "2", "metricType": "AverageValue"}
     behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
     spec = {
         "minReplicaCount": 0,

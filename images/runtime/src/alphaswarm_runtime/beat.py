@@ -3,6 +3,8 @@
 Its Deployment has one replica and replaces it by ending the old pod first. Still, a node that was cut off may go on
 running its own. So the scheduler holds a lease in Redis while it sends. A scheduler without the lease waits, live and
 not ready. The lease is renewed at every tick, and expires LEASE_TTL seconds after the last one.
+
+It also returns parked messages that are due to their queues: a queue at zero has no worker that would.
 """
 
 import logging
@@ -12,10 +14,11 @@ import signal
 import socket
 from types import FrameType
 
-from alphaswarm_runtime import broker, enforced_settings, logs, metrics, probe_files, traces
+from alphaswarm_runtime import broker, catalogue, enforced_settings, logs, metrics, probe_files, traces
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.prepare import Prepared
 from alphaswarm_runtime.probe_files import ProbeFiles
+from alphaswarm_runtime.transport.ledger import unpark
 from alphaswarm_runtime.type_aliases import App
 
 logger = logging.getLogger("alphaswarm_runtime.beat")
@@ -23,6 +26,7 @@ logger = logging.getLogger("alphaswarm_runtime.beat")
 IMAGE = "worker"
 LEASE_KEY = "beat:lease"
 LEASE_TTL = 30  # seconds
+TICK = 1.0  # seconds: how late a parked message of a queue at zero may be
 ACQUIRE_SCRIPT = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
@@ -100,6 +104,7 @@ def _scheduler_with_lease(
     app: App, lease: Lease, redis: broker.RedisConnection, files: ProbeFiles, heartbeat: float
 ) -> type:
     """Return the application's scheduler class, changed to send only while it holds the lease."""
+    queues = tuple(catalogue.load().queues)
     from celery.utils.imports import load_extension_class_names, symbol_by_name
 
     aliases = dict(load_extension_class_names("celery.beat_schedulers"))
@@ -109,6 +114,8 @@ def _scheduler_with_lease(
         def tick(self, *args: object, **kwargs: object) -> float:
             files.mark_live()
             try:
+                with redis.client() as client:
+                    unpark(client, queues)
                 if not lease.acquire():
                     files.mark_not_ready("another scheduler holds the lease")
                     return heartbeat
@@ -117,6 +124,6 @@ def _scheduler_with_lease(
                 return heartbeat
             files.mark_ready()
             interval = super().tick(*args, **kwargs)
-            return heartbeat if interval is None else min(interval, heartbeat)
+            return TICK if interval is None else min(interval, TICK)
 
     return SchedulerWithLease

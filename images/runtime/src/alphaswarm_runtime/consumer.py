@@ -1,37 +1,45 @@
-"""Celery's consumer, changed in five points.
+"""Celery's consumer, changed in six points.
 
-- It fetches messages atomically (transport.py).
-- It does not start a message for ever (delivery_limit.py).
+- It fetches messages atomically, and owns them for as long as it renews its lease (transport, lease.py).
+- It does not deliver a message for ever (dead_letters.py), and holds none in memory until it is due (holds.py).
 - When the connection is lost, it terminates the running tasks *before* their messages return to the queue. Celery
   does it afterwards, so another worker may run the task at the same time for a moment. In a queue whose tasks must
   not be interrupted (terraform) the task goes on, detached from the connection: its message is acknowledged over the
   next one, or is redelivered after the visibility timeout when the worker dies.
 - On SIGTERM it stops consuming, waits for running tasks, and requeues what does not end within the soft shutdown of
   its queue. Celery's own soft shutdown sleeps in the signal handler for its whole time, and acknowledges nothing.
+- It returns what other, dead workers owned, and what is due.
 - It updates the probes' files, also while it waits for a broker that is down: such a worker is live, not ready.
 """
 
 import functools
 import logging
-import secrets
 import time
 from collections.abc import Callable
 
 from celery import signals
-from celery.exceptions import WorkerLostError, WorkerShutdown
-from celery.utils.objects import Bunch
+from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from redis.exceptions import ResponseError
 
-from alphaswarm_runtime import processes, transport
+from alphaswarm_runtime import processes
 from alphaswarm_runtime.context import WorkerContext
 from alphaswarm_runtime.executions import Execution
-from alphaswarm_runtime.type_aliases import Connection, Hub, Message, Pool, PoolProcess, Request
+from alphaswarm_runtime.holds import RateLimits, eta_hold, set_due
+from alphaswarm_runtime.lease import LeaseEndedError
+from alphaswarm_runtime.transport import channel
+from alphaswarm_runtime.transport.channel import queue_of
+from alphaswarm_runtime.transport.ledger import Hold, count_messages, unpark
+from alphaswarm_runtime.transport.takeover import take_over
+from alphaswarm_runtime.type_aliases import Client, Connection, Hub, Message, Pool, PoolProcess, Request
 
 logger = logging.getLogger("alphaswarm_runtime.consumer")
 
 SHUTDOWN_CHECK_INTERVAL = 0.5  # seconds
 ACK_RETRY_INTERVAL = 5.0  # seconds
+TAKEOVER_INTERVAL = 60.0  # seconds
+MAINTENANCE_INTERVAL = 1.0  # seconds: how late a parked message may be where every worker is busy
 
 
 class FleetConsumer(Consumer):  # type: ignore[misc]
@@ -41,49 +49,50 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.context: WorkerContext = self.app.worker_context
         self.context.executions.wrap_pool(self.pool)
-        self._to_uncount: list[Execution] = []  # their starts still count: the broker did not answer
         self._detached: dict[str, Execution] = {}  # by delivery tag, until they are acknowledged
-        name = f"{self.hostname}:{secrets.token_hex(8)}"
-        self._owner = transport.Owner(self.context.profile.owners_key, name, self._detached.keys())
+        self.context.consuming.detached = self._detached.keys()
+        self._rate_limits = RateLimits()
+        self._reclaim_at = 0.0  # CLOCK_MONOTONIC
         self._shutdown_started = False
         signals.task_revoked.connect(self._on_task_revoked, weak=False)
 
     # -- messages ------------------------------------------------------------------------------------------------
 
     def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
-        """Create Celery's handler, and put the check of the delivery limit before it."""
+        """Create Celery's handler, and put before it what may keep a message from being handled."""
         handle = super().create_task_handler(*args, **kwargs)
-        delivery_limit, queue_of = self.context.delivery_limit, self.context.executions.queue_of
 
         def on_message(message: Message) -> None:
-            queue = queue_of(message.delivery_info or {})
-            if delivery_limit.is_reached(queue, message):
-                self._dead_letter(queue, message)
-            else:
+            if self.context.dead_letters.is_due(message):
+                self.context.dead_letters.move(message, self.hostname)
+            elif not self._is_parked(message):
                 handle(message)
 
         return on_message
 
-    def _dead_letter(self, queue: str, message: Message) -> None:
-        reason = self.context.delivery_limit.dead_letter(queue, message, self.hostname)
-        self.context.metrics.count_task(queue, "dead")
-        message.ack()
-        headers = message.headers or {}
-        if "id" not in headers:
-            return
-        error = WorkerLostError(f"moved to dead:{queue}: {reason}")
-        request = Bunch(
-            name=headers.get("task"), chord=None, root_id=headers.get("root_id"), errbacks=None,
-            correlation_id=message.properties.get("correlation_id"), reply_to=message.properties.get("reply_to"),
-        )  # fmt: skip
-        try:
-            self.app.backend.mark_as_failure(headers["id"], error, request=request)
-        except Exception:
-            logger.exception("the failure of task %s could not be stored", headers["id"])
+    def _is_parked(self, message: Message) -> bool:
+        """Park a message that must not be started yet."""
+        hold = eta_hold(message, self.app) or self._rate_hold(message)
+        if hold is None:
+            return False
+        with self.context.redis.client() as client:
+            parked = self.context.ledger.park(client, queue_of(message), message.delivery_tag, hold)
+        if parked is False:
+            if not hold.from_now:
+                set_due(message)
+            return False
+        message.channel.qos.forget(message.delivery_tag)
+        return True
+
+    def _rate_hold(self, message: Message) -> Hold | None:
+        task = (message.headers or {}).get("task", "")
+        bucket = None if self.disable_rate_limits else self.task_buckets.get(task)
+        return None if bucket is None else self._rate_limits.hold(task, bucket)
 
     def _on_task_revoked(self, request: Request = None, **_kwargs: object) -> None:
-        delivery_info = getattr(request, "delivery_info", None) or {}
-        self.context.metrics.count_task(self.context.executions.queue_of(delivery_info), "revoked")
+        message = getattr(request, "message", None)
+        if message is not None:
+            self.context.metrics.count_task(queue_of(message), "revoked")
 
     # -- connection ----------------------------------------------------------------------------------------------
 
@@ -107,15 +116,30 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def connection_for_read(self, heartbeat: float | None = None) -> Connection:
         """Open the connection that delivers messages, with the atomic fetch."""
         connection = self.app.connection_for_read(heartbeat=heartbeat)
-        transport.install(connection, self._owner)
+        channel.install(connection, self.context.consuming)
         return self.ensure_connected(connection)
 
     def connect(self) -> Connection:
-        """Connect, and uncount the starts that ended with the lost connection."""
+        """Connect, and begin the lease without which nothing is delivered."""
         self._watch_exited_processes_again()
         connection = super().connect()
-        self._to_uncount = self.context.executions.uncount_starts(self._to_uncount)
+        try:
+            with self.context.redis.client() as client:
+                self.context.lease.begin(client)
+                self._put_back_predecessors(client)
+        except ResponseError as error:
+            logger.warning("the broker refuses to begin a lease: %s", error)
         return connection
+
+    def _put_back_predecessors(self, client: Client) -> None:
+        predecessor, self.context.predecessor = self.context.predecessor, None
+        if predecessor is None:
+            return
+        for queue in self.context.profile.queue_names:
+            for tag in self.context.ledger.put_back_of(client, queue, predecessor):
+                logger.warning(
+                    "message %s of the process before this one (%s) goes back to its queue", tag, predecessor
+                )
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Cancel or detach the running tasks, and let Celery restore their messages only then."""
@@ -130,7 +154,6 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         if cancelled:
             logger.warning("connection lost: cancelling %d running task(s), which will run again", len(cancelled))
             self.context.executions.cancel(cancelled, self.pool)
-            self._to_uncount += cancelled
         super().on_connection_error_after_connected(exc)
 
     def _watch_exited_processes_again(self) -> None:
@@ -155,7 +178,9 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
     def _ack_detached(self, execution: Execution, *_args: object) -> None:
         try:
-            self.context.delivery_limit.ack_detached(execution.message)
+            message = execution.message
+            with self.context.redis.client() as client:
+                self.context.ledger.ack(client, queue_of(message), message.delivery_tag)
         except self.context.redis.errors as error:
             logger.warning("task %s ended, and cannot be acknowledged yet: %s", execution.request.id, error)
             self.hub.call_later(ACK_RETRY_INTERVAL, self._ack_detached, execution)
@@ -174,9 +199,42 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def register_with_event_loop(self, hub: Hub) -> None:
         """Start the timers of this connection; the event loop stops them with the connection."""
         super().register_with_event_loop(hub)
-        hub.call_repeatedly(self.context.environment.heartbeat, self._on_heartbeat)
-        hub.call_repeatedly(SHUTDOWN_CHECK_INTERVAL, self._check_shutdown)
-        hub.call_soon(self._on_heartbeat)
+        hub.call_repeatedly(self.context.environment.heartbeat, _guarded(self._on_heartbeat))
+        hub.call_repeatedly(MAINTENANCE_INTERVAL, _guarded(self._maintain))
+        hub.call_repeatedly(SHUTDOWN_CHECK_INTERVAL, _guarded(self._check_shutdown))
+        hub.call_repeatedly(TAKEOVER_INTERVAL, _guarded(self._take_over))
+        hub.call_soon(_guarded(self._on_heartbeat))
+        hub.call_soon(_guarded(self._take_over))
+
+    def _maintain(self) -> None:
+        """Keep the lease, and return what is due and what dead workers owned."""
+        lease, ledger, names = self.context.lease, self.context.ledger, self.context.profile.queue_names
+        try:
+            with self.context.redis.client() as client:
+                lease.keep(client)
+                unpark(client, names)
+                if time.monotonic() < self._reclaim_at:
+                    return
+                self._reclaim_at = time.monotonic() + self.context.environment.restore_interval
+                for queue in names:
+                    for tag, owner in ledger.reclaim(client, queue):
+                        logger.warning("message %s goes back to queue %s: its owner %s is silent", tag, queue, owner)
+        except ResponseError as error:
+            logger.warning("the broker refuses to return messages: %s", error)
+        except self.context.redis.errors as error:
+            if isinstance(error, LeaseEndedError):
+                raise
+            logger.debug("the broker does not answer: %s", error)
+        lease.check()
+
+    def _take_over(self) -> None:
+        """Return what workers of an earlier release left."""
+        try:
+            with self.context.redis.client() as client:
+                for tag in take_over(client, self.context.profile.queues, self.context.profile.image):
+                    logger.warning("message %s of an earlier release goes back to its queue", tag)
+        except self.context.redis.errors as error:
+            logger.debug("the broker does not answer: %s", error)
 
     def _on_heartbeat(self) -> None:
         probe_files = self.context.probe_files
@@ -197,16 +255,22 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def _update_gauges(self) -> None:
         profile, metrics = self.context.profile, self.context.metrics
         with self.context.redis.client() as client:
-            pipe = client.pipeline(transaction=False)
-            for queue in profile.queue_names:
-                pipe.llen(queue)
-            pipe.hlen(profile.unacked_key)
-            *waiting, running = pipe.execute()
-        for queue, tasks in zip(profile.queue_names, waiting, strict=True):
-            metrics.set_waiting(queue, tasks)
-        metrics.set_running(profile.scope, running)
+            counts = [count_messages(client, queue) for queue in profile.queue_names]
+        for queue, count in zip(profile.queue_names, counts, strict=True):
+            metrics.set_waiting(queue, count.waiting)
+            metrics.set_running(queue, count.running)
+            metrics.set_parked(queue, count.parked)
 
     # -- shutdown ------------------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """Shut down as Celery does, and end the lease: what is left, nobody need wait for."""
+        super().shutdown()
+        try:
+            with self.context.redis.client() as client:
+                self.context.ledger.end_lease(client)
+        except self.context.redis.errors as error:
+            logger.warning("the lease was not ended, it expires: %s", error)
 
     def _check_shutdown(self) -> None:
         requested_at = self.context.shutdown_requested_at
@@ -235,11 +299,6 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         logger.warning("shutting down: consuming stopped; waiting for %d running task(s)", len(running))
         self.context.probe_files.mark_not_ready("shutting down")
         self.task_consumer.cancel()
-        for request in tuple(state.scheduled_requests):  # held until their ETA; another worker can hold them as well
-            if request._eta_timer_entry is not None:  # noqa: SLF001
-                self.timer.cancel(request._eta_timer_entry)  # noqa: SLF001
-            request.reject(requeue=True)
-        state.scheduled_requests.clear()
 
     def _cancel_and_requeue(self, executions: list[Execution]) -> None:
         logger.warning("shutting down: requeueing %d task(s)", len(executions))
@@ -248,7 +307,23 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             if not execution.detached:
                 execution.message.requeue()
             execution.request.acknowledged = True
-        self._to_uncount = self.context.executions.uncount_starts(executions)
+
+
+def _guarded(function: Callable[[], None]) -> Callable[[], None]:
+    """Keep an error of ours from being taken for a lost connection, which would end the running tasks.
+
+    kombu counts KeyError and every OSError among the errors of a connection.
+    """
+
+    def call() -> None:
+        try:
+            function()
+        except LeaseEndedError:
+            raise
+        except Exception:
+            logger.exception("%s failed", function.__name__)
+
+    return call
 
 
 def _pool_processes(pool: Pool) -> tuple[PoolProcess, ...]:

@@ -3,13 +3,17 @@
 import time
 from dataclasses import dataclass, field
 
-from alphaswarm_runtime import probe_files
+from alphaswarm_runtime import predecessor, probe_files
 from alphaswarm_runtime.broker import RedisConnection
-from alphaswarm_runtime.delivery_limit import DeliveryLimit
+from alphaswarm_runtime.dead_letters import DeadLetters
 from alphaswarm_runtime.environment import Environment
 from alphaswarm_runtime.executions import ExecutionTracker
+from alphaswarm_runtime.fence import Fence
+from alphaswarm_runtime.lease import Lease
 from alphaswarm_runtime.metrics import Metrics
 from alphaswarm_runtime.probe_files import ProbeFiles
+from alphaswarm_runtime.transport.channel import Consuming
+from alphaswarm_runtime.transport.ledger import Ledger
 from alphaswarm_runtime.type_aliases import App
 from alphaswarm_runtime.worker_profile import WorkerProfile
 
@@ -23,8 +27,12 @@ class WorkerContext:
     probe_files: ProbeFiles
     redis: RedisConnection
     metrics: Metrics
-    delivery_limit: DeliveryLimit
+    ledger: Ledger
+    consuming: Consuming
+    lease: Lease
+    dead_letters: DeadLetters
     executions: ExecutionTracker
+    predecessor: str | None = None  # the owner of messages that a process left here when it died
     shutdown_requested_at: float | None = field(default=None)  # CLOCK_MONOTONIC
 
     def request_shutdown(self) -> None:
@@ -36,10 +44,23 @@ class WorkerContext:
 def create(app: App, environment: Environment, profile: WorkerProfile, metrics: Metrics) -> WorkerContext:
     """Create the parts, and set them as `app.worker_context`."""
     redis = RedisConnection(app)
-    delivery_limit = DeliveryLimit(redis, profile, environment.max_deliveries)
-    executions = ExecutionTracker(app, profile, delivery_limit, metrics)
+    ledger = Ledger(profile.queues, lease=environment.lease)
+    consuming = Consuming(ledger)
+    fence = Fence()
+    fence.connect()
+    queues = profile.queues.values()
     context = WorkerContext(
-        environment, profile, probe_files.create(environment), redis, metrics, delivery_limit, executions
+        environment=environment,
+        profile=profile,
+        probe_files=probe_files.create(environment),
+        redis=redis,
+        metrics=metrics,
+        ledger=ledger,
+        consuming=consuming,
+        lease=Lease(ledger, fence, armed=all(queue.cancel_on_connection_loss for queue in queues)),
+        dead_letters=DeadLetters(app, redis, ledger, metrics, environment.max_deliveries),
+        executions=ExecutionTracker(app, profile, consuming, metrics),
+        predecessor=predecessor.replace(environment.state_dir, ledger.owner),
     )
     app.worker_context = context
     return context

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from alphaswarm_runtime import catalogue
-from alphaswarm_runtime.environment import Environment
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.transport.keys import PRIORITY_STEPS
 from alphaswarm_runtime.type_aliases import App, Task
 from alphaswarm_runtime.worker_profile import WorkerProfile, soft_time_limit
 
@@ -52,7 +52,7 @@ class Override:
         return f"{self.name}: {self.old!r} ({source}) -> {self.new!r}: {self.reason}"
 
 
-def apply(app: App, profile: WorkerProfile, environment: Environment) -> list[Override]:
+def apply(app: App, profile: WorkerProfile) -> list[Override]:
     """Enforce the settings on the application.
 
     Returns:
@@ -65,7 +65,7 @@ def apply(app: App, profile: WorkerProfile, environment: Environment) -> list[Ov
     _refuse_forbidden(own.get("broker_transport_options") or {})
     overrides = [
         *_setting_overrides(app, own, profile),
-        *_transport_overrides(app, profile, environment),
+        *_transport_overrides(app),
         *_task_overrides(app, own, profile),
     ]
     for override in overrides:
@@ -81,6 +81,8 @@ def log(overrides: list[Override]) -> None:
 
 def _refuse_forbidden(options: dict[str, Any]) -> None:
     forbidden = [f"{key} ({reason})" for key, reason in FORBIDDEN_TRANSPORT_OPTIONS.items() if options.get(key)]
+    if (steps := options.get("priority_steps")) and not {0} <= set(steps) <= set(PRIORITY_STEPS):
+        forbidden.append(f"priority_steps (the scaler counts the steps {', '.join(map(str, PRIORITY_STEPS))})")
     if forbidden:
         raise ConfigurationError(
             f"broker_transport_options of the application has {'; '.join(forbidden)}. Remove it there: changed only "
@@ -147,17 +149,10 @@ def _lowest(application_limit: float | None, fleet_limit: float) -> float:
     return min(application_limit, fleet_limit) if application_limit else fleet_limit
 
 
-def _transport_overrides(app: App, profile: WorkerProfile, environment: Environment) -> Iterator[Override]:
+def _transport_overrides(app: App) -> Iterator[Override]:
     options = app.conf.broker_transport_options or {}
     enforced: dict[str, tuple[object, str]] = {
-        "unacked_key": (profile.unacked_key, "the scaler counts running tasks by it, and queues must not share it"),
-        "unacked_index_key": (profile.unacked_index_key, "as unacked_key"),
-        "unacked_mutex_key": (profile.unacked_mutex_key, "as unacked_key"),
-        "visibility_timeout": (profile.visibility_timeout, "longer than any task and its grace, no longer than needed"),
-        "priority_steps": ([0], "priorities spread a queue over several lists, and the scaler reads one"),
         "ack_emulation": (True, "without it a killed worker's task is lost"),
-        "unacked_restore_interval": (environment.restore_interval, "how soon an overdue task is redelivered"),
-        "unacked_restore_throttle": (1, "how soon an overdue task is redelivered"),
     }
     # These only have to be finite: an application that sets them itself knows better.
     enforced |= {

@@ -42,6 +42,7 @@ class Environment:
     heartbeat: float
     broker_wait: int
     restore_interval: int
+    lease: int
     tuning: Tuning
 
 
@@ -65,6 +66,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         max_deliveries=_integer(environ, "ALPHASWARM_MAX_DELIVERIES", minimum=1) or 4,
         heartbeat=_integer(environ, "ALPHASWARM_HEARTBEAT", minimum=1) or 5,
         broker_wait=60 if broker_wait is None else broker_wait,
+        lease=_integer(environ, "ALPHASWARM_LEASE", minimum=2) or 30,
         restore_interval=_integer(environ, "ALPHASWARM_RESTORE_INTERVAL", minimum=1) or 10,
         tuning=Tuning(
             time_limit=_integer(environ, "ALPHASWARM_TIME_LIMIT", minimum=1),

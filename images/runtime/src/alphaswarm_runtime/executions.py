@@ -1,8 +1,8 @@
 """The tasks of this process, from the pool's `apply_async` until their messages are acknowledged.
 
 Every task passes through the pool's `apply_async`, whatever its request class. The callbacks it is given run in the
-parent for every end a task can have, also when its process dies. So this is where starts are counted, time limits are
-capped (a producer may ask for longer ones) and ends are observed.
+parent for every end a task can have, also when its process dies. So this is where time limits are capped (a producer
+may ask for longer ones) and ends are observed.
 """
 
 import functools
@@ -17,8 +17,8 @@ from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry
 
 from alphaswarm_runtime import processes
-from alphaswarm_runtime.delivery_limit import DeliveryLimit
 from alphaswarm_runtime.metrics import Metrics
+from alphaswarm_runtime.transport.channel import Consuming, queue_of
 from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, Request
 from alphaswarm_runtime.worker_profile import WorkerProfile, soft_time_limit
 
@@ -36,6 +36,7 @@ STATE_BY_EXCEPTION: tuple[tuple[type[BaseException], str], ...] = (
     (Terminated, "ended"),
 )
 FAILED = "failed"
+BLAMED_STATES = ("lost", "timeout")
 
 
 @dataclass(eq=False)
@@ -60,10 +61,10 @@ class Execution:
 class ExecutionTracker:
     """The executions whose messages are not acknowledged yet."""
 
-    def __init__(self, app: App, profile: WorkerProfile, delivery_limit: DeliveryLimit, metrics: Metrics) -> None:
+    def __init__(self, app: App, profile: WorkerProfile, consuming: Consuming, metrics: Metrics) -> None:
         self._app = app
         self._profile = profile
-        self._delivery_limit = delivery_limit
+        self._consuming = consuming
         self._metrics = metrics
         self._executions: dict[int, Execution] = {}  # by the id() of the request
 
@@ -74,17 +75,6 @@ class ExecutionTracker:
     def running(self) -> list[Execution]:
         """Return the executions whose task has not ended."""
         return [execution for execution in self._executions.values() if not execution.state]
-
-    def queue_of(self, delivery_info: dict[str, Any]) -> str:
-        """Return the queue that a message came from. The message itself has only exchange and routing key."""
-        if len(self._profile.queue_names) == 1:
-            return self._profile.queue_names[0]
-        exchange, key = delivery_info.get("exchange"), delivery_info.get("routing_key")
-        for name in self._profile.queue_names:
-            queue = self._app.amqp.queues.get(name)
-            if queue is not None and (key, exchange) == (queue.routing_key, getattr(queue.exchange, "name", None)):
-                return name
-        return str(key)
 
     def cancel(self, executions: list[Execution], pool: Pool) -> None:
         """Terminate the tasks and every process they started. No task becomes a failure, no message is acknowledged."""
@@ -101,27 +91,11 @@ class ExecutionTracker:
             self._executions.pop(id(execution.request), None)
         processes.terminate(pids)
 
-    def uncount_starts(self, executions: list[Execution]) -> list[Execution]:
-        """Take back the starts of these executions.
-
-        Returns:
-            Those that still count, because the broker does not answer.
-        """
-        failed = []
-        for execution in executions:
-            try:
-                self._delivery_limit.uncount_start(execution.queue, execution.message)
-            except Exception as error:  # noqa: BLE001  a count that is one too high must not end the worker
-                logger.debug("the start of %s is not uncounted yet: %s", execution.request.id, error)
-                failed.append(execution)
-        return failed
-
     def _apply_async(self, apply_async: Callback, target: object, *args: object, **options: object) -> object:
         request: Request = getattr(options.get("accept_callback"), "__self__", None)
         if getattr(request, "message", None) is None:  # a job of the pool's own
             return apply_async(target, *args, **options)
-        execution = Execution(request, self.queue_of(request.delivery_info), time.monotonic())
-        self._delivery_limit.count_start(execution.queue, execution.message)
+        execution = Execution(request, queue_of(request.message), time.monotonic())
         self._executions[id(request)] = execution
         self._metrics.count_task(execution.queue, "started")
         wrappers: dict[str, Callback] = {
@@ -148,13 +122,12 @@ class ExecutionTracker:
             return callback(result, **kwargs)
         finally:
             self._discard_if_acknowledged(execution)
-            if isinstance(error, Reject) and error.requeue:
-                self.uncount_starts([execution])  # the task asked for it
 
     def _on_error(
         self, execution: Execution, callback: Callback, info: ExceptionInfo, *args: object, **kwargs: object
     ) -> object:
         self._record_end(execution, _state_of(_exception_of(info)))
+        self._blame(execution)
         try:
             return callback(info, *args, **kwargs)
         finally:
@@ -165,10 +138,16 @@ class ExecutionTracker:
     ) -> object:
         if not soft:
             self._record_end(execution, "timeout")
+            self._blame(execution)
         try:
             return callback(soft, timeout)
         finally:
             self._discard_if_acknowledged(execution)
+
+    def _blame(self, execution: Execution) -> None:
+        """Count the delivery if the message returns to its queue: its task ended the process that ran it."""
+        if execution.state in BLAMED_STATES:
+            self._consuming.blamed.add(execution.message.delivery_tag)
 
     def _record_end(self, execution: Execution, state: str) -> None:
         if execution.state:  # two of the callbacks report a hard time limit

@@ -24,8 +24,11 @@ class Metrics(Protocol):
     def set_waiting(self, queue: str, tasks: int) -> None:
         """Set the number of waiting tasks of the queue, for the whole fleet."""
 
-    def set_running(self, scope: str, tasks: int) -> None:
-        """Set the number of running tasks under the keys of `scope` (queue or image), for the whole fleet."""
+    def set_running(self, queue: str, tasks: int) -> None:
+        """Set the number of running tasks of the queue, for the whole fleet."""
+
+    def set_parked(self, queue: str, tasks: int) -> None:
+        """Set the number of tasks of the queue that are not due yet, for the whole fleet."""
 
 
 class NoMetrics:
@@ -40,7 +43,10 @@ class NoMetrics:
     def set_waiting(self, queue: str, tasks: int) -> None:
         """See Metrics."""
 
-    def set_running(self, scope: str, tasks: int) -> None:
+    def set_running(self, queue: str, tasks: int) -> None:
+        """See Metrics."""
+
+    def set_parked(self, queue: str, tasks: int) -> None:
         """See Metrics."""
 
 
@@ -54,10 +60,11 @@ class PrometheusMetrics:
         self._runtime = prometheus.Histogram(
             "alphaswarm_task_runtime_seconds", "From start to end of a task", ["queue"], buckets=BUCKETS
         )
-        self._waiting = prometheus.Gauge("alphaswarm_queue_waiting", "Messages in the queue's list", ["queue"])
+        self._waiting = prometheus.Gauge("alphaswarm_queue_waiting", "Messages in the queue's lists", ["queue"])
         self._running = prometheus.Gauge(
-            "alphaswarm_queue_running", "Messages delivered and not acknowledged, under the keys of scope", ["scope"]
+            "alphaswarm_queue_running", "Messages delivered and not acknowledged", ["queue"]
         )
+        self._parked = prometheus.Gauge("alphaswarm_queue_parked", "Messages that are not due yet", ["queue"])
         try:
             prometheus.start_http_server(port, addr=host)
         except OSError as error:
@@ -75,9 +82,13 @@ class PrometheusMetrics:
         """See Metrics."""
         self._waiting.labels(queue).set(tasks)
 
-    def set_running(self, scope: str, tasks: int) -> None:
+    def set_running(self, queue: str, tasks: int) -> None:
         """See Metrics."""
-        self._running.labels(scope).set(tasks)
+        self._running.labels(queue).set(tasks)
+
+    def set_parked(self, queue: str, tasks: int) -> None:
+        """See Metrics."""
+        self._parked.labels(queue).set(tasks)
 
 
 def start(host: str, port: int | None) -> Metrics:

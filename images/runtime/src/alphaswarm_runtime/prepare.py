@@ -46,4 +46,4 @@ def prepare(queues: tuple[str, ...] | None = None, concurrency: int | None = Non
     broker.export_urls(os.environ, credentials.from_environment(os.environ))
     app = application.load(env.app)
     broker.require_redis(app)
-    return Prepared(app, env, profile, enforced_settings.apply(app, profile, env))
+    return Prepared(app, env, profile, enforced_settings.apply(app, profile))

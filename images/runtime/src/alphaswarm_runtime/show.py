@@ -7,6 +7,7 @@ from typing import Any
 from alphaswarm_runtime import probe_files
 from alphaswarm_runtime.broker import mask_password
 from alphaswarm_runtime.prepare import Prepared
+from alphaswarm_runtime.transport import keys
 
 SETTINGS = (
     "task_acks_late", "task_reject_on_worker_lost", "worker_prefetch_multiplier", "task_time_limit",
@@ -18,15 +19,16 @@ SETTINGS = (
 def to_json(prepared: Prepared) -> str:
     """Return the effective settings as JSON, keys sorted."""
     app, environment, profile = prepared.app, prepared.environment, prepared.profile
+    names = profile.queue_names
     files = probe_files.create(environment)
     shown: dict[str, Any] = {
         "application": environment.app,
         "image": profile.image,
         "queues": {name: asdict(queue) for name, queue in profile.queues.items()},
         "concurrency": profile.concurrency,
-        "keys": [profile.unacked_key, profile.unacked_index_key, profile.unacked_mutex_key, profile.owners_key],
+        "keys": {name: keys.all_of(name) for name in names},
         "grace_period": profile.grace_period,
-        "visibility_timeout": profile.visibility_timeout,
+        "lease": environment.lease,
         "max_deliveries": environment.max_deliveries,
         "broker": mask_password(app.conf.broker_read_url),
         "results": mask_password(app.conf.result_backend),

@@ -11,5 +11,4 @@ Hub: TypeAlias = Any  # kombu.asynchronous.Hub
 Message: TypeAlias = Any  # kombu.Message
 Connection: TypeAlias = Any  # kombu.Connection
 Client: TypeAlias = Any  # redis.Redis
-Pipeline: TypeAlias = Any  # redis.client.Pipeline
 ExceptionInfo: TypeAlias = Any  # billiard.einfo.ExceptionInfo

@@ -1,9 +1,7 @@
 """What one worker process consumes, and its limits: the catalogue's queues with the environment's tuning.
 
-In the cloud a process usually consumes one queue. Its Redis keys belong to it alone, so HLEN of `unacked:<queue>` is
-the number of running tasks. A process that consumes several queues (the per-image layout, Compose) has one connection
-and so one set of keys, the image's. It uses the longest times of its queues: with a shorter visibility timeout, a long
-task would be redelivered while it runs. Durations are seconds.
+In the cloud a process usually consumes one queue. One that consumes several (the per-image layout, Compose) has the
+longest grace period of its queues; each message keeps its own queue's visibility timeout. Durations are seconds.
 """
 
 from collections.abc import Sequence
@@ -23,37 +21,16 @@ def soft_time_limit(hard: float) -> float:
 
 @dataclass(frozen=True)
 class WorkerProfile:
-    """The queues and limits of one process. `scope` names its keys: the queue, or the image for several queues."""
+    """The queues and limits of one process."""
 
     image: str
     queues: dict[str, Queue]
-    scope: str
     concurrency: int
 
     @property
     def queue_names(self) -> tuple[str, ...]:
         """The names of the queues, in the order asked for."""
         return tuple(self.queues)
-
-    @property
-    def unacked_key(self) -> str:
-        """The hash of messages that were delivered and not yet acknowledged."""
-        return f"unacked:{self.scope}"
-
-    @property
-    def unacked_index_key(self) -> str:
-        """The sorted set that says when each of them was delivered."""
-        return f"unacked_index:{self.scope}"
-
-    @property
-    def unacked_mutex_key(self) -> str:
-        """The lock of the process that restores overdue messages."""
-        return f"unacked_mutex:{self.scope}"
-
-    @property
-    def owners_key(self) -> str:
-        """The hash of the process that owns each of them (transport.py)."""
-        return f"owners:{self.scope}"
 
     @property
     def time_limit(self) -> int:
@@ -64,11 +41,6 @@ class WorkerProfile:
     def grace_period(self) -> int:
         """The time between SIGTERM and SIGKILL."""
         return max(queue.grace_period for queue in self.queues.values())
-
-    @property
-    def visibility_timeout(self) -> int:
-        """The time after which an unacknowledged message is redelivered."""
-        return max(queue.visibility_timeout for queue in self.queues.values())
 
     def queue(self, name: str) -> Queue:
         """Return a queue by name; for a task from an unknown queue, the one with the longest time limit."""
@@ -93,7 +65,6 @@ def create(environment: Environment, catalogue: Catalogue) -> WorkerProfile:
     return WorkerProfile(
         image=environment.image,
         queues=queues,
-        scope=names[0] if single else environment.image,
         concurrency=environment.concurrency or (queues[names[0]].concurrency if single else image.concurrency),
     )
 

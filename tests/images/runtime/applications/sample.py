@@ -110,3 +110,15 @@ def ignore_soft_limit(seconds: float) -> None:
             time.sleep(0.1)
         except SoftTimeLimitExceeded:
             journal().rpush("journal", "soft limit")
+
+
+@app.task(name="sample.retry_once", bind=True)
+def retry_once(self: Task, seconds: float) -> str:
+    if not self.request.retries:
+        raise self.retry(countdown=seconds)
+    return "second run"
+
+
+@app.task(name="sample.rated", rate_limit="60/m")
+def rated(number: int) -> None:
+    journal().rpush("journal", f"rated-{number} {time.time()}")

@@ -1,0 +1,50 @@
+"""The names of a queue's keys in Redis. The hash tag in braces puts them in the slot of the queue's own list.
+
+    <queue>, <queue>SEP3, ...   lists of waiting messages, one for each priority step; senders write to them
+    unacked:{<queue>}           hash: delivery tag to a message in flight, with its list, owner and deadline
+    lease:{<queue>}:<owner>     is there while the owner lives
+    parked:{<queue>}            sorted set: message to when it is due
+    dead:{<queue>}              list of dead letters
+
+All times in them are milliseconds since 1970 by the server's clock.
+"""
+
+from collections.abc import Sequence
+
+SEP = "\x06\x16"  # kombu's: between a queue's name and a priority step
+PRIORITY_STEPS = (0, 3, 6, 9)  # kombu's; 0 is the highest, and what a message without a priority has
+
+
+def waiting(queue: str, step: int = 0) -> str:
+    """Return the list of the messages that wait with the priority `step`."""
+    return f"{queue}{SEP}{step}" if step else queue
+
+
+def all_waiting(queues: Sequence[str]) -> list[str]:
+    """Return all lists of the queues in the order in which they are read: by priority, then by queue."""
+    return [waiting(queue, step) for step in PRIORITY_STEPS for queue in queues]
+
+
+def all_of(queue: str) -> list[str]:
+    """Return all keys that hold messages of the queue."""
+    return [*all_waiting([queue]), unacked(queue), parked(queue), dead(queue)]
+
+
+def unacked(queue: str) -> str:
+    """Return the hash of the messages in flight."""
+    return f"unacked:{{{queue}}}"
+
+
+def lease(queue: str, owner: str) -> str:
+    """Return the key that is there while the owner lives."""
+    return f"lease:{{{queue}}}:{owner}"
+
+
+def parked(queue: str) -> str:
+    """Return the sorted set of the messages that are not due yet."""
+    return f"parked:{{{queue}}}"
+
+
+def dead(queue: str) -> str:
+    """Return the list of the dead letters."""
+    return f"dead:{{{queue}}}"

@@ -1,0 +1,45 @@
+"""Takes back what a worker without this ledger left in flight: kombu's own, or an earlier release's.
+
+These wrote messages as kombu does, `[message, exchange, routing key]` in a hash and the time of the fetch in a sorted
+set, under kombu's own names or with the queue's or the image's name behind them. Such a worker may still run. So its
+message comes back when kombu would return it too: after the queue's visibility timeout.
+"""
+
+import bisect
+import json
+from collections.abc import Iterator, Mapping
+
+from alphaswarm_runtime.catalogue import Queue
+from alphaswarm_runtime.transport import keys, scripts
+from alphaswarm_runtime.type_aliases import Client
+
+
+def take_over(client: Client, queues: Mapping[str, Queue], image: str) -> Iterator[str]:
+    """Return overdue messages of the queues to their lists, and move their dead letters under today's name.
+
+    Yields:
+        The delivery tag of each message that was returned.
+    """
+    now = float(client.time()[0])
+    for suffix in ("", f":{image}", *(f":{name}" for name in queues)):
+        unacked, index = f"unacked{suffix}", f"unacked_index{suffix}"
+        fetched_at = {_text(tag): score for tag, score in client.zrange(index, 0, -1, withscores=True)}
+        for tag, entry in client.hgetall(unacked).items():
+            message, _exchange, queue = json.loads(entry)
+            if queue not in queues or fetched_at.get(_text(tag), 0.0) + queues[queue].visibility_timeout > now:
+                continue
+            waiting = _list_of(queue, message)
+            if client.eval(scripts.TAKE_OVER, 3, unacked, index, waiting, tag, entry, json.dumps(message)):
+                yield _text(tag)
+    for name in queues:
+        while client.lmove(f"dead:{name}", keys.dead(name), "RIGHT", "LEFT"):
+            continue
+
+
+def _list_of(queue: str, message: Mapping[str, Mapping[str, int]]) -> str:
+    priority = message["properties"].get("priority") or 0
+    return keys.waiting(queue, keys.PRIORITY_STEPS[bisect.bisect(keys.PRIORITY_STEPS, priority) - 1])
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
