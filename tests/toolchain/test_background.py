@@ -162,7 +162,7 @@ def test_the_command_ends_on_an_interrupt_as_shells_expect_it(
     assert main(["keda-operator"]) == 130
     thread.join()
     assert capsys.readouterr().err.endswith("Interrupted. The same command goes on from here.\n")
-    assert not any(_runs(int(pid)) for pid in pids.read_text().split())
+    _until(lambda: not any(_runs(int(pid)) for pid in pids.read_text().split()))
 
 
 def _interrupted(names: list[str], progress: Progress, when: Callable[[], bool]) -> None:

@@ -51,6 +51,14 @@ def test_the_scheduler_returns_what_is_due_where_no_worker_is_left_to(fleet: Fle
         assert client.zcard(keys.parked("workflows")) == 0
 
 
+def test_the_scheduler_says_which_lists_nobody_reads(fleet: Fleet) -> None:
+    fleet.send("note", "lost", queue="celery")
+    fleet.send("note", "lost", queue="defualt", priority=5)
+    beat = fleet.start("beat").wait_ready()
+    until(lambda: "nobody reads queue 'celery', in which 1 messages wait" in beat.output, "it says so")
+    assert "nobody reads queue 'defualt', in which 1 messages wait" in beat.output
+
+
 def test_a_scheduler_without_broker_is_alive_and_not_ready(fleet: Fleet) -> None:
     beat = fleet.start("beat").wait_ready()
     fleet.server.stop()

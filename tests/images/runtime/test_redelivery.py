@@ -2,11 +2,12 @@
 
 import json
 from functools import partial
+from typing import Any
 
 import pytest
 from alphaswarm_runtime.transport import keys
 
-from tests.images.runtime.harness import Fleet, Process, Redis, until
+from tests.images.runtime.harness import Fleet, Process, Redis, SentTask, until
 
 pytestmark = pytest.mark.redis
 
@@ -40,6 +41,25 @@ def test_a_task_that_kills_its_process_each_time_becomes_a_dead_letter_and_frees
     assert dead[0]["headers"]["dead"]["queue"] == "default"
     assert left == (0, 0)
     assert f"sample.child_killer[{killer.id}] moved to {DEAD}" in worker.output
+
+
+def test_who_waits_for_a_task_that_is_given_up_is_told(fleet: Fleet) -> None:
+    """Its errback runs, and the chord that it is a part of fails: it would wait for ever."""
+    from celery import Celery, chord
+
+    app = Celery("sender", broker=fleet.server.url, backend=fleet.server.results_url, set_as_current=False)
+
+    def signature(task: str, *args: str) -> Any:  # noqa: ANN401 celery.Signature
+        return app.signature(f"sample.{task}", args=args, queue="default", immutable=True)
+
+    fleet.worker(ALPHASWARM_MAX_DELIVERIES="1")
+    signature("child_killer").apply_async(link_error=signature("note", "errback"))
+    body = chord([signature("note", "part"), signature("child_killer")], app=app)(signature("note", "body"))
+    until(lambda: any(line.startswith("errback ") for line in fleet.server.journal()), "the errback runs")
+    task = SentTask(body.id, fleet.server)
+    until(task.ready, "the chord ends")
+    assert task.status == "FAILURE"
+    assert not any(line.startswith("body ") for line in fleet.server.journal())
 
 
 def test_a_dead_letter_can_be_requeued_with_one_command(fleet: Fleet) -> None:

@@ -4,7 +4,8 @@ Its Deployment has one replica and replaces it by ending the old pod first. Stil
 running its own. So the scheduler holds a lease in Redis while it sends. A scheduler without the lease waits, live and
 not ready. The lease is renewed at every tick, and expires LEASE_TTL seconds after the last one.
 
-It also returns parked messages that are due to their queues: a queue at zero has no worker that would.
+It also returns parked messages that are due to their queues, since a queue at zero has no worker that would, and says
+which lists nobody reads.
 """
 
 import logging
@@ -20,6 +21,7 @@ from alphaswarm_runtime.prepare import Prepared
 from alphaswarm_runtime.probe_files import ProbeFiles
 from alphaswarm_runtime.transport.ledger import unpark
 from alphaswarm_runtime.type_aliases import App
+from alphaswarm_runtime.unserved import UnservedWatch
 
 logger = logging.getLogger("alphaswarm_runtime.beat")
 
@@ -79,15 +81,15 @@ def run(prepared: Prepared) -> int:
     logs.format_celery_logs(environment.log_format, None)
     enforced_settings.log(prepared.overrides)
     broker.wait_until_ready(app, environment.broker_wait)
-    metrics.start(environment.metrics_host, environment.metrics_port)
+    started_metrics = metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()
     redis = broker.RedisConnection(app)
-    lease = Lease(redis)
+    lease, watch = Lease(redis), UnservedWatch(redis, started_metrics)
     signal.signal(signal.SIGTERM, _exit)
     try:
         app.Beat(
             schedule=str(environment.state_dir / "celerybeat-schedule"),
-            scheduler=_scheduler_with_lease(app, lease, redis, files, environment.heartbeat),
+            scheduler=_scheduler_with_lease(app, lease, watch, redis, files, environment.heartbeat),
             loglevel=environment.log_level,
             quiet=True,
         ).run()
@@ -101,7 +103,7 @@ def _exit(_number: int, _frame: FrameType | None) -> None:
 
 
 def _scheduler_with_lease(
-    app: App, lease: Lease, redis: broker.RedisConnection, files: ProbeFiles, heartbeat: float
+    app: App, lease: Lease, watch: UnservedWatch, redis: broker.RedisConnection, files: ProbeFiles, heartbeat: float
 ) -> type:
     """Return the application's scheduler class, changed to send only while it holds the lease."""
     queues = tuple(catalogue.load().queues)
@@ -119,6 +121,7 @@ def _scheduler_with_lease(
                 if not lease.acquire():
                     files.mark_not_ready("another scheduler holds the lease")
                     return heartbeat
+                watch.search()
             except redis.errors as error:
                 files.mark_not_ready(f"the broker does not answer: {error}")
                 return heartbeat

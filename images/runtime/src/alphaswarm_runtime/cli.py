@@ -64,7 +64,45 @@ def build_parser() -> ArgumentParser:
         description="Check a file that the process updates in ALPHASWARM_STATE_DIR; 0 is success, 1 is failure.",
     )
     probe.add_argument("probe", choices=("live", "ready"))
+    _add_queues(commands)
+    _add_dead(commands)
     return parser
+
+
+def _add_queues(commands: "argparse._SubParsersAction[ArgumentParser]") -> None:
+    queues = commands.add_parser(
+        "queues",
+        help="show what every queue holds, and lists that nobody reads",
+        description="Show what waits, runs, is parked and is dead in every queue of the fleet, and who runs it.",
+    )
+    queues.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _add_dead(commands: "argparse._SubParsersAction[ArgumentParser]") -> None:
+    dead = commands.add_parser(
+        "dead",
+        help="list, show, requeue or drop dead letters",
+        description="List, show, requeue or drop the dead letters of a queue, the oldest first.",
+    )
+    actions = dead.add_subparsers(dest="action", required=True, parser_class=ArgumentParser, metavar="action")
+    for name, summary in (
+        ("list", "a line for each"),
+        ("show", "the messages themselves, as JSON lines"),
+        ("requeue", "put them at the end of their queue, to be delivered as often as new ones"),
+        ("drop", "delete them"),
+    ):
+        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        action.add_argument("queue", help="the queue")
+        action.add_argument("--task", metavar="NAME", help="only of this task; * and ? stand for others")
+        action.add_argument("--id", metavar="ID", action="append", help="only the task of this id; may be repeated")
+        action.add_argument("--reason", metavar="TEXT", help="only those whose reason has this text")
+        action.add_argument(
+            "--older-than", type=_positive_integer, metavar="SECONDS", help="only those dead for longer"
+        )
+        action.add_argument("--limit", type=_positive_integer, metavar="N", help="at most so many")
+        if name in ("requeue", "drop"):
+            action.add_argument("--all", action="store_true", help="all of the queue's, where no other option chooses")
+            action.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -88,6 +126,10 @@ def _dispatch(options: argparse.Namespace) -> int:
         from alphaswarm_runtime import beat
 
         return beat.run(prepare())
+    if options.command in ("queues", "dead"):
+        from alphaswarm_runtime import commands
+
+        return commands.run(prepare(), options)
     prepared = prepare(options.queues, options.concurrency)
     if options.command == "show":
         from alphaswarm_runtime import show

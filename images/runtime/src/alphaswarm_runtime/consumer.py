@@ -1,14 +1,14 @@
 """Celery's consumer, changed in six points.
 
 - It fetches messages atomically, and owns them for as long as it renews its lease (transport, lease.py).
-- It does not deliver a message for ever (dead_letters.py), and holds none in memory until it is due (holds.py).
+- It hands no message to Celery that must not start now, or ever (deliveries.py).
 - When the connection is lost, it terminates the running tasks *before* their messages return to the queue. Celery
   does it afterwards, so another worker may run the task at the same time for a moment. In a queue whose tasks must
   not be interrupted (terraform) the task goes on, detached from the connection: its message is acknowledged over the
   next one, or is redelivered after the visibility timeout when the worker dies.
 - On SIGTERM it stops consuming, waits for running tasks, and requeues what does not end within the soft shutdown of
   its queue. Celery's own soft shutdown sleeps in the signal handler for its whole time, and acknowledges nothing.
-- It returns what other, dead workers owned, and what is due.
+- It returns what other, dead workers owned, and what is due (upkeep.py).
 - It updates the probes' files, also while it waits for a broker that is down: such a worker is live, not ready.
 """
 
@@ -21,25 +21,22 @@ from celery import signals
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
-from redis.exceptions import ResponseError
 
 from alphaswarm_runtime import processes
 from alphaswarm_runtime.context import WorkerContext
+from alphaswarm_runtime.deliveries import Deliveries
 from alphaswarm_runtime.executions import Execution
-from alphaswarm_runtime.holds import RateLimits, eta_hold, set_due
 from alphaswarm_runtime.lease import LeaseEndedError
 from alphaswarm_runtime.transport import channel
 from alphaswarm_runtime.transport.channel import queue_of
-from alphaswarm_runtime.transport.ledger import Hold, count_messages, unpark
-from alphaswarm_runtime.transport.takeover import take_over
-from alphaswarm_runtime.type_aliases import Client, Connection, Hub, Message, Pool, PoolProcess, Request
+from alphaswarm_runtime.type_aliases import Connection, Hub, Message, Pool, PoolProcess, Request
+from alphaswarm_runtime.upkeep import Upkeep
 
 logger = logging.getLogger("alphaswarm_runtime.consumer")
 
 SHUTDOWN_CHECK_INTERVAL = 0.5  # seconds
 ACK_RETRY_INTERVAL = 5.0  # seconds
-TAKEOVER_INTERVAL = 60.0  # seconds
-MAINTENANCE_INTERVAL = 1.0  # seconds: how late a parked message may be where every worker is busy
+UPKEEP_INTERVAL = 1.0  # seconds: how late a parked message may be where every worker is busy
 
 
 class FleetConsumer(Consumer):  # type: ignore[misc]
@@ -51,8 +48,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self.context.executions.wrap_pool(self.pool)
         self._detached: dict[str, Execution] = {}  # by delivery tag, until they are acknowledged
         self.context.consuming.detached = self._detached.keys()
-        self._rate_limits = RateLimits()
-        self._reclaim_at = 0.0  # CLOCK_MONOTONIC
+        self._deliveries = Deliveries(self, self.context)
+        self._upkeep = Upkeep(self.context)
         self._shutdown_started = False
         signals.task_revoked.connect(self._on_task_revoked, weak=False)
 
@@ -63,31 +60,26 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_message(message: Message) -> None:
-            if self.context.dead_letters.is_due(message):
-                self.context.dead_letters.move(message, self.hostname)
-            elif not self._is_parked(message):
+            if not self._deliveries.is_kept(message):
                 handle(message)
 
         return on_message
 
-    def _is_parked(self, message: Message) -> bool:
-        """Park a message that must not be started yet."""
-        hold = eta_hold(message, self.app) or self._rate_hold(message)
-        if hold is None:
-            return False
-        with self.context.redis.client() as client:
-            parked = self.context.ledger.park(client, queue_of(message), message.delivery_tag, hold)
-        if parked is False:
-            if not hold.from_now:
-                set_due(message)
-            return False
-        message.channel.qos.forget(message.delivery_tag)
-        return True
+    def on_unknown_task(self, _body: object, message: Message, exc: Exception) -> None:
+        """Keep a message whose task is not registered here."""
+        self._deliveries.keep_unregistered(message, exc)
 
-    def _rate_hold(self, message: Message) -> Hold | None:
-        task = (message.headers or {}).get("task", "")
-        bucket = None if self.disable_rate_limits else self.task_buckets.get(task)
-        return None if bucket is None else self._rate_limits.hold(task, bucket)
+    def on_unknown_message(self, _body: object, message: Message) -> None:
+        """Keep what is no task."""
+        self._deliveries.reject(message, "it is no message of Celery's")
+
+    def on_invalid_task(self, _body: object, message: Message, exc: Exception) -> None:
+        """Keep a task that cannot be read, or whose content is not accepted."""
+        self._deliveries.reject(message, f"invalid: {exc}", exc)
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:
+        """Keep a message that cannot be decoded."""
+        self._deliveries.reject(message, f"undecodable: {exc}", exc)
 
     def _on_task_revoked(self, request: Request = None, **_kwargs: object) -> None:
         message = getattr(request, "message", None)
@@ -123,23 +115,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         """Connect, and begin the lease without which nothing is delivered."""
         self._watch_exited_processes_again()
         connection = super().connect()
-        try:
-            with self.context.redis.client() as client:
-                self.context.lease.begin(client)
-                self._put_back_predecessors(client)
-        except ResponseError as error:
-            logger.warning("the broker refuses to begin a lease: %s", error)
+        self._upkeep.begin()
         return connection
-
-    def _put_back_predecessors(self, client: Client) -> None:
-        predecessor, self.context.predecessor = self.context.predecessor, None
-        if predecessor is None:
-            return
-        for queue in self.context.profile.queue_names:
-            for tag in self.context.ledger.put_back_of(client, queue, predecessor):
-                logger.warning(
-                    "message %s of the process before this one (%s) goes back to its queue", tag, predecessor
-                )
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Cancel or detach the running tasks, and let Celery restore their messages only then."""
@@ -200,48 +177,16 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         """Start the timers of this connection; the event loop stops them with the connection."""
         super().register_with_event_loop(hub)
         hub.call_repeatedly(self.context.environment.heartbeat, _guarded(self._on_heartbeat))
-        hub.call_repeatedly(MAINTENANCE_INTERVAL, _guarded(self._maintain))
+        hub.call_repeatedly(UPKEEP_INTERVAL, _guarded(self._upkeep.run))
         hub.call_repeatedly(SHUTDOWN_CHECK_INTERVAL, _guarded(self._check_shutdown))
-        hub.call_repeatedly(TAKEOVER_INTERVAL, _guarded(self._take_over))
         hub.call_soon(_guarded(self._on_heartbeat))
-        hub.call_soon(_guarded(self._take_over))
-
-    def _maintain(self) -> None:
-        """Keep the lease, and return what is due and what dead workers owned."""
-        lease, ledger, names = self.context.lease, self.context.ledger, self.context.profile.queue_names
-        try:
-            with self.context.redis.client() as client:
-                lease.keep(client)
-                unpark(client, names)
-                if time.monotonic() < self._reclaim_at:
-                    return
-                self._reclaim_at = time.monotonic() + self.context.environment.restore_interval
-                for queue in names:
-                    for tag, owner in ledger.reclaim(client, queue):
-                        logger.warning("message %s goes back to queue %s: its owner %s is silent", tag, queue, owner)
-        except ResponseError as error:
-            logger.warning("the broker refuses to return messages: %s", error)
-        except self.context.redis.errors as error:
-            if isinstance(error, LeaseEndedError):
-                raise
-            logger.debug("the broker does not answer: %s", error)
-        lease.check()
-
-    def _take_over(self) -> None:
-        """Return what workers of an earlier release left."""
-        try:
-            with self.context.redis.client() as client:
-                for tag in take_over(client, self.context.profile.queues, self.context.profile.image):
-                    logger.warning("message %s of an earlier release goes back to its queue", tag)
-        except self.context.redis.errors as error:
-            logger.debug("the broker does not answer: %s", error)
 
     def _on_heartbeat(self) -> None:
         probe_files = self.context.probe_files
         probe_files.mark_live()
         processes.reap_orphans({process.pid for process in _pool_processes(self.pool)})
         try:
-            self._update_gauges()
+            self._upkeep.update_gauges()
         except self.context.redis.errors as error:
             probe_files.mark_not_ready(f"the broker does not answer: {error}")
             return
@@ -252,25 +197,12 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         else:
             probe_files.mark_ready()
 
-    def _update_gauges(self) -> None:
-        profile, metrics = self.context.profile, self.context.metrics
-        with self.context.redis.client() as client:
-            counts = [count_messages(client, queue) for queue in profile.queue_names]
-        for queue, count in zip(profile.queue_names, counts, strict=True):
-            metrics.set_waiting(queue, count.waiting)
-            metrics.set_running(queue, count.running)
-            metrics.set_parked(queue, count.parked)
-
     # -- shutdown ------------------------------------------------------------------------------------------------
 
     def shutdown(self) -> None:
         """Shut down as Celery does, and end the lease: what is left, nobody need wait for."""
         super().shutdown()
-        try:
-            with self.context.redis.client() as client:
-                self.context.ledger.end_lease(client)
-        except self.context.redis.errors as error:
-            logger.warning("the lease was not ended, it expires: %s", error)
+        self._upkeep.end()
 
     def _check_shutdown(self) -> None:
         requested_at = self.context.shutdown_requested_at

@@ -46,9 +46,9 @@ def create(app: App, environment: Environment, profile: WorkerProfile, metrics: 
     redis = RedisConnection(app)
     ledger = Ledger(profile.queues, lease=environment.lease)
     consuming = Consuming(ledger)
-    fence = Fence()
+    interruptible = [name for name, queue in profile.queues.items() if queue.cancel_on_connection_loss]
+    fence = Fence(interruptible, spares_others=len(interruptible) < len(profile.queues))
     fence.connect()
-    queues = profile.queues.values()
     context = WorkerContext(
         environment=environment,
         profile=profile,
@@ -57,7 +57,7 @@ def create(app: App, environment: Environment, profile: WorkerProfile, metrics: 
         metrics=metrics,
         ledger=ledger,
         consuming=consuming,
-        lease=Lease(ledger, fence, armed=all(queue.cancel_on_connection_loss for queue in queues)),
+        lease=Lease(ledger, fence, armed=bool(interruptible)),
         dead_letters=DeadLetters(app, redis, ledger, metrics, environment.max_deliveries),
         executions=ExecutionTracker(app, profile, consuming, metrics),
         predecessor=predecessor.replace(environment.state_dir, ledger.owner),

@@ -14,8 +14,8 @@ import logging
 import time
 from typing import Any
 
+from celery.app.task import Context
 from celery.exceptions import WorkerLostError
-from celery.utils.objects import Bunch
 
 from alphaswarm_runtime.broker import RedisConnection
 from alphaswarm_runtime.metrics import Metrics
@@ -41,31 +41,46 @@ class DeadLetters:
         """Return whether the message must not be delivered again."""
         return delivery_count(message) >= self._limit
 
-    def move(self, message: Message, hostname: str) -> None:
+    def move_undying(self, message: Message, hostname: str) -> None:
+        """Move a message that was delivered too often."""
+        reason = f"started {self._limit} times and never ended: it kills its worker, or outlives it"
+        self.move(message, hostname, reason)
+
+    def move(self, message: Message, hostname: str, reason: str) -> None:
         """Move the message, and store the failure of its task."""
         queue, headers = queue_of(message), message.headers or {}
-        reason = f"started {self._limit} times and never ended: it kills its worker, or outlives it"
+        if "id" in headers:  # first: should this process die in between, the message comes back and is moved then
+            self._store_failure(message, f"moved to {keys.dead(queue)}: {reason}")
         with self._redis.client() as client:
             letter = json.dumps(_letter(message, hostname, reason))
             moved = self._ledger.dead_letter(client, queue, message.delivery_tag, letter)
         message.channel.qos.forget(message.delivery_tag)
-        if not moved:
-            return
-        logger.error("task %s[%s] moved to %s: %s", headers.get("task"), headers.get("id"), keys.dead(queue), reason)
-        self._metrics.count_task(queue, "dead")
-        if "id" in headers:
-            self._store_failure(message, f"moved to {keys.dead(queue)}: {reason}")
+        if moved:
+            name, task_id = headers.get("task"), headers.get("id")
+            logger.error("task %s[%s] moved to %s: %s", name, task_id, keys.dead(queue), reason)
+            self._metrics.count_task(queue, "dead")
 
     def _store_failure(self, message: Message, reason: str) -> None:
-        headers = message.headers
-        request = Bunch(
-            name=headers.get("task"), chord=None, root_id=headers.get("root_id"), errbacks=None,
-            correlation_id=message.properties.get("correlation_id"), reply_to=message.properties.get("reply_to"),
-        )  # fmt: skip
+        """Tell whoever waits: the result, the task's errbacks, and the chord or chain that it is a part of."""
+        task_id = message.headers["id"]
         try:
-            self._app.backend.mark_as_failure(headers["id"], WorkerLostError(reason), request=request)
+            self._app.backend.mark_as_failure(task_id, WorkerLostError(reason), request=_request(message))
         except Exception:
-            logger.exception("the failure of task %s could not be stored", headers["id"])
+            logger.exception("the failure of task %s could not be stored", task_id)
+
+
+def _request(message: Message) -> Context:
+    """Return the task's request, as Celery builds it from headers and body."""
+    properties = {name: message.properties.get(name) for name in ("correlation_id", "reply_to")}
+    embedded_by_default = {"errbacks": None, "chord": None, "chain": None}
+    delivery_info = dict(message.delivery_info or {})
+    request = {**embedded_by_default, **message.headers, **properties, "delivery_info": delivery_info}
+    try:
+        request["args"], request["kwargs"], embedded = message.decode()
+        request.update(embedded)
+    except Exception as error:  # noqa: BLE001  it is a dead letter because it cannot be read, or of an older protocol
+        logger.debug("the body of task %s cannot be read: %s", message.headers["id"], error)
+    return Context(request)
 
 
 def _letter(message: Message, hostname: str, reason: str) -> dict[str, Any]:

@@ -14,18 +14,25 @@ import signal
 import struct
 import threading
 import time
+from collections.abc import Collection
 from types import FrameType
 
 from alphaswarm_runtime import processes
+from alphaswarm_runtime.type_aliases import Task
 
 CHECK_INTERVAL = 0.5  # seconds
 _PR_SET_PDEATHSIG = 1
 
 
 class Fence:
-    """A deadline (CLOCK_MONOTONIC) after which no child may run a task. Make it before the children are forked."""
+    """A deadline (CLOCK_MONOTONIC) after which no child may run a task. Make it before the children are forked.
 
-    def __init__(self) -> None:
+    With `spares_others` the process has queues whose tasks must not be ended: only tasks of `queues` are then.
+    """
+
+    def __init__(self, queues: Collection[str], *, spares_others: bool) -> None:
+        self._queues = queues
+        self._spares_others = spares_others
         self._memory = mmap.mmap(-1, 8)
         self._running = False
         self.set(float("inf"))
@@ -47,8 +54,9 @@ class Fence:
         signal.signal(signal.SIGCONT, self._on_continue)
         threading.Thread(target=self._watch, name="fence", daemon=True).start()
 
-    def _on_task_prerun(self, **_kwargs: object) -> None:
-        self._running = True
+    def _on_task_prerun(self, task: Task = None, **_kwargs: object) -> None:
+        routing_key = (task.request.delivery_info or {}).get("routing_key")
+        self._running = not self._spares_others or routing_key in self._queues
         self._enforce()
 
     def _on_task_postrun(self, **_kwargs: object) -> None:

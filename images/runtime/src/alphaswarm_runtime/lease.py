@@ -21,7 +21,7 @@ class LeaseEndedError(ConnectionError):
 
 
 class Lease:
-    """The lease of one process. `armed` is False where no task may be ended for it (terraform)."""
+    """The lease of one process. `armed` is False where none of its tasks may be ended for it (terraform)."""
 
     def __init__(self, ledger: Ledger, fence: Fence, *, armed: bool) -> None:
         self._ledger = ledger

@@ -13,7 +13,7 @@ BUCKETS = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 4
 
 
 class Metrics(Protocol):
-    """What the worker measures."""
+    """What worker and beat measure."""
 
     def count_task(self, queue: str, state: str) -> None:
         """Count a task that reached `state`."""
@@ -29,6 +29,9 @@ class Metrics(Protocol):
 
     def set_parked(self, queue: str, tasks: int) -> None:
         """Set the number of tasks of the queue that are not due yet, for the whole fleet."""
+
+    def set_unserved(self, queue: str, tasks: int) -> None:
+        """Set the number of tasks in a queue that nobody reads."""
 
 
 class NoMetrics:
@@ -49,6 +52,9 @@ class NoMetrics:
     def set_parked(self, queue: str, tasks: int) -> None:
         """See Metrics."""
 
+    def set_unserved(self, queue: str, tasks: int) -> None:
+        """See Metrics."""
+
 
 class PrometheusMetrics:
     """Serves the metrics over HTTP on `host:port`, from a thread."""
@@ -65,6 +71,9 @@ class PrometheusMetrics:
             "alphaswarm_queue_running", "Messages delivered and not acknowledged", ["queue"]
         )
         self._parked = prometheus.Gauge("alphaswarm_queue_parked", "Messages that are not due yet", ["queue"])
+        self._unserved = prometheus.Gauge(
+            "alphaswarm_queue_unserved", "Messages in a queue that nobody reads; from beat", ["queue"]
+        )
         try:
             prometheus.start_http_server(port, addr=host)
         except OSError as error:
@@ -89,6 +98,10 @@ class PrometheusMetrics:
     def set_parked(self, queue: str, tasks: int) -> None:
         """See Metrics."""
         self._parked.labels(queue).set(tasks)
+
+    def set_unserved(self, queue: str, tasks: int) -> None:
+        """See Metrics."""
+        self._unserved.labels(queue).set(tasks)
 
 
 def start(host: str, port: int | None) -> Metrics:

@@ -2,7 +2,7 @@
 
 import signal
 
-from alphaswarm_runtime import broker, context, enforced_settings, logs, metrics, probe_files, traces
+from alphaswarm_runtime import broker, context, enforced_settings, logs, metrics, probe_files, remote_control, traces
 from alphaswarm_runtime.prepare import Prepared
 
 
@@ -19,6 +19,7 @@ def run(prepared: Prepared) -> int:
     broker.wait_until_ready(app, environment.broker_wait)
     started_metrics = metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()
+    remote_control.install()
     worker_context = context.create(app, environment, profile, started_metrics)
     _install_signal_handlers(worker_context)
     worker = app.Worker(

@@ -122,3 +122,8 @@ def retry_once(self: Task, seconds: float) -> str:
 @app.task(name="sample.rated", rate_limit="60/m")
 def rated(number: int) -> None:
     journal().rpush("journal", f"rated-{number} {time.time()}")
+
+
+@app.task(name="sample.length")
+def length(text: str) -> int:
+    return len(text)

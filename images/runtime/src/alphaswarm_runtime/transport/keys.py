@@ -9,6 +9,7 @@
 All times in them are milliseconds since 1970 by the server's clock.
 """
 
+import bisect
 from collections.abc import Sequence
 
 SEP = "\x06\x16"  # kombu's: between a queue's name and a priority step
@@ -18,6 +19,11 @@ PRIORITY_STEPS = (0, 3, 6, 9)  # kombu's; 0 is the highest, and what a message w
 def waiting(queue: str, step: int = 0) -> str:
     """Return the list of the messages that wait with the priority `step`."""
     return f"{queue}{SEP}{step}" if step else queue
+
+
+def waiting_for(queue: str, priority: int) -> str:
+    """Return the list to which kombu sends a message of that priority."""
+    return waiting(queue, PRIORITY_STEPS[bisect.bisect(PRIORITY_STEPS, priority) - 1])
 
 
 def all_waiting(queues: Sequence[str]) -> list[str]:

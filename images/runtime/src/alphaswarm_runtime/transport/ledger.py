@@ -32,6 +32,7 @@ class Hold:
 
     seconds: float
     from_now: bool = False
+    deliveries: int = 0  # to count
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Ledger:
             True when it is parked, False when it is due already, None when another process owns it by now.
         """
         milliseconds, from_now = int(hold.seconds * 1000), int(hold.from_now)
-        arguments = [keys.unacked(queue), keys.parked(queue), self.owner, tag, milliseconds, from_now]
+        arguments = [keys.unacked(queue), keys.parked(queue), self.owner, tag, milliseconds, from_now, hold.deliveries]
         reply = client.eval(scripts.PARK, 2, *arguments)
         return None if reply < 0 else bool(reply)
 

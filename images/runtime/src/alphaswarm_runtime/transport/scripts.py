@@ -26,12 +26,15 @@ local function owned(unacked, tag, owner)
   if holder ~= owner then return false end
   return list, item
 end
-local function put_back(unacked, tag, list, item, deliveries, push)
+local function redelivered(item, deliveries)
   local count, rest = string.match(item, '^{"x%-delivery%-count": (%d+), (.*)$')
   if not count then
     count, rest = 0, string.match(item, '^%s*{(.*)$')
   end
-  redis.call(push, list, string.format('{"x-delivery-count": %d, ', count + deliveries) .. rest)
+  return string.format('{"x-delivery-count": %d, ', count + deliveries) .. rest
+end
+local function put_back(unacked, tag, list, item, deliveries, push)
+  redis.call(push, list, redelivered(item, deliveries))
   redis.call('HDEL', unacked, tag)
 end
 """
@@ -165,7 +168,8 @@ for _, lease in ipairs(KEYS) do renewed = math.min(renewed, redis.call('PEXPIRE'
 return renewed
 """
 
-# KEYS: unacked, parked. ARGV: owner, tag, milliseconds, whether they count from now, and not from 1970.
+# KEYS: unacked, parked. ARGV: owner, tag, milliseconds, whether they count from now, and not from 1970, and deliveries
+# to count.
 # Returns 1; 0 where it is due already; -1 where the owner does not have the message any more.
 PARK = (
     _NOW
@@ -176,6 +180,7 @@ if not list then return -1 end
 local due = tonumber(ARGV[3])
 if ARGV[4] == '1' then due = now + due end
 if due <= now then return 0 end
+if ARGV[5] ~= '0' then item = redelivered(item, ARGV[5]) end
 redis.call('ZADD', KEYS[2], string.format('%d', due), list .. '\\n' .. item)
 redis.call('HDEL', KEYS[1], ARGV[2])
 return 1
@@ -202,6 +207,13 @@ redis.call('LPUSH', KEYS[2], ARGV[3])
 return redis.call('HDEL', KEYS[1], ARGV[2])
 """
 )
+
+# KEYS: dead, the list, or none to drop it. ARGV: the dead letter. Returns 1, or 0 where it is not there any more.
+END_DEAD = """
+if not redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end
+if KEYS[2] then redis.call('LPUSH', KEYS[2], ARGV[1]) end
+return redis.call('LREM', KEYS[1], -1, ARGV[1])
+"""
 
 # KEYS: kombu's unacked and its index, the list. ARGV: tag, the entry as it was read, the message. Returns 1, or 0 where
 # the entry is another by now.

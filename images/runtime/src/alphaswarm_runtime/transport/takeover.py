@@ -5,7 +5,6 @@ set, under kombu's own names or with the queue's or the image's name behind them
 message comes back when kombu would return it too: after the queue's visibility timeout.
 """
 
-import bisect
 import json
 from collections.abc import Iterator, Mapping
 
@@ -28,17 +27,12 @@ def take_over(client: Client, queues: Mapping[str, Queue], image: str) -> Iterat
             message, _exchange, queue = json.loads(entry)
             if queue not in queues or fetched_at.get(_text(tag), 0.0) + queues[queue].visibility_timeout > now:
                 continue
-            waiting = _list_of(queue, message)
+            waiting = keys.waiting_for(queue, message["properties"].get("priority") or 0)
             if client.eval(scripts.TAKE_OVER, 3, unacked, index, waiting, tag, entry, json.dumps(message)):
                 yield _text(tag)
     for name in queues:
         while client.lmove(f"dead:{name}", keys.dead(name), "RIGHT", "LEFT"):
             continue
-
-
-def _list_of(queue: str, message: Mapping[str, Mapping[str, int]]) -> str:
-    priority = message["properties"].get("priority") or 0
-    return keys.waiting(queue, keys.PRIORITY_STEPS[bisect.bisect(keys.PRIORITY_STEPS, priority) - 1])
 
 
 def _text(value: bytes | str) -> str:

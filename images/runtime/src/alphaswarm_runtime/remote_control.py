@@ -1,0 +1,81 @@
+"""Celery's remote control, as far as anybody who reaches the broker may use it.
+
+These commands take the place of Celery's own of the same names. A worker consumes no queue but those it was started
+for, since its image, its grace period and its concurrency are theirs; it ends as it does on SIGTERM. What is refused
+says why in the reply. The others stay: `rate_limit` is obeyed, and `time_limit` up to the queue's own limit
+(executions.py).
+"""
+
+from typing import Any
+
+from celery.worker import control
+from celery.worker.control import control_command, inspect_command
+
+from alphaswarm_runtime.catalogue import load
+from alphaswarm_runtime.context import WorkerContext
+from alphaswarm_runtime.transport.inspection import parked_messages
+from alphaswarm_runtime.type_aliases import ControlState
+
+Reply = dict[str, Any]
+
+
+def install() -> None:
+    """Register the commands."""
+    arguments = [("queue", str), ("exchange", str), ("exchange_type", str), ("routing_key", str)]
+    control_command(name="add_consumer", args=arguments)(add_consumer)
+    control_command(name="pool_grow", args=[("n", int)])(pool_grow)
+    control_command(name="shutdown")(shutdown)
+    inspect_command(name="scheduled", alias="dump_schedule")(scheduled)
+
+
+def add_consumer(state: ControlState, queue: str, *args: object, **options: object) -> Reply:
+    """Consume a queue again that this process was started for."""
+    profile = _context(state).profile
+    if queue in profile.queue_names:
+        return dict(control.add_consumer(state, queue, *args, **options))
+    row = load().queues.get(queue)
+    if row is None:
+        reason = f"queue {queue!r} is not in the catalogue"
+    elif row.image != profile.image:
+        reason = f"queue {queue!r} belongs to image {row.image!r}, and this is {profile.image!r}"
+    else:
+        reason = f"this process was started for {', '.join(profile.queue_names)}; start one for {queue!r}"
+    return dict(control.nok(f"refused: {reason}"))
+
+
+def pool_grow(state: ControlState, n: int = 1, **options: object) -> Reply:
+    """Grow the pool, up to the tasks that this process was started for: the scaler counts on that number."""
+    context = _context(state)
+    allowed = context.profile.concurrency
+    if state.consumer.pool.num_processes + n > allowed:
+        return dict(control.nok(f"refused: this process runs {allowed} tasks at a time; the scaler counts on it"))
+    return dict(control.pool_grow(state, n, **options))
+
+
+def shutdown(state: ControlState, **_options: object) -> Reply:
+    """Shut down as on SIGTERM."""
+    _context(state).request_shutdown()
+    return dict(control.ok("shutting down: running tasks end first"))
+
+
+def scheduled(state: ControlState, **_options: object) -> list[dict[str, Any]]:
+    """List the tasks of this process' queues that are not due yet, whoever will run them."""
+    context = _context(state)
+    with context.redis.client() as client:
+        return [
+            {
+                "eta": message.due.isoformat(),
+                "priority": message.priority,
+                "request": {"id": message.id, "name": message.task, "queue": queue, "args": message.arguments},
+            }
+            for queue in context.profile.queue_names
+            for message in parked_messages(client, queue, SCHEDULED_LIMIT)
+        ]
+
+
+SCHEDULED_LIMIT = 1000  # messages of a queue in one reply
+
+
+def _context(state: ControlState) -> WorkerContext:
+    context: WorkerContext = state.consumer.context
+    return context

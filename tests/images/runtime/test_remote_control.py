@@ -1,0 +1,85 @@
+"""Nobody who reaches the broker can make a worker break the fleet's rules; what is refused says why."""
+
+import time
+from typing import Any
+
+import pytest
+from alphaswarm_runtime.transport import keys
+
+from tests.images.runtime.harness import Fleet, until
+
+pytestmark = pytest.mark.redis
+
+
+def ask(fleet: Fleet, command: str, **arguments: object) -> dict[str, Any]:
+    """Send a command to the one worker, and return its reply."""
+    replies = until(lambda: fleet.control().broadcast(command, arguments=arguments, reply=True, timeout=3), "a reply")
+    return dict(next(iter(replies[0].values())))
+
+
+@pytest.mark.parametrize(
+    ("queue", "why"),
+    [
+        ("backtest", "belongs to image 'executor'"),
+        ("paper", "this process was started for default"),
+        ("anything", "is not in the catalogue"),
+    ],
+)
+def test_no_queue_can_be_added_to_a_running_worker(fleet: Fleet, queue: str, why: str) -> None:
+    fleet.worker()
+    assert why in ask(fleet, "add_consumer", queue=queue)["error"]
+    fleet.send("note", "not here", queue=queue)
+    fleet.send("note", "here").get()
+    with fleet.server.client() as client:
+        assert client.llen(queue) == 1, "the partition is broken at run time"
+
+
+def test_its_own_queue_can_be_cancelled_and_added_again(fleet: Fleet) -> None:
+    fleet.worker()
+    assert "ok" in ask(fleet, "cancel_consumer", queue="default")
+    time.sleep(1)
+    sent = fleet.send("note", "later")
+    time.sleep(2)
+    assert not sent.ready()
+    assert "ok" in ask(fleet, "add_consumer", queue="default")
+    assert sent.get() == "later"
+
+
+def test_a_pool_grows_no_further_than_the_scaler_counts(fleet: Fleet) -> None:
+    fleet.worker(concurrency="2")
+    assert "2 tasks at a time" in ask(fleet, "pool_grow", n=1)["error"]
+    assert "ok" in ask(fleet, "pool_shrink", n=1)
+    assert "ok" in ask(fleet, "pool_grow", n=1)
+    assert "error" in ask(fleet, "autoscale", max=10, min=1)
+
+
+def test_a_shutdown_ends_running_tasks_first(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    sent = fleet.send("sleep", "a", 4)
+    until(fleet.server.journal, "it runs")
+    assert "ok" in ask(fleet, "shutdown")
+    assert worker.wait() == 0
+    assert sent.status == "SUCCESS"
+
+
+def test_a_rate_limit_is_obeyed_and_a_time_limit_up_to_the_queues_own(fleet: Fleet) -> None:
+    fleet.worker(ALPHASWARM_TIME_LIMIT="5")
+    assert "ok" in ask(fleet, "time_limit", task_name="sample.sleep", hard=9000, soft=8999)
+    sent = fleet.send("sleep", "too long", 60)
+    assert "ok" in ask(fleet, "rate_limit", task_name="sample.note", rate_limit="1/h")
+    first, second = fleet.send("note", "first"), fleet.send("note", "second")
+    assert first.get() == "first"
+    with fleet.server.client() as client:
+        until(lambda: client.zcard(keys.parked("default")) == 1, "the second waits for its turn")
+    assert not second.ready()
+    assert sent.status == "FAILURE"
+
+
+def test_what_is_scheduled_can_be_inspected(fleet: Fleet) -> None:
+    fleet.worker()
+    sent = fleet.send("note", "later", countdown=600)
+    with fleet.server.client() as client:
+        until(lambda: client.zcard(keys.parked("default")) == 1, "it is parked")
+    (found,) = until(lambda: fleet.control().inspect(timeout=3).scheduled(), "a reply").values()
+    assert [(entry["request"]["id"], entry["request"]["name"]) for entry in found] == [(sent.id, "sample.note")]
+    assert "later" in found[0]["request"]["args"]
