@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from alphaswarm_runtime.credentials import CredentialResolver
 from alphaswarm_runtime.errors import BrokerUnreachableError, ConfigurationError
@@ -24,6 +24,7 @@ DEFAULT_PORT = "6379"
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"", "0", "false", "no", "off"})
 PASSWORD = re.compile(r"(?P<head>[a-z+]+://[^:@/?#]*):[^@/]*@")
+STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 COMMAND_TIMEOUT = 2.0  # seconds for one command of our own: the event loop is blocked meanwhile
 RETRY_INTERVAL = 2.0  # seconds between two attempts at startup
 
@@ -47,7 +48,24 @@ def export_urls(environ: MutableMapping[str, str], resolver: CredentialResolver)
         results = results or url_of_database(_database_number(environ, "ALPHASWARM_RESULT_DB", "1"))
     for key, value in (("CELERY_BROKER_URL", broker), ("CELERY_RESULT_BACKEND", results)):
         if value:
+            _check_url(key, value)
             environ[key] = value
+
+
+def _check_url(key: str, urls: str) -> None:
+    """Refuse what is no URL, without any part of it: it may be the password that makes it none."""
+    for url in urls.split(";"):
+        try:
+            parts = urlsplit(url)
+            readable = parts.port is None or parts.port > 0
+        except ValueError:
+            readable = False
+        behind_host = f"{parts.path}{parts.query}{parts.fragment}" if readable else ""
+        if not readable or "@" in behind_host or STRAY_PERCENT.search(url):
+            raise ConfigurationError(
+                f"{key} is no URL that can be read. In a password, write each of / # ? @ % as its code "
+                "(%2F %23 %3F %40 %25)."
+            )
 
 
 def _url_builder(environ: Mapping[str, str], resolver: CredentialResolver) -> Callable[[str], str]:
@@ -145,15 +163,18 @@ def wait_until_ready(app: App, seconds: int) -> None:
 
     Raises:
         BrokerUnreachableError: it did not answer within `seconds`.
-        ConfigurationError: it refuses the login.
+        ConfigurationError: it refuses the login, or cannot be the fleet's broker.
     """
     from redis.exceptions import AuthenticationError, NoPermissionError
+
+    from alphaswarm_runtime import broker_check
 
     redis, url, started_at = RedisConnection(app), mask_password(app.conf.broker_read_url), time.monotonic()
     while True:
         try:
             with redis.client() as client:
                 client.ping()
+                broker_check.check(client, url)
         except redis.errors as error:
             if isinstance(error.__cause__ or error, AuthenticationError | NoPermissionError):
                 raise ConfigurationError(

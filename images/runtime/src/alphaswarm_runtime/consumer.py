@@ -14,6 +14,7 @@
 
 import functools
 import logging
+import os
 import time
 from collections.abc import Callable
 
@@ -21,10 +22,13 @@ from celery import signals
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from redis.exceptions import AuthenticationError, NoPermissionError
 
-from alphaswarm_runtime import processes
+from alphaswarm_runtime import broker_check, processes
+from alphaswarm_runtime.broker import mask_password
 from alphaswarm_runtime.context import WorkerContext
 from alphaswarm_runtime.deliveries import Deliveries
+from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.executions import Execution
 from alphaswarm_runtime.lease import LeaseEndedError
 from alphaswarm_runtime.transport import channel
@@ -91,12 +95,26 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def ensure_connected(self, conn: Connection) -> Connection:
         """Connect, however long it takes, and update the probes' files meanwhile."""
 
+        refused_since: list[float] = []
+
         def on_error(error: Exception, interval: float) -> None:
             logger.error("broker %s does not answer: %s; next attempt in %.0f s", conn.as_uri(), error, interval)
+            if not isinstance(error.__cause__ or error, AuthenticationError | NoPermissionError):
+                refused_since.clear()
+                return
+            refused_since.append(time.monotonic())
+            if time.monotonic() - refused_since[0] >= self.context.environment.broker_wait:
+                self._end_unauthorized()
 
         conn = conn.ensure_connection(on_error, None, interval_max=10, callback=self._while_connecting)
         self.first_connection_attempt = False
         return conn
+
+    def _end_unauthorized(self) -> None:
+        """End once no task runs: the password has changed, and a new container reads the new one."""
+        logger.critical("the broker refuses the login: ending, so that a new process reads the password anew")
+        self.context.exit_status = os.EX_CONFIG
+        self.context.request_shutdown()
 
     def _while_connecting(self) -> None:
         self.context.probe_files.mark_live()
@@ -116,7 +134,18 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self._watch_exited_processes_again()
         connection = super().connect()
         self._upkeep.begin()
+        self._check_broker()
         return connection
+
+    def _check_broker(self) -> None:
+        """End, once no task runs, if another server has taken the broker's place that cannot keep messages."""
+        try:
+            with self.context.redis.client() as client:
+                broker_check.check(client, mask_password(self.app.conf.broker_read_url))
+        except ConfigurationError as error:
+            logger.critical("%s", error)
+            self.context.exit_status = error.exit_status
+            self.context.request_shutdown()
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Cancel or detach the running tasks, and let Celery restore their messages only then."""

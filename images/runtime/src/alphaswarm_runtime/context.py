@@ -1,5 +1,6 @@
 """What the parts of one worker process share. The consumer finds it as `app.worker_context`."""
 
+import os
 import time
 from dataclasses import dataclass, field
 
@@ -33,6 +34,7 @@ class WorkerContext:
     dead_letters: DeadLetters
     executions: ExecutionTracker
     predecessor: str | None = None  # the owner of messages that a process left here when it died
+    exit_status: int = os.EX_OK  # of the process, when it was asked to shut down
     shutdown_requested_at: float | None = field(default=None)  # CLOCK_MONOTONIC
 
     def request_shutdown(self) -> None:

@@ -58,6 +58,8 @@ class CredentialResolver:
                 raise ConfigurationError(f"credential {label} {part!r} is no name: letters, digits and : _ . - only")
         for source in (self._from_environment, self._from_file, self._from_secrets_manager):
             if (value := source(service, purpose)) is not None:
+                if value != value.rstrip("\r\n"):
+                    raise ConfigurationError(f"credential {service}/{purpose} ends with a line break: write it without")
                 return Secret(value)
         return None
 

@@ -35,7 +35,7 @@ def run(prepared: Prepared) -> int:
         quiet=True,
     )
     worker.start()
-    return int(worker.exitcode or 0)
+    return worker_context.exit_status or int(worker.exitcode or 0)
 
 
 def _install_signal_handlers(worker_context: context.WorkerContext) -> None:

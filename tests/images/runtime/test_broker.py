@@ -1,0 +1,153 @@
+"""A broker that cannot keep the fleet's messages is refused in one line; a password that changed is read anew."""
+
+import json
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from alphaswarm_runtime import broker, broker_check, credentials
+from alphaswarm_runtime.credentials import CredentialResolver
+from alphaswarm_runtime.errors import ConfigurationError
+
+from tests.images.runtime.harness import Fleet, free_port, until
+
+GOOD = {"redis_version": "7.0.15", "redis_mode": "standalone", "maxmemory": 0, "aof_enabled": 1, "role": "master"}
+
+
+class Server:
+    """Answers INFO with what a server of that kind says."""
+
+    def __init__(self, **more: object) -> None:
+        self.told = {**GOOD, **more}
+
+    def info(self, _section: str) -> dict[str, object]:
+        return self.told
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        ({"redis_version": "6.0.20"}, "Redis 6.0.20"),
+        ({"redis_version": "5.0.6"}, "Redis 5.0.6"),
+        ({"cluster_enabled": 1}, "cluster mode"),
+        ({"redis_mode": "cluster"}, "cluster mode"),
+        ({"maxmemory": 1_000_000, "maxmemory_policy": "allkeys-lru"}, "allkeys-lru"),
+        ({"maxmemory": 1_000_000, "maxmemory_policy": "volatile-lru"}, "volatile-lru"),
+    ],
+)
+def test_a_server_that_may_drop_or_cannot_keep_messages_is_refused(told: dict[str, object], reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=reason) as refused:
+        broker_check.check(Server(**told), "redis://host")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"redis_version": "6.2.0"},
+        {"redis_version": "8.2.1"},
+        {"maxmemory": 1_000_000, "maxmemory_policy": "noeviction"},
+        {"maxmemory_policy": "allkeys-lru"},
+    ],
+)
+def test_a_server_that_keeps_everything_is_fine(told: dict[str, object], caplog: pytest.LogCaptureFixture) -> None:
+    broker_check.check(Server(**told), "redis://host")
+    assert not caplog.records
+
+
+def test_a_server_that_forgets_at_its_end_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    broker_check.check(Server(aof_enabled=0, connected_slaves=0), "redis://host")
+    assert "neither an append-only file nor a replica" in caplog.text
+    caplog.clear()
+    broker_check.check(Server(aof_enabled=0, connected_slaves=1), "redis://host")
+    assert not caplog.records
+
+
+@pytest.mark.redis
+def test_a_real_server_that_evicts_is_refused_at_start(fleet: Fleet) -> None:
+    with fleet.server.client() as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", "100mb")
+    done = fleet.run("worker", "--queues", "default")
+    assert done.returncode == 78
+    assert "allkeys-lru" in done.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.redis
+def test_a_real_cluster_is_refused_at_start(fleet: Fleet) -> None:
+    port = free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    command += ["--cluster-enabled", "yes", "--cluster-port", str(free_port())]
+    folder = fleet.folder / "cluster"
+    folder.mkdir()
+    server = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "it listens")
+        done = fleet.run("worker", "--queues", "default", CELERY_BROKER_URL=f"redis://127.0.0.1:{port}/0")
+    finally:
+        server.terminate()
+        server.wait()
+    assert done.returncode == 78
+    assert "cluster mode" in done.stderr.strip().splitlines()[-1]
+
+
+@pytest.mark.redis
+def test_a_server_that_begins_to_evict_ends_the_worker_once_its_tasks_have(fleet: Fleet) -> None:
+    worker = fleet.worker()
+    with fleet.server.client() as client:
+        client.config_set("maxmemory-policy", "volatile-ttl")
+        client.config_set("maxmemory", "100mb")
+    fleet.server.drop_connections()
+    assert worker.wait() == 78
+    assert "volatile-ttl" in worker.output
+
+
+@pytest.mark.redis
+def test_a_password_that_changed_ends_the_worker_so_that_a_new_one_reads_it(fleet: Fleet) -> None:
+    with fleet.server.client() as client:
+        client.execute_command("ACL", "SETUSER", "fleet", "on", ">old", "~*", "&*", "+@all")
+        url = fleet.server.url.replace("redis://", "redis://fleet:{}@")
+        worker = fleet.worker(CELERY_BROKER_URL=url.format("old"), ALPHASWARM_BROKER_WAIT="3")
+        client.execute_command("ACL", "SETUSER", "fleet", "resetpass", ">new")
+        fleet.server.drop_connections()
+        assert worker.wait(within=40) == 78
+        assert "refuses the login" in worker.output
+        assert "old" not in worker.output.replace("older", "")
+    fleet.worker(CELERY_BROKER_URL=url.format("new"))
+    assert fleet.send("note", "served").get() == "served"
+
+
+@pytest.mark.parametrize("password", ["p/w", "p#w", "p?w", "12/34", "p%w", "p%w@x/y", "a@b/c"])
+def test_a_password_that_makes_no_url_is_refused_without_any_part_of_it(password: str) -> None:
+    environ = {"CELERY_BROKER_URL": f"redis://user:{password}@host:6379/0"}
+    with pytest.raises(ConfigurationError, match="CELERY_BROKER_URL is no URL") as refused:
+        broker.export_urls(environ, credentials.from_environment({}))
+    assert password not in str(refused.value)
+    assert "user" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host:6379/0",
+        "rediss://:p%2Fw%25@host/0?ssl_cert_reqs=CERT_REQUIRED",
+        "sentinel://a:1/0;sentinel://b:2/0",
+        "redis://user:p%40w@[::1]:6379/1",
+        "redis+socket:///run/redis.sock",
+    ],
+)
+def test_other_urls_are_left_as_they_are(url: str) -> None:
+    environ = {"CELERY_BROKER_URL": url}
+    broker.export_urls(environ, credentials.from_environment({}))
+    assert environ["CELERY_BROKER_URL"] == url
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_a_line_break_behind_a_secret_is_named(tmp_path: Path, end: str) -> None:
+    (tmp_path / "redis-broker.json").write_text(json.dumps(f"hunter2{end}"))
+    with pytest.raises(ConfigurationError, match="redis/broker ends with a line break") as refused:
+        CredentialResolver({}, tmp_path).resolve("redis", "broker")
+    assert "hunter2" not in str(refused.value)
