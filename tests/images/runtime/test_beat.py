@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from alphaswarm_runtime.transport import keys
 
-from tests.images.runtime.harness import Fleet, until
+from tests.images.runtime.harness import Fleet, Redis, until
 
 pytestmark = pytest.mark.redis
 
@@ -53,10 +53,58 @@ def test_the_scheduler_returns_what_is_due_where_no_worker_is_left_to(fleet: Fle
 
 def test_the_scheduler_says_which_lists_nobody_reads(fleet: Fleet) -> None:
     fleet.send("note", "lost", queue="celery")
-    fleet.send("note", "lost", queue="defualt", priority=5)
+    fleet.send("note", "lost", queue="retired", priority=5)
     beat = fleet.start("beat").wait_ready()
     until(lambda: "nobody reads queue 'celery', in which 1 messages wait" in beat.output, "it says so")
-    assert "nobody reads queue 'defualt', in which 1 messages wait" in beat.output
+    assert "nobody reads queue 'retired', in which 1 messages wait" in beat.output
+
+
+SLOW = {"CELERY_APP": "slow"}  # one entry, every 8 s
+
+
+def sent(client: Redis) -> int:
+    return int(client.llen("default"))
+
+
+def test_a_new_pod_goes_on_where_the_old_one_was(fleet: Fleet) -> None:
+    first = fleet.start("beat", **SLOW).wait_ready()
+    began = time.monotonic()
+    time.sleep(4)
+    first.terminate()
+    assert first.wait() == 0
+    fleet.start("beat", **SLOW).wait_ready()
+    with fleet.server.client() as client:
+        until(lambda: sent(client) == 1, "it is sent")
+    took = time.monotonic() - began
+    print(f"an interval of 8 s, a new pod after 4 s: sent after {took:.1f} s")
+    assert took < 11, "the interval begins anew with each deployment"
+
+
+def test_a_standby_that_takes_over_sends_nothing_again(fleet: Fleet) -> None:
+    first = fleet.start("beat", **SLOW).wait_ready()
+    standby = fleet.start("beat", **SLOW)
+    until(lambda: "another scheduler" in standby.probe("ready")[1], "the second waits")
+    with fleet.server.client() as client:
+        until(lambda: sent(client) == 1, "the first sends")
+        time.sleep(2)
+        first.terminate()
+        first.wait()
+        until(lambda: standby.probe_succeeds("ready"), "the second takes over")
+        time.sleep(2)
+        assert sent(client) == 1
+
+
+@pytest.mark.parametrize(("catch_up", "expected"), [("3600", 1), ("3", 0)])
+def test_what_fell_due_while_no_scheduler_ran_is_sent_once_unless_it_is_too_late(
+    fleet: Fleet, catch_up: str, expected: int
+) -> None:
+    fleet.start("beat", **SLOW).wait_ready().terminate()
+    with fleet.server.client() as client:
+        until(lambda: client.hlen("beat:last_runs") == 1, "its first time is kept")
+        client.hset("beat:last_runs", "slow", time.time() - 28)
+        fleet.start("beat", ALPHASWARM_BEAT_CATCH_UP=catch_up, **SLOW).wait_ready()
+        time.sleep(3)
+        assert sent(client) == expected
 
 
 def test_a_scheduler_without_broker_is_alive_and_not_ready(fleet: Fleet) -> None:

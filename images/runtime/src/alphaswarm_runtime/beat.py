@@ -2,7 +2,8 @@
 
 Its Deployment has one replica and replaces it by ending the old pod first. Still, a node that was cut off may go on
 running its own. So the scheduler holds a lease in Redis while it sends. A scheduler without the lease waits, live and
-not ready. The lease is renewed at every tick, and expires LEASE_TTL seconds after the last one.
+not ready. The lease is renewed at every tick, and expires LEASE_TTL seconds after the last one. Who gets it goes on
+where the other one was (last_runs.py).
 
 It also returns parked messages that are due to their queues, since a queue at zero has no worker that would, and says
 which lists nobody reads.
@@ -13,14 +14,16 @@ import os
 import secrets
 import signal
 import socket
+from dataclasses import dataclass
 from types import FrameType
 
 from alphaswarm_runtime import broker, catalogue, enforced_settings, logs, metrics, probe_files, traces
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.last_runs import LastRuns, keeps_none
 from alphaswarm_runtime.prepare import Prepared
 from alphaswarm_runtime.probe_files import ProbeFiles
 from alphaswarm_runtime.transport.ledger import unpark
-from alphaswarm_runtime.type_aliases import App
+from alphaswarm_runtime.type_aliases import App, ScheduleEntry
 from alphaswarm_runtime.unserved import UnservedWatch
 
 logger = logging.getLogger("alphaswarm_runtime.beat")
@@ -84,12 +87,22 @@ def run(prepared: Prepared) -> int:
     started_metrics = metrics.start(environment.metrics_host, environment.metrics_port)
     traces.start()
     redis = broker.RedisConnection(app)
-    lease, watch = Lease(redis), UnservedWatch(redis, started_metrics)
+    lease = Lease(redis)
+    parts = _Parts(
+        app=app,
+        redis=redis,
+        lease=lease,
+        last_runs=LastRuns(app, redis, environment.beat_catch_up),
+        watch=UnservedWatch(redis, started_metrics),
+        files=files,
+        heartbeat=environment.heartbeat,
+        queues=tuple(catalogue.load().queues),
+    )
     signal.signal(signal.SIGTERM, _exit)
     try:
         app.Beat(
             schedule=str(environment.state_dir / "celerybeat-schedule"),
-            scheduler=_scheduler_with_lease(app, lease, watch, redis, files, environment.heartbeat),
+            scheduler=_scheduler_with_lease(parts),
             loglevel=environment.log_level,
             quiet=True,
         ).run()
@@ -102,31 +115,62 @@ def _exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(os.EX_OK)
 
 
-def _scheduler_with_lease(
-    app: App, lease: Lease, watch: UnservedWatch, redis: broker.RedisConnection, files: ProbeFiles, heartbeat: float
-) -> type:
+@dataclass(frozen=True)
+class _Parts:
+    """What the scheduler works with."""
+
+    app: App
+    redis: broker.RedisConnection
+    lease: Lease
+    last_runs: LastRuns
+    watch: UnservedWatch
+    files: ProbeFiles
+    heartbeat: float
+    queues: tuple[str, ...]
+
+
+def _scheduler_with_lease(parts: _Parts) -> type:
     """Return the application's scheduler class, changed to send only while it holds the lease."""
-    queues = tuple(catalogue.load().queues)
     from celery.utils.imports import load_extension_class_names, symbol_by_name
 
     aliases = dict(load_extension_class_names("celery.beat_schedulers"))
-    scheduler: type = symbol_by_name(app.conf.beat_scheduler, aliases=aliases)
+    scheduler: type = symbol_by_name(parts.app.conf.beat_scheduler, aliases=aliases)
+    keeps_last_runs = not keeps_none(scheduler)
 
     class SchedulerWithLease(scheduler):  # type: ignore[misc]
+        holds_lease = False
+
         def tick(self, *args: object, **kwargs: object) -> float:
-            files.mark_live()
+            parts.files.mark_live()
             try:
-                with redis.client() as client:
-                    unpark(client, queues)
-                if not lease.acquire():
-                    files.mark_not_ready("another scheduler holds the lease")
-                    return heartbeat
-                watch.search()
-            except redis.errors as error:
-                files.mark_not_ready(f"the broker does not answer: {error}")
-                return heartbeat
-            files.mark_ready()
+                if not self._prepare():
+                    parts.files.mark_not_ready("another scheduler holds the lease")
+                    return parts.heartbeat
+            except parts.redis.errors as error:
+                self.holds_lease = False
+                parts.files.mark_not_ready(f"the broker does not answer: {error}")
+                return parts.heartbeat
+            parts.files.mark_ready()
             interval = super().tick(*args, **kwargs)
             return TICK if interval is None else min(interval, TICK)
+
+        def _prepare(self) -> bool:
+            with parts.redis.client() as client:
+                unpark(client, parts.queues)
+            held, self.holds_lease = self.holds_lease, parts.lease.acquire()
+            if self.holds_lease and not held and not keeps_last_runs:
+                parts.last_runs.load(self.schedule)
+                self.populate_heap()
+            if self.holds_lease:
+                parts.watch.search()
+            return self.holds_lease
+
+        def apply_entry(self, entry: ScheduleEntry, *args: object, **kwargs: object) -> None:
+            super().apply_entry(entry, *args, **kwargs)
+            if not keeps_last_runs:
+                try:
+                    parts.last_runs.record(entry.name)
+                except parts.redis.errors as error:
+                    logger.warning("that %s was sent is not recorded: %s", entry.name, error)
 
     return SchedulerWithLease

@@ -43,6 +43,7 @@ class Environment:
     broker_wait: int
     restore_interval: int
     lease: int
+    beat_catch_up: int
     tuning: Tuning
 
 
@@ -66,6 +67,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         max_deliveries=_integer(environ, "ALPHASWARM_MAX_DELIVERIES", minimum=1) or 4,
         heartbeat=_integer(environ, "ALPHASWARM_HEARTBEAT", minimum=1) or 5,
         broker_wait=60 if broker_wait is None else broker_wait,
+        beat_catch_up=_integer(environ, "ALPHASWARM_BEAT_CATCH_UP", minimum=1) or 24 * 3600,
         lease=_integer(environ, "ALPHASWARM_LEASE", minimum=2) or 30,
         restore_interval=_integer(environ, "ALPHASWARM_RESTORE_INTERVAL", minimum=1) or 10,
         tuning=Tuning(

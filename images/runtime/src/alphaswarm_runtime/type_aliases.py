@@ -8,6 +8,7 @@ PoolProcess: TypeAlias = Any  # billiard.process.Process
 Request: TypeAlias = Any  # celery.worker.request.Request
 ControlState: TypeAlias = Any  # celery.utils.objects.Bunch, with the app and the consumer
 Consumer: TypeAlias = Any  # celery.worker.consumer.Consumer
+ScheduleEntry: TypeAlias = Any  # celery.beat.ScheduleEntry
 Task: TypeAlias = Any  # celery.Task
 Hub: TypeAlias = Any  # kombu.asynchronous.Hub
 Message: TypeAlias = Any  # kombu.Message

@@ -1,0 +1,66 @@
+"""When each entry of the schedule was sent last, kept in Redis beside the lease.
+
+Celery's scheduler keeps it in a file, which a new pod does not have: an entry whose interval is longer than the time
+between two deployments would never be sent, and a standby that takes over would send what the other one has sent. A
+scheduler with a store of its own, such as a database, keeps that.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from celery import beat
+
+from alphaswarm_runtime.broker import RedisConnection
+from alphaswarm_runtime.type_aliases import App, ScheduleEntry
+
+logger = logging.getLogger("alphaswarm_runtime.last_runs")
+
+KEY = "beat:last_runs"  # hash: an entry's name to seconds since 1970
+CELERYS_OWN = (beat.Scheduler, beat.PersistentScheduler)
+
+
+class LastRuns:
+    """The times of one application's schedule. `catch_up` is how many seconds late an entry is sent at most."""
+
+    def __init__(self, app: App, redis: RedisConnection, catch_up: float) -> None:
+        self._app = app
+        self._redis = redis
+        self._catch_up = catch_up
+
+    def load(self, schedule: Mapping[str, ScheduleEntry]) -> None:
+        """Set when each entry was sent last. What was missed is sent once, and what is too late not at all.
+
+        Raises:
+            Exception: one of the connection's `errors`, when the broker does not answer.
+        """
+        with self._redis.client() as client:
+            for name, entry in schedule.items():
+                client.hsetnx(KEY, name, entry.last_run_at.timestamp())
+            stored = {_text(name): float(at) for name, at in client.hgetall(KEY).items()}
+        for name, entry in schedule.items():
+            entry.last_run_at = datetime.fromtimestamp(stored[name], self._app.timezone)
+            late = -entry.schedule.remaining_estimate(entry.last_run_at).total_seconds()
+            if late > self._catch_up:
+                logger.warning("entry %s of the schedule is %d s late: it waits for its next time", name, late)
+                entry.last_run_at = datetime.now(self._app.timezone)
+
+    def record(self, name: str) -> None:
+        """Record that an entry was sent.
+
+        Raises:
+            Exception: one of the connection's `errors`, when the broker does not answer.
+        """
+        with self._redis.client() as client:
+            client.hset(KEY, name, time.time())
+
+
+def keeps_none(scheduler: type[Any]) -> bool:
+    """Return whether a scheduler is one of Celery's, which keep these times in a file or not at all."""
+    return scheduler in CELERYS_OWN
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value
