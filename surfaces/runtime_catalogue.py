@@ -1,6 +1,6 @@
 """The images' copy of the catalogue: what a worker must know to drain its queues and to refuse all others.
 
-Durations are whole seconds. The reader is `alphaswarm_runtime.catalogue`, which refuses keys it does not know.
+Durations are whole seconds. The reader is `alphaswarm_runtime.settings.catalogue`, which refuses keys it does not know.
 """
 
 import json

@@ -11,7 +11,7 @@ from surfaces.runtime_catalogue import runtime_catalogue
 
 def test_the_runtime_reads_every_row_as_it_stands(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(root / "images/runtime/src"))
-    read = importlib.import_module("alphaswarm_runtime.catalogue").parse(runtime_catalogue())
+    read = importlib.import_module("alphaswarm_runtime.settings.catalogue").parse(runtime_catalogue())
     assert {name: (image.name, image.concurrency, set(image.queues)) for name, image in read.images.items()} == {
         image.target: (image.name, image.concurrency, {queue.name for queue in QUEUES.of(image)}) for image in IMAGES
     }

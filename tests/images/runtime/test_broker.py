@@ -6,9 +6,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from alphaswarm_runtime import broker, broker_check, credentials
-from alphaswarm_runtime.credentials import CredentialResolver
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.settings import credentials
+from alphaswarm_runtime.settings.credentials import CredentialResolver
+from alphaswarm_runtime.transport import broker, broker_check
 
 from tests.images.runtime.harness import Fleet, free_port, until
 

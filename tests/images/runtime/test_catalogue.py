@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from alphaswarm_runtime import catalogue, environment, worker_profile
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.settings import catalogue, environment, worker_profile
+from alphaswarm_runtime.settings.worker_profile import WorkerProfile
 from alphaswarm_runtime.transport import keys
-from alphaswarm_runtime.worker_profile import WorkerProfile
 
 from manifests.scaling import demand_keys
 from queues import QUEUES

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alphaswarm_runtime import traces
+from alphaswarm_runtime.health import traces
 
 from tests.images.runtime.harness import APPLICATIONS, BASE
 

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from alphaswarm_runtime import broker, credentials
-from alphaswarm_runtime.broker import mask_password
-from alphaswarm_runtime.credentials import CredentialResolver, Secret
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.settings import credentials
+from alphaswarm_runtime.settings.credentials import CredentialResolver, Secret
+from alphaswarm_runtime.transport import broker
+from alphaswarm_runtime.transport.broker import mask_password
 
 
 class ResolverFactory:

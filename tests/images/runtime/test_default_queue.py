@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from alphaswarm_runtime import catalogue, enforced_settings, environment, worker_profile
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.settings import catalogue, enforced_settings, environment, worker_profile
 from celery import Celery
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from alphaswarm_runtime.probe_files import ProbeFiles
+from alphaswarm_runtime.health.probe_files import ProbeFiles
 
 from tests.images.runtime.harness import SOURCE, Fleet, Process, until
 
@@ -21,7 +21,7 @@ def files(tmp_path: Path) -> ProbeFiles:
 
 
 def check(files: ProbeFiles, name: str) -> tuple[bool, str]:
-    from alphaswarm_runtime import probe
+    from alphaswarm_runtime.health import probe
 
     return probe.check(str(files.directory), name)
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import kombu
 import pytest
-from alphaswarm_runtime import catalogue
+from alphaswarm_runtime.settings import catalogue
 from alphaswarm_runtime.transport import channel, keys
 from alphaswarm_runtime.transport.ledger import Ledger
 

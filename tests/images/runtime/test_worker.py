@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from alphaswarm_runtime.processes import is_running, process_tree
 from alphaswarm_runtime.transport import keys
+from alphaswarm_runtime.worker.processes import is_running, process_tree
 
 from tests.images.runtime.harness import Fleet, Process, until, zombie
 

@@ -13,7 +13,7 @@ def main() -> int:
     """Run the command line and return its exit status."""
     arguments = sys.argv[1:]
     if arguments in PROBES:
-        from alphaswarm_runtime import probe
+        from alphaswarm_runtime.health import probe
 
         return probe.run(arguments[1])
     _exit_on_sigterm()

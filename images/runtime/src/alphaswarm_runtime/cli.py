@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from alphaswarm_runtime import __version__, errors
-from alphaswarm_runtime.environment import split_names
+from alphaswarm_runtime.settings.environment import split_names
 
 EXIT_STATUSES = """\
 exit status:
@@ -117,13 +117,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def _dispatch(options: argparse.Namespace) -> int:
     if options.command == "probe":  # written as __main__ does not know it, `probe -- live`
-        from alphaswarm_runtime import probe
+        from alphaswarm_runtime.health import probe
 
         return probe.run(options.probe)
-    from alphaswarm_runtime.prepare import prepare
+    from alphaswarm_runtime.settings.prepare import prepare
 
     if options.command == "beat":
-        from alphaswarm_runtime import beat
+        from alphaswarm_runtime.scheduler import beat
 
         return beat.run(prepare())
     if options.command in ("queues", "dead"):
@@ -132,13 +132,13 @@ def _dispatch(options: argparse.Namespace) -> int:
         return commands.run(prepare(), options)
     prepared = prepare(options.queues, options.concurrency)
     if options.command == "show":
-        from alphaswarm_runtime import show
+        from alphaswarm_runtime.commands import show
 
         sys.stdout.write(show.to_json(prepared) + "\n")
         return os.EX_OK
-    from alphaswarm_runtime import worker
+    from alphaswarm_runtime.worker import command
 
-    return worker.run(prepared)
+    return command.run(prepared)
 
 
 def _positive_integer(text: str) -> int:

@@ -3,10 +3,10 @@
 import argparse
 import os
 
-from alphaswarm_runtime import broker
 from alphaswarm_runtime.commands import dead, queues
 from alphaswarm_runtime.errors import BrokerUnreachableError
-from alphaswarm_runtime.prepare import Prepared
+from alphaswarm_runtime.settings.prepare import Prepared
+from alphaswarm_runtime.transport import broker
 
 
 def run(prepared: Prepared, options: argparse.Namespace) -> int:

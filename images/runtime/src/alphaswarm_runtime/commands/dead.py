@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from alphaswarm_runtime import catalogue
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.settings import catalogue
 from alphaswarm_runtime.transport import inspection, keys, scripts
 from alphaswarm_runtime.transport.inspection import MessageInfo
 from alphaswarm_runtime.type_aliases import Client

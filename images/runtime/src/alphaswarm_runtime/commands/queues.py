@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from alphaswarm_runtime import catalogue
+from alphaswarm_runtime.settings import catalogue
 from alphaswarm_runtime.transport import inspection, keys
 from alphaswarm_runtime.transport.ledger import count_messages
 from alphaswarm_runtime.type_aliases import Client

@@ -1,1 +1,1 @@
-"""How messages travel between Redis and this process: `keys`, `scripts`, `ledger`, and kombu's side in `channel`."""
+"""How messages travel between Redis and this process: where they are, who owns them, and what the broker must be."""

@@ -32,7 +32,7 @@ from kombu.utils.json import loads
 from alphaswarm_runtime.transport.ledger import Ledger
 from alphaswarm_runtime.type_aliases import Client, Connection, Message
 
-logger = logging.getLogger("alphaswarm_runtime.transport")
+logger = logging.getLogger("alphaswarm_runtime.transport.channel")
 
 FETCH, BLOCK = "EVAL", "BLMOVE"
 DELIVERY_COUNT = "x-delivery-count"

@@ -13,7 +13,7 @@ import socket
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from alphaswarm_runtime.catalogue import Queue
+from alphaswarm_runtime.settings.catalogue import Queue
 from alphaswarm_runtime.transport import keys, scripts
 from alphaswarm_runtime.type_aliases import Client
 

@@ -8,7 +8,7 @@ message comes back when kombu would return it too: after the queue's visibility 
 import json
 from collections.abc import Iterator, Mapping
 
-from alphaswarm_runtime.catalogue import Queue
+from alphaswarm_runtime.settings.catalogue import Queue
 from alphaswarm_runtime.transport import keys, scripts
 from alphaswarm_runtime.type_aliases import Client
 

@@ -10,7 +10,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from alphaswarm_runtime.environment import LogFormat
+from alphaswarm_runtime.settings.environment import LogFormat
 
 
 class JsonFormatter(logging.Formatter):

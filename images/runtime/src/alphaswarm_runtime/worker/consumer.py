@@ -24,19 +24,19 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from alphaswarm_runtime import broker_check, processes
-from alphaswarm_runtime.broker import mask_password
-from alphaswarm_runtime.context import WorkerContext
-from alphaswarm_runtime.deliveries import Deliveries
 from alphaswarm_runtime.errors import ConfigurationError
-from alphaswarm_runtime.executions import Execution
-from alphaswarm_runtime.lease import LeaseEndedError
-from alphaswarm_runtime.transport import channel
+from alphaswarm_runtime.transport import broker_check, channel
+from alphaswarm_runtime.transport.broker import mask_password
 from alphaswarm_runtime.transport.channel import queue_of
 from alphaswarm_runtime.type_aliases import Connection, Hub, Message, Pool, PoolProcess, Request
-from alphaswarm_runtime.upkeep import Upkeep
+from alphaswarm_runtime.worker import processes
+from alphaswarm_runtime.worker.context import WorkerContext
+from alphaswarm_runtime.worker.deliveries import Deliveries
+from alphaswarm_runtime.worker.executions import Execution
+from alphaswarm_runtime.worker.lease import LeaseEndedError
+from alphaswarm_runtime.worker.upkeep import Upkeep
 
-logger = logging.getLogger("alphaswarm_runtime.consumer")
+logger = logging.getLogger("alphaswarm_runtime.worker.consumer")
 
 SHUTDOWN_CHECK_INTERVAL = 0.5  # seconds
 ACK_RETRY_INTERVAL = 5.0  # seconds

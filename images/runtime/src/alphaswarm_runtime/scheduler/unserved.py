@@ -3,12 +3,12 @@
 import logging
 import time
 
-from alphaswarm_runtime import catalogue
-from alphaswarm_runtime.broker import RedisConnection
-from alphaswarm_runtime.metrics import Metrics
+from alphaswarm_runtime.health.metrics import Metrics
+from alphaswarm_runtime.settings import catalogue
 from alphaswarm_runtime.transport import inspection
+from alphaswarm_runtime.transport.broker import RedisConnection
 
-logger = logging.getLogger("alphaswarm_runtime.unserved")
+logger = logging.getLogger("alphaswarm_runtime.scheduler.unserved")
 
 INTERVAL = 60.0  # seconds: the search reads the names of all keys
 

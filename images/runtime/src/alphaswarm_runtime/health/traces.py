@@ -10,7 +10,7 @@ import logging
 import os
 from typing import Any
 
-logger = logging.getLogger("alphaswarm_runtime.traces")
+logger = logging.getLogger("alphaswarm_runtime.health.traces")
 
 REQUIRED_MODULES = ("opentelemetry.sdk.trace", "opentelemetry.instrumentation.celery")
 EXPORTERS = {  # by OTEL_EXPORTER_OTLP_PROTOCOL

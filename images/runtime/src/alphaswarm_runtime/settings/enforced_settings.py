@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from alphaswarm_runtime import catalogue
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.settings import catalogue
+from alphaswarm_runtime.settings.worker_profile import WorkerProfile, soft_time_limit
 from alphaswarm_runtime.transport.keys import PRIORITY_STEPS
 from alphaswarm_runtime.type_aliases import App, Task
-from alphaswarm_runtime.worker_profile import WorkerProfile, soft_time_limit
 
-logger = logging.getLogger("alphaswarm_runtime.enforced_settings")
+logger = logging.getLogger("alphaswarm_runtime.settings.enforced_settings")
 
 DEFAULT_QUEUE = "default"
-CONSUMER = "alphaswarm_runtime.consumer:FleetConsumer"
+CONSUMER = "alphaswarm_runtime.worker.consumer:FleetConsumer"
 # A broker that hangs must not block the event loop for longer than the liveness probe allows.
 SOCKET_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 10}
 # Celery kills a process that replaces another when it does not report within 4 s. One that loads a model takes longer,

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
-from alphaswarm_runtime import probe
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.health import probe
 
 LogFormat = Literal["text", "json"]
 

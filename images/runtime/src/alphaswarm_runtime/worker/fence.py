@@ -17,8 +17,8 @@ import time
 from collections.abc import Collection
 from types import FrameType
 
-from alphaswarm_runtime import processes
 from alphaswarm_runtime.type_aliases import Task
+from alphaswarm_runtime.worker import processes
 
 CHECK_INTERVAL = 0.5  # seconds
 _PR_SET_PDEATHSIG = 1

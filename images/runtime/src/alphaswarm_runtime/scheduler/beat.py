@@ -17,16 +17,18 @@ import socket
 from dataclasses import dataclass
 from types import FrameType
 
-from alphaswarm_runtime import broker, catalogue, enforced_settings, logs, metrics, probe_files, traces
 from alphaswarm_runtime.errors import ConfigurationError
-from alphaswarm_runtime.last_runs import LastRuns, keeps_none
-from alphaswarm_runtime.prepare import Prepared
-from alphaswarm_runtime.probe_files import ProbeFiles
+from alphaswarm_runtime.health import logs, metrics, probe_files, traces
+from alphaswarm_runtime.health.probe_files import ProbeFiles
+from alphaswarm_runtime.scheduler.last_runs import LastRuns, keeps_none
+from alphaswarm_runtime.scheduler.unserved import UnservedWatch
+from alphaswarm_runtime.settings import catalogue, enforced_settings
+from alphaswarm_runtime.settings.prepare import Prepared
+from alphaswarm_runtime.transport import broker
 from alphaswarm_runtime.transport.ledger import unpark
 from alphaswarm_runtime.type_aliases import App, ScheduleEntry
-from alphaswarm_runtime.unserved import UnservedWatch
 
-logger = logging.getLogger("alphaswarm_runtime.beat")
+logger = logging.getLogger("alphaswarm_runtime.scheduler.beat")
 
 IMAGE = "worker"
 LEASE_KEY = "beat:lease"

@@ -7,9 +7,9 @@ longest grace period of its queues; each message keeps its own queue's visibilit
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from alphaswarm_runtime.catalogue import Catalogue, Queue, TimeConstraint
-from alphaswarm_runtime.environment import Environment, Tuning
 from alphaswarm_runtime.errors import ConfigurationError
+from alphaswarm_runtime.settings.catalogue import Catalogue, Queue, TimeConstraint
+from alphaswarm_runtime.settings.environment import Environment, Tuning
 
 SOFT_MARGIN = 60  # seconds between the soft and the hard time limit, at most a tenth of the latter
 

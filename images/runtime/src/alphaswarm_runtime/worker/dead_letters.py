@@ -17,14 +17,14 @@ from typing import Any
 from celery.app.task import Context
 from celery.exceptions import WorkerLostError
 
-from alphaswarm_runtime.broker import RedisConnection
-from alphaswarm_runtime.metrics import Metrics
+from alphaswarm_runtime.health.metrics import Metrics
 from alphaswarm_runtime.transport import keys
+from alphaswarm_runtime.transport.broker import RedisConnection
 from alphaswarm_runtime.transport.channel import DELIVERY_COUNT, QUEUE, delivery_count, queue_of
 from alphaswarm_runtime.transport.ledger import Ledger
 from alphaswarm_runtime.type_aliases import App, Message
 
-logger = logging.getLogger("alphaswarm_runtime.dead_letters")
+logger = logging.getLogger("alphaswarm_runtime.worker.dead_letters")
 
 
 class DeadLetters:

@@ -6,16 +6,16 @@ Whatever can be refused without the broker is refused before it is asked.
 import os
 from dataclasses import dataclass, replace
 
-from alphaswarm_runtime import (
+from alphaswarm_runtime.health import logs
+from alphaswarm_runtime.settings import (
     application,
-    broker,
     catalogue,
     credentials,
     enforced_settings,
     environment,
-    logs,
     worker_profile,
 )
+from alphaswarm_runtime.transport import broker
 from alphaswarm_runtime.type_aliases import App
 
 

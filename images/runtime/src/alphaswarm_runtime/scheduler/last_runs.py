@@ -13,10 +13,10 @@ from typing import Any
 
 from celery import beat
 
-from alphaswarm_runtime.broker import RedisConnection
+from alphaswarm_runtime.transport.broker import RedisConnection
 from alphaswarm_runtime.type_aliases import App, ScheduleEntry
 
-logger = logging.getLogger("alphaswarm_runtime.last_runs")
+logger = logging.getLogger("alphaswarm_runtime.scheduler.last_runs")
 
 KEY = "beat:last_runs"  # hash: an entry's name to seconds since 1970
 CELERYS_OWN = (beat.Scheduler, beat.PersistentScheduler)

@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from urllib.parse import quote, urlencode, urlsplit
 
-from alphaswarm_runtime.credentials import CredentialResolver
 from alphaswarm_runtime.errors import BrokerUnreachableError, ConfigurationError
+from alphaswarm_runtime.settings.credentials import CredentialResolver
 from alphaswarm_runtime.type_aliases import App, Client, Connection
 
 DEFAULT_PORT = "6379"
@@ -167,7 +167,7 @@ def wait_until_ready(app: App, seconds: int) -> None:
     """
     from redis.exceptions import AuthenticationError, NoPermissionError
 
-    from alphaswarm_runtime import broker_check
+    from alphaswarm_runtime.transport import broker_check
 
     redis, url, started_at = RedisConnection(app), mask_password(app.conf.broker_read_url), time.monotonic()
     while True:

@@ -16,13 +16,13 @@ from billiard.einfo import ExceptionWithTraceback
 from billiard.exceptions import Terminated, TimeLimitExceeded, WorkerLostError
 from celery.exceptions import Ignore, Reject, Retry
 
-from alphaswarm_runtime import processes
-from alphaswarm_runtime.metrics import Metrics
+from alphaswarm_runtime.health.metrics import Metrics
+from alphaswarm_runtime.settings.worker_profile import WorkerProfile, soft_time_limit
 from alphaswarm_runtime.transport.channel import Consuming, queue_of
 from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, Request
-from alphaswarm_runtime.worker_profile import WorkerProfile, soft_time_limit
+from alphaswarm_runtime.worker import processes
 
-logger = logging.getLogger("alphaswarm_runtime.executions")
+logger = logging.getLogger("alphaswarm_runtime.worker.executions")
 
 Callback: TypeAlias = Callable[..., Any]  # one of those that a request gives to the pool
 Options: TypeAlias = dict[str, Any]

@@ -5,13 +5,13 @@ import time
 
 from redis.exceptions import ResponseError
 
-from alphaswarm_runtime.context import WorkerContext
-from alphaswarm_runtime.lease import LeaseEndedError
 from alphaswarm_runtime.transport.ledger import count_messages, unpark
 from alphaswarm_runtime.transport.takeover import take_over
 from alphaswarm_runtime.type_aliases import Client
+from alphaswarm_runtime.worker.context import WorkerContext
+from alphaswarm_runtime.worker.lease import LeaseEndedError
 
-logger = logging.getLogger("alphaswarm_runtime.upkeep")
+logger = logging.getLogger("alphaswarm_runtime.worker.upkeep")
 
 TAKEOVER_INTERVAL = 60.0  # seconds
 

@@ -9,9 +9,9 @@ Times are CLOCK_MONOTONIC, counted from the moment at which the request was sent
 
 import time
 
-from alphaswarm_runtime.fence import Fence
 from alphaswarm_runtime.transport.ledger import Ledger
 from alphaswarm_runtime.type_aliases import Client
+from alphaswarm_runtime.worker.fence import Fence
 
 RENEWALS = 6  # how often a lease is renewed while it lasts
 

@@ -9,7 +9,7 @@ from redis.exceptions import NoPermissionError
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.type_aliases import Client
 
-logger = logging.getLogger("alphaswarm_runtime.broker_check")
+logger = logging.getLogger("alphaswarm_runtime.transport.broker_check")
 
 OLDEST = (6, 2)  # BLMOVE and LMOVE
 

@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from alphaswarm_runtime.environment import Environment
 from alphaswarm_runtime.errors import ConfigurationError
-from alphaswarm_runtime.probe import LIVE, READY
+from alphaswarm_runtime.health.probe import LIVE, READY
+from alphaswarm_runtime.settings.environment import Environment
 
 # How many heartbeats each file is valid for. A broker that hangs may block the event loop for some of them. A restart
 # ends running tasks, so liveness is patient; a pod that is not ready loses nothing, so readiness is strict.

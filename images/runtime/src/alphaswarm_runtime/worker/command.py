@@ -2,8 +2,11 @@
 
 import signal
 
-from alphaswarm_runtime import broker, context, enforced_settings, logs, metrics, probe_files, remote_control, traces
-from alphaswarm_runtime.prepare import Prepared
+from alphaswarm_runtime.health import logs, metrics, probe_files, traces
+from alphaswarm_runtime.settings import enforced_settings
+from alphaswarm_runtime.settings.prepare import Prepared
+from alphaswarm_runtime.transport import broker
+from alphaswarm_runtime.worker import context, remote_control
 
 
 def run(prepared: Prepared) -> int:

@@ -4,19 +4,20 @@ import os
 import time
 from dataclasses import dataclass, field
 
-from alphaswarm_runtime import predecessor, probe_files
-from alphaswarm_runtime.broker import RedisConnection
-from alphaswarm_runtime.dead_letters import DeadLetters
-from alphaswarm_runtime.environment import Environment
-from alphaswarm_runtime.executions import ExecutionTracker
-from alphaswarm_runtime.fence import Fence
-from alphaswarm_runtime.lease import Lease
-from alphaswarm_runtime.metrics import Metrics
-from alphaswarm_runtime.probe_files import ProbeFiles
+from alphaswarm_runtime.health import probe_files
+from alphaswarm_runtime.health.metrics import Metrics
+from alphaswarm_runtime.health.probe_files import ProbeFiles
+from alphaswarm_runtime.settings.environment import Environment
+from alphaswarm_runtime.settings.worker_profile import WorkerProfile
+from alphaswarm_runtime.transport.broker import RedisConnection
 from alphaswarm_runtime.transport.channel import Consuming
 from alphaswarm_runtime.transport.ledger import Ledger
 from alphaswarm_runtime.type_aliases import App
-from alphaswarm_runtime.worker_profile import WorkerProfile
+from alphaswarm_runtime.worker import predecessor
+from alphaswarm_runtime.worker.dead_letters import DeadLetters
+from alphaswarm_runtime.worker.executions import ExecutionTracker
+from alphaswarm_runtime.worker.fence import Fence
+from alphaswarm_runtime.worker.lease import Lease
 
 
 @dataclass

@@ -11,10 +11,10 @@ from typing import Any
 from celery.worker import control
 from celery.worker.control import control_command, inspect_command
 
-from alphaswarm_runtime.catalogue import load
-from alphaswarm_runtime.context import WorkerContext
+from alphaswarm_runtime.settings.catalogue import load
 from alphaswarm_runtime.transport.inspection import parked_messages
 from alphaswarm_runtime.type_aliases import ControlState
+from alphaswarm_runtime.worker.context import WorkerContext
 
 Reply = dict[str, Any]
 

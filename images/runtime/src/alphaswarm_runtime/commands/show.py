@@ -4,10 +4,10 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from alphaswarm_runtime import probe_files
-from alphaswarm_runtime.broker import mask_password
-from alphaswarm_runtime.prepare import Prepared
+from alphaswarm_runtime.health import probe_files
+from alphaswarm_runtime.settings.prepare import Prepared
 from alphaswarm_runtime.transport import keys
+from alphaswarm_runtime.transport.broker import mask_password
 
 SETTINGS = (
     "task_acks_late", "task_reject_on_worker_lost", "worker_prefetch_multiplier", "task_time_limit",

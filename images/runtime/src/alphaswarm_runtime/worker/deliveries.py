@@ -12,13 +12,13 @@ from typing import Any
 
 from celery import signals
 
-from alphaswarm_runtime.context import WorkerContext
-from alphaswarm_runtime.holds import RateLimits, eta_hold, set_due
 from alphaswarm_runtime.transport.channel import delivery_count, queue_of
 from alphaswarm_runtime.transport.ledger import Hold
 from alphaswarm_runtime.type_aliases import Consumer, Message
+from alphaswarm_runtime.worker.context import WorkerContext
+from alphaswarm_runtime.worker.holds import RateLimits, eta_hold, set_due
 
-logger = logging.getLogger("alphaswarm_runtime.deliveries")
+logger = logging.getLogger("alphaswarm_runtime.worker.deliveries")
 
 UNREGISTERED_WAIT = 15  # seconds, four times as long each time
 

@@ -1,0 +1,1 @@
+"""Sends periodic tasks: beat, one at a time."""

@@ -1,0 +1,1 @@
+"""Runs tasks: Celery's consumer and what surrounds it."""
