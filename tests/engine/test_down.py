@@ -96,9 +96,13 @@ def test_objects_in_a_cluster_of_somebody_elses_are_kept_in_the_state_until_they
     hold(kubectl)
     pids = checkout.servers()
 
-    refused = checkout.local("down", *SHORT, **env)
-    assert refused.status == 1, refused.text
-    assert f"{HANGING}: being deleted since" in refused.text
+    for _ in range(3):  # where little else runs, once is enough
+        refused = checkout.local("down", *SHORT, **env)
+        assert refused.status == 1, refused.text
+        if f"{HANGING}: being deleted since" in refused.text:
+            break
+    else:
+        pytest.fail(refused.text)
     assert "make down FORCE=1" in refused.text
     assert checkout.servers() == pids, "half of it was removed, and the state is of no use without its servers"
     assert Fleet(checkout).state()
