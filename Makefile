@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images bench-runtime sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,7 +80,7 @@ test-fast: $(READY) ## mocks, pure functions, properties (about 2 min)
 
 test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly wait (about 4 min)
 	$(BIN)/python -m toolchain --group services
-	$(BIN)/python -m pytest -n 4 --dist loadfile -m "redis and not engine and not cluster"
+	$(BIN)/python -m pytest -n 6 -m "redis and not engine and not cluster"
 
 test-engine: $(READY) ## real engine, API server and KEDA (about 11 min; builds them first if need be)
 	$(BIN)/python -m toolchain --group default
@@ -100,6 +100,9 @@ bench: $(READY) ## what the program costs, against one that registers the same r
 
 bench-images: $(READY) ## what the images cost: bytes, builds, start, as ratios (see images/README.md)
 	$(BIN)/python -m tools.bench.images
+
+bench-runtime: $(READY) ## what the runtime costs, against a bare Celery worker (about 6 min; needs redis-server)
+	$(BIN)/python -m tools.bench.runtime
 
 lock: $(READY) ## pin and hash what requirements*.in name
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements.txt requirements.in

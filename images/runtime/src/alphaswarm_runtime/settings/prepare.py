@@ -6,6 +6,7 @@ Whatever can be refused without the broker is refused before it is asked.
 import os
 from dataclasses import dataclass, replace
 
+from alphaswarm_runtime import contract
 from alphaswarm_runtime.health import logs
 from alphaswarm_runtime.settings import (
     application,
@@ -43,6 +44,7 @@ def prepare(queues: tuple[str, ...] | None = None, concurrency: int | None = Non
     env = replace(env, queues=queues or env.queues, concurrency=concurrency or env.concurrency)
     profile = worker_profile.create(env, catalogue.load())
     logs.log_to_stderr(env.log_format, env.log_level)
+    contract.check()
     broker.export_urls(os.environ, credentials.from_environment(os.environ))
     app = application.load(env.app)
     broker.require_redis(app)
