@@ -101,7 +101,7 @@ bench: $(READY) ## what the program costs, against one that registers the same r
 bench-images: $(READY) ## what the images cost: bytes, builds, start, as ratios (see images/README.md)
 	$(BIN)/python -m tools.bench.images
 
-bench-runtime: $(READY) ## what the runtime costs, against a bare Celery worker (about 6 min; needs redis-server)
+bench-runtime: $(READY) ## what the runtime costs, against a bare Celery worker (about 9 min; needs redis-server)
 	$(BIN)/python -m tools.bench.runtime
 
 lock: $(READY) ## pin and hash what requirements*.in name

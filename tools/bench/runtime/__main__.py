@@ -144,7 +144,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(Path(folder), tasks=300 if options.quick else 3000, rounds=1 if options.quick else 3)
-        print("the runtime against a bare Celery worker (about 6 min; with --quick 1 min)", flush=True)
+        print("the runtime against a bare Celery worker (about 9 min; with --quick 2 min)", flush=True)
         for concurrency in (1, 4, 8):
             bench.throughput(concurrency)
         bench.latency(0.02, "mostly idle")
