@@ -138,6 +138,7 @@ def test_a_password_that_makes_no_url_is_refused_without_any_part_of_it(password
         "sentinel://a:1/0;sentinel://b:2/0",
         "redis://user:p%40w@[::1]:6379/1",
         "redis+socket:///run/redis.sock",
+        "mongodb://a:27017,b:27017/results",
     ],
 )
 def test_other_urls_are_left_as_they_are(url: str) -> None:

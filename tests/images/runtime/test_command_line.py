@@ -115,11 +115,85 @@ def test_show_prints_the_enforced_settings_and_what_they_override(tmp_path: Path
     assert [line for line in shown["overridden"] if line.startswith("task_acks_late: False")]
 
 
+@pytest.mark.parametrize("names", ["other", "other,paper"])
+def test_an_application_whose_queues_lack_one_is_refused_in_one_line(tmp_path: Path, names: str) -> None:
+    queues = ", ".join(f"Queue({name!r})" for name in names.split(","))
+    (tmp_path / "queues_of_its_own.py").write_text(
+        f"from celery import Celery\nfrom kombu import Queue\napp = Celery('own')\napp.conf.task_queues = [{queues}]\n"
+        "app.conf.task_create_missing_queues = False\n"
+    )
+    done = run(tmp_path, "show", "--queues", "paper", CELERY_APP="queues_of_its_own")
+    if "paper" in names:
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 78
+        assert "task_queues lack paper" in error_line(done)
+
+
+OWN_RESULTS = "db+sqlite:///own-results.db"
+
+
+@pytest.mark.parametrize(
+    ("own", "environ", "used"),
+    [
+        (OWN_RESULTS, {"ALPHASWARM_BROKER_HOST": "127.0.0.1"}, OWN_RESULTS),
+        ("redis://:secret@own:1/2", {"ALPHASWARM_BROKER_HOST": "127.0.0.1"}, "redis://:***@own:1/2"),
+        (None, {"ALPHASWARM_BROKER_HOST": "127.0.0.1"}, "redis://127.0.0.1:6379/1"),
+        (OWN_RESULTS, {"CELERY_RESULT_BACKEND": "redis://other:1/5"}, "redis://other:1/5"),
+        (OWN_RESULTS, {"ALPHASWARM_RESULT_BACKEND": "redis://other:1/5"}, "redis://other:1/5"),
+    ],
+)
+def test_the_applications_own_result_backend_stays_unless_a_whole_url_overrides_it(
+    tmp_path: Path, own: str | None, environ: dict[str, str], used: str
+) -> None:
+    (tmp_path / "results.py").write_text(f"from celery import Celery\napp = Celery('results', backend={own!r})\n")
+    done = run(tmp_path, "show", CELERY_APP="results", **environ)
+    assert json.loads(done.stdout)["results"] == used
+    assert ("override result_backend" in done.stderr) == (own == OWN_RESULTS and used != own)
+    assert "secret" not in done.stdout + done.stderr
+
+
 def test_a_lower_limit_of_the_application_wins(tmp_path: Path) -> None:
     (tmp_path / "quick.py").write_text(
         "from celery import Celery\napp = Celery('quick')\napp.conf.task_time_limit = 17\n"
     )
     assert settings(tmp_path, CELERY_APP="quick", ALPHASWARM_QUEUES="default")["settings"]["task_time_limit"] == 17
+
+
+TODAYS = ("task_default_queue", "broker_transport_options", "task_acks_late")
+NAMESPACE = tuple(f"CELERY_{name.upper()}" for name in TODAYS)
+OLD = ("CELERY_DEFAULT_QUEUE", "BROKER_TRANSPORT_OPTIONS", "CELERY_ACKS_LATE")
+SPELLINGS = {
+    "today's names": (TODAYS, "app.conf.update(VALUES)"),
+    "old names": (OLD, "app.config_from_object(VALUES)"),
+    "a namespace": (NAMESPACE, "app.config_from_object(VALUES, namespace='CELERY')"),
+    "a class, a namespace": (NAMESPACE, "app.config_from_object(type('C', (), VALUES), namespace='CELERY')"),
+}
+
+
+def application(folder: Path, spelling: str, *settings: object) -> str:
+    """An application that sets its default queue, its transport options and late acknowledgement, spelt in that way."""
+    names, line = SPELLINGS[spelling]
+    values = repr(dict(zip(names, settings, strict=True)))
+    text = f"from celery import Celery\napp = Celery('spelt')\n{line.replace('VALUES', values)}\n"
+    (folder / "spelt.py").write_text(text)
+    return "spelt"
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_settings_are_found_however_the_application_spells_them(tmp_path: Path, spelling: str) -> None:
+    app = application(tmp_path, spelling, "paper", {"queue_order_strategy": "sorted"}, False)
+    found = settings(tmp_path, CELERY_APP=app, ALPHASWARM_QUEUES="paper")
+    assert found["settings"]["task_default_queue"] == "paper", "the application's own is overwritten in silence"
+    assert [line for line in found["overridden"] if line.startswith("task_acks_late: False (the application's)")]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_prefix_of_keys_is_refused_however_the_application_spells_it(tmp_path: Path, spelling: str) -> None:
+    app = application(tmp_path, spelling, "paper", {"global_keyprefix": "own:"}, True)
+    done = run(tmp_path, "show", CELERY_APP=app)
+    assert done.returncode == 78
+    assert "global_keyprefix" in error_line(done), "a worker becomes ready on a list that nobody fills"
 
 
 @pytest.mark.parametrize(("own", "used"), [("", 60.0), ("app.conf.worker_proc_alive_timeout = 300", 300)])

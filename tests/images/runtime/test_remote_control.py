@@ -75,6 +75,34 @@ def test_a_rate_limit_is_obeyed_and_a_time_limit_up_to_the_queues_own(fleet: Fle
     assert sent.status == "FAILURE"
 
 
+def test_a_task_can_be_revoked_while_no_worker_runs(fleet: Fleet) -> None:
+    fleet.start("beat", CELERY_APP="slow").wait_ready()
+    sent = [fleet.send("note", what, queue="workflows") for what in ("revoked", "wanted")]
+    time.sleep(1)  # it listens from a thread of its own
+    fleet.control().revoke(sent[0].id)
+    with fleet.server.client() as client:
+        until(lambda: client.zscore("revoked", sent[0].id), "it is kept")
+        assert 0 < client.zscore("revoked", sent[0].id) - time.time() <= 24 * 3600
+    fleet.worker("workflows")
+    assert sent[1].get() == "wanted"
+    until(lambda: sent[0].status == "REVOKED", "it is revoked")
+    assert [line.split()[0] for line in fleet.server.journal()] == ["wanted"]
+
+
+def test_a_revocation_outlives_the_worker_that_heard_it(fleet: Fleet) -> None:
+    first = fleet.worker()
+    sent = [fleet.send("note", what, queue="workflows") for what in ("revoked", "revoked", "wanted")]
+    fleet.control().revoke([sent[0].id, sent[1].id])
+    with fleet.server.client() as client:
+        until(lambda: client.zcard("revoked") == 2, "both are kept")
+        left = client.zscore("revoked", sent[0].id) - time.time()
+    assert 1200 < left < 1240, "the sample's results are kept for 1234 s"
+    first.kill()
+    fleet.worker("workflows")
+    assert sent[2].get() == "wanted"
+    assert [line.split()[0] for line in fleet.server.journal()] == ["wanted"]
+
+
 def test_what_is_scheduled_can_be_inspected(fleet: Fleet) -> None:
     fleet.worker()
     sent = fleet.send("note", "later", countdown=600)

@@ -44,6 +44,12 @@ def overlap(file: Path) -> float:
     return sum(max(0.0, first[1] - second[0]) for first, second in itertools.pairwise(runs))
 
 
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_task_may_start_processes_of_its_own(fleet: Fleet, method: str) -> None:
+    fleet.worker()
+    assert fleet.send("start_process", method).get() != 0
+
+
 def test_an_application_that_knows_nothing_of_the_fleet_runs_its_tasks(fleet: Fleet) -> None:
     fleet.worker()
     assert fleet.send("note", "hello").get() == "hello"

@@ -34,7 +34,7 @@ def worker(kind: str, server: Server, folder: Path, concurrency: int) -> Iterato
     folder.mkdir(parents=True, exist_ok=True)
     log = (folder / f"{kind}.log").open("wb")
     process = subprocess.Popen(
-        _command(kind, concurrency), env=_environment(server, folder), stdout=log, stderr=log, start_new_session=True
+        command(kind, concurrency), env=environment(server, folder), stdout=log, stderr=log, start_new_session=True
     )
     try:
         _wait_until_it_consumes(server, process, folder / f"{kind}.log")
@@ -50,7 +50,8 @@ def worker(kind: str, server: Server, folder: Path, concurrency: int) -> Iterato
         server.client().flushall()
 
 
-def _command(kind: str, concurrency: int) -> Sequence[str]:
+def command(kind: str, concurrency: int) -> Sequence[str]:
+    """Return the command that starts a worker."""
     if kind == FLEET:
         options = ["worker", "--queues", QUEUE, "--concurrency", str(concurrency)]
         return [sys.executable, "-m", "alphaswarm_runtime", *options]
@@ -58,7 +59,8 @@ def _command(kind: str, concurrency: int) -> Sequence[str]:
     return [sys.executable, "-m", "celery", "-A", "tools.bench.runtime.application", *options]
 
 
-def _environment(server: Server, folder: Path) -> dict[str, str]:
+def environment(server: Server, folder: Path) -> dict[str, str]:
+    """Return its environment; what it writes lies in the folder."""
     return {
         **os.environ,
         "CELERY_APP": "tools.bench.runtime.application",

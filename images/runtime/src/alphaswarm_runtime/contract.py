@@ -53,6 +53,7 @@ USES = (
     Use("celery.worker.state", ("should_stop", "maybe_shutdown"), "end the worker from the event loop"),
     Use("celery.worker.control", ("add_consumer", "pool_grow", "scheduled"), "commands that are replaced"),
     Use("celery.concurrency.prefork", ("_pool",), "the pool's processes"),
+    Use("billiard.process", ("_config", "authkey", "daemon"), "tasks may start processes of their own"),
     Use("celery.concurrency.asynpool", ("_sentinel_poll",), "a process that ends during a reconnection"),
     Use("celery.beat", ("populate_heap", "apply_entry"), "keep when an entry was sent last"),
     Use("celery._state", ("get_current_task",), "the task that a log line is about"),

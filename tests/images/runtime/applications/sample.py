@@ -3,6 +3,7 @@
 # mypy: disable-error-code="untyped-decorator"
 # (Celery's decorator has no types.)
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -127,3 +128,10 @@ def rated(number: int) -> None:
 @app.task(name="sample.length")
 def length(text: str) -> int:
     return len(text)
+
+
+@app.task(name="sample.start_process")
+def start_process(method: str) -> int:
+    """Runs a process of its own, as data loaders and multiprocessing pools do."""
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        return int(pool.apply(os.getppid))

@@ -21,6 +21,7 @@ from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.health import logs, metrics, probe_files, traces
 from alphaswarm_runtime.health.probe_files import ProbeFiles
 from alphaswarm_runtime.scheduler.last_runs import LastRuns, keeps_none
+from alphaswarm_runtime.scheduler.revocations import RevocationListener
 from alphaswarm_runtime.scheduler.unserved import UnservedWatch
 from alphaswarm_runtime.settings import catalogue, enforced_settings
 from alphaswarm_runtime.settings.prepare import Prepared
@@ -48,7 +49,7 @@ class Lease:
 
     def __init__(self, redis: broker.RedisConnection) -> None:
         self._redis = redis
-        self._holder = f"{socket.gethostname()}:{secrets.token_hex(8)}"
+        self.holder = f"{socket.gethostname()}:{secrets.token_hex(8)}"
 
     def acquire(self) -> bool:
         """Acquire or renew the lease.
@@ -60,13 +61,13 @@ class Lease:
             Exception: one of the connection's `errors`, when the broker does not answer.
         """
         with self._redis.client() as client:
-            return bool(client.eval(ACQUIRE_SCRIPT, 1, LEASE_KEY, self._holder, LEASE_TTL))
+            return bool(client.eval(ACQUIRE_SCRIPT, 1, LEASE_KEY, self.holder, LEASE_TTL))
 
     def release(self) -> None:
         """Release the lease, so that a successor need not wait. If the broker does not answer, it expires."""
         try:
             with self._redis.client() as client:
-                client.eval(RELEASE_SCRIPT, 1, LEASE_KEY, self._holder)
+                client.eval(RELEASE_SCRIPT, 1, LEASE_KEY, self.holder)
         except self._redis.errors as error:
             logger.warning("the scheduler's lease was not released, it expires in %d s: %s", LEASE_TTL, error)
 
@@ -100,6 +101,7 @@ def run(prepared: Prepared) -> int:
         heartbeat=environment.heartbeat,
         queues=tuple(catalogue.load().queues),
     )
+    RevocationListener(app, f"beat-{lease.holder}").start()
     signal.signal(signal.SIGTERM, _exit)
     try:
         app.Beat(

@@ -61,12 +61,12 @@ def apply(app: App, profile: WorkerProfile) -> list[Override]:
     Raises:
         ConfigurationError: a transport option that can neither be kept nor be changed for the workers alone.
     """
-    own = dict(app.conf.without_defaults())
-    _refuse_forbidden(own.get("broker_transport_options") or {})
+    _refuse_forbidden(app.conf.broker_transport_options or {})
+    _refuse_missing_queues(app, profile)
     overrides = [
-        *_setting_overrides(app, own, profile),
+        *_setting_overrides(app, profile),
         *_transport_overrides(app),
-        *_task_overrides(app, own, profile),
+        *_task_overrides(app, profile),
     ]
     for override in overrides:
         _set(app, override)
@@ -90,7 +90,17 @@ def _refuse_forbidden(options: dict[str, Any]) -> None:
         )
 
 
-def _setting_overrides(app: App, own: dict[str, Any], profile: WorkerProfile) -> Iterator[Override]:
+def _refuse_missing_queues(app: App, profile: WorkerProfile) -> None:
+    if app.conf.task_create_missing_queues:
+        return
+    if missing := [name for name in profile.queue_names if name not in app.amqp.queues]:
+        raise ConfigurationError(
+            f"the application's task_queues lack {', '.join(missing)}, and its task_create_missing_queues is False: add "
+            "what is missing, or leave that setting out."
+        )
+
+
+def _setting_overrides(app: App, profile: WorkerProfile) -> Iterator[Override]:
     hard = _lowest(app.conf.task_time_limit, profile.time_limit)
     soft = _lowest(app.conf.task_soft_time_limit, soft_time_limit(hard))
     enforced: dict[str, tuple[object, str]] = {
@@ -118,20 +128,25 @@ def _setting_overrides(app: App, own: dict[str, Any], profile: WorkerProfile) ->
         reason = "for SIGQUIT; on SIGTERM the fleet's consumer does the same without blocking the event loop"
         enforced["worker_soft_shutdown_timeout"] = (max(soft_shutdowns), reason)
         enforced["worker_enable_soft_shutdown_on_idle"] = (False, "an idle worker has nothing to wait for")
-    if "worker_proc_alive_timeout" not in own:
+    if not _is_set(app, "worker_proc_alive_timeout"):
         enforced["worker_proc_alive_timeout"] = (
             PROC_ALIVE_TIMEOUT,
             "a process that loads for longer is killed, and so is the next",
         )
-    if "task_default_queue" not in own:
+    if not _is_set(app, "task_default_queue"):
         enforced["task_default_queue"] = (_default_queue(), "no image consumes a queue named 'celery'")
     for url in ("broker_read_url", "broker_write_url"):
-        if own.get(url) and app.conf.broker_url and own[url] != app.conf.broker_url:
+        if _is_set(app, url) and app.conf.broker_url and app.conf[url] != app.conf.broker_url:
             enforced[url] = (app.conf.broker_url, "the environment says where the broker is")
     for name, (new, reason) in enforced.items():
         old = app.conf[name]
         if old != new:
-            yield Override(name, old, new, reason, set_by_application=name in own)
+            yield Override(name, old, new, reason, set_by_application=_is_set(app, name))
+
+
+def _is_set(app: App, name: str) -> bool:
+    """Return whether the application sets it, under this name, its old one, or with a namespace before it."""
+    return bool(app.conf.value_set_for(name))
 
 
 def _default_queue() -> str:
@@ -166,7 +181,7 @@ def _transport_overrides(app: App) -> Iterator[Override]:
             yield Override(name, options.get(key), new, reason, set_by_application=key in options)
 
 
-def _task_overrides(app: App, own: dict[str, Any], profile: WorkerProfile) -> Iterator[Override]:
+def _task_overrides(app: App, profile: WorkerProfile) -> Iterator[Override]:
     """Yield the options of single tasks, which would win over the settings.
 
     A task without an option of its own got the application's setting when it was bound. It is changed as well, but
@@ -175,7 +190,7 @@ def _task_overrides(app: App, own: dict[str, Any], profile: WorkerProfile) -> It
     for option, setting, reason in ENFORCED_TASK_OPTIONS:
         for name, task in _application_tasks(app):
             if not getattr(task, option):
-                set_by_task = bool(own.get(setting))
+                set_by_task = _is_set(app, setting) and bool(app.conf[setting])
                 yield Override(f"task {name}: {option}", getattr(task, option), True, reason, set_by_task)
     for name, task in _application_tasks(app):
         if task.time_limit and task.time_limit > profile.time_limit:

@@ -9,6 +9,7 @@ exported as Celery's own variables before the application is imported, so that c
 never printed with its password.
 """
 
+import logging
 import re
 import sys
 import time
@@ -20,10 +21,14 @@ from alphaswarm_runtime.errors import BrokerUnreachableError, ConfigurationError
 from alphaswarm_runtime.settings.credentials import CredentialResolver
 from alphaswarm_runtime.type_aliases import App, Client, Connection
 
+logger = logging.getLogger("alphaswarm_runtime.transport.broker")
+
 DEFAULT_PORT = "6379"
 TRUE = frozenset({"1", "true", "yes", "on"})
 FALSE = frozenset({"", "0", "false", "no", "off"})
 PASSWORD = re.compile(r"(?P<head>[a-z+]+://[^:@/?#]*):[^@/]*@")
+REDIS_SCHEMES = ("redis://", "rediss://", "sentinel://")
+RESULTS = "CELERY_RESULT_BACKEND"
 STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 COMMAND_TIMEOUT = 2.0  # seconds for one command of our own: the event loop is blocked meanwhile
 RETRY_INTERVAL = 2.0  # seconds between two attempts at startup
@@ -41,20 +46,48 @@ def export_urls(environ: MutableMapping[str, str], resolver: CredentialResolver)
         ConfigurationError: a part of a URL is malformed, or the credential cannot be read.
     """
     broker = environ.get("CELERY_BROKER_URL") or environ.get("ALPHASWARM_BROKER_URL")
-    results = environ.get("CELERY_RESULT_BACKEND") or environ.get("ALPHASWARM_RESULT_BACKEND")
+    results = _given_results(environ)
     if environ.get("ALPHASWARM_BROKER_HOST") and not (broker and results):
         url_of_database = _url_builder(environ, resolver)
         broker = broker or url_of_database(_database_number(environ, "ALPHASWARM_BROKER_DB", "0"))
         results = results or url_of_database(_database_number(environ, "ALPHASWARM_RESULT_DB", "1"))
-    for key, value in (("CELERY_BROKER_URL", broker), ("CELERY_RESULT_BACKEND", results)):
+    for key, value in (("CELERY_BROKER_URL", broker), (RESULTS, results)):
         if value:
             _check_url(key, value)
             environ[key] = value
 
 
+def choose_results(app: App, environ: MutableMapping[str, str], *, given: bool) -> None:
+    """Leave the application its own result backend; only a whole URL in the environment, `given`, overrides it.
+
+    Celery prefers the variable to the application's setting, so the variable goes where the latter is to stay.
+    """
+    if (exported := environ.pop(RESULTS, None)) is None:
+        return
+    own = app.conf.result_backend
+    if own and own != exported and not given:
+        logger.info("results go to the application's own backend, %s", mask_password(own))
+        return
+    environ[RESULTS] = exported
+    if own and own != exported:
+        to, reason = mask_password(exported), "the environment says where results go"
+        logger.warning("override result_backend: %s (the application's) -> %s: %s", mask_password(own), to, reason)
+
+
+def results_are_given(environ: Mapping[str, str]) -> bool:
+    """Return whether the environment has a whole URL for results. Ask before `export_urls` sets one."""
+    return bool(_given_results(environ))
+
+
+def _given_results(environ: Mapping[str, str]) -> str | None:
+    return environ.get(RESULTS) or environ.get("ALPHASWARM_RESULT_BACKEND")
+
+
 def _check_url(key: str, urls: str) -> None:
     """Refuse what is no URL, without any part of it: it may be the password that makes it none."""
     for url in urls.split(";"):
+        if not url.startswith(REDIS_SCHEMES):
+            continue  # another result backend, whose URLs have forms of their own
         try:
             parts = urlsplit(url)
             readable = parts.port is None or parts.port > 0

@@ -13,7 +13,7 @@ from alphaswarm_runtime.transport.broker import RedisConnection
 from alphaswarm_runtime.transport.channel import Consuming
 from alphaswarm_runtime.transport.ledger import Ledger
 from alphaswarm_runtime.type_aliases import App
-from alphaswarm_runtime.worker import predecessor
+from alphaswarm_runtime.worker import children, predecessor
 from alphaswarm_runtime.worker.dead_letters import DeadLetters
 from alphaswarm_runtime.worker.executions import ExecutionTracker
 from alphaswarm_runtime.worker.fence import Fence
@@ -52,6 +52,7 @@ def create(app: App, environment: Environment, profile: WorkerProfile, metrics: 
     interruptible = [name for name, queue in profile.queues.items() if queue.cancel_on_connection_loss]
     fence = Fence(interruptible, spares_others=len(interruptible) < len(profile.queues))
     fence.connect()
+    children.connect()
     context = WorkerContext(
         environment=environment,
         profile=profile,

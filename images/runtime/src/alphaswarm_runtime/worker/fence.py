@@ -2,12 +2,9 @@
 
 The parent does that itself while its event loop runs. This is for an event loop that hangs, and for a process that was
 stopped and continued. The deadline lies in memory that parent and children share. Each child watches it from a thread,
-and at SIGCONT before anything else: a task that slept must not take another step.
-
-A child dies with its parent too, however that ends. Linux only.
+and at SIGCONT before anything else: a task that slept must not take another step. Linux only.
 """
 
-import ctypes
 import mmap
 import os
 import signal
@@ -21,7 +18,6 @@ from alphaswarm_runtime.type_aliases import Task
 from alphaswarm_runtime.worker import processes
 
 CHECK_INTERVAL = 0.5  # seconds
-_PR_SET_PDEATHSIG = 1
 
 
 class Fence:
@@ -50,7 +46,6 @@ class Fence:
         signals.task_postrun.connect(self._on_task_postrun, weak=False)
 
     def _on_process_init(self, **_kwargs: object) -> None:
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.signal(signal.SIGCONT, self._on_continue)
         threading.Thread(target=self._watch, name="fence", daemon=True).start()
 

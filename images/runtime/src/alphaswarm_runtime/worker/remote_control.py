@@ -6,12 +6,14 @@ says why in the reply. The others stay: `rate_limit` is obeyed, and `time_limit`
 (executions.py).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from celery.worker import control
 from celery.worker.control import control_command, inspect_command
 
 from alphaswarm_runtime.settings.catalogue import load
+from alphaswarm_runtime.transport import revocations
 from alphaswarm_runtime.transport.inspection import parked_messages
 from alphaswarm_runtime.type_aliases import ControlState
 from alphaswarm_runtime.worker.context import WorkerContext
@@ -25,6 +27,7 @@ def install() -> None:
     control_command(name="add_consumer", args=arguments)(add_consumer)
     control_command(name="pool_grow", args=[("n", int)])(pool_grow)
     control_command(name="shutdown")(shutdown)
+    control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")(revoke)
     inspect_command(name="scheduled", alias="dump_schedule")(scheduled)
 
 
@@ -50,6 +53,14 @@ def pool_grow(state: ControlState, n: int = 1, **options: object) -> Reply:
     if state.consumer.pool.num_processes + n > allowed:
         return dict(control.nok(f"refused: this process runs {allowed} tasks at a time; the scaler counts on it"))
     return dict(control.pool_grow(state, n, **options))
+
+
+def revoke(state: ControlState, task_id: str | Sequence[str], **options: object) -> Reply:
+    """Revoke tasks, and keep that for workers that do not run now."""
+    context = _context(state)
+    with context.redis.client() as client:
+        revocations.keep(client, state.app, [task_id] if isinstance(task_id, str) else task_id)
+    return dict(control.revoke(state, task_id, **options))
 
 
 def shutdown(state: ControlState, **_options: object) -> Reply:

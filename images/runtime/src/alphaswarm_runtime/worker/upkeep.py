@@ -3,8 +3,10 @@
 import logging
 import time
 
+from celery.worker import state
 from redis.exceptions import ResponseError
 
+from alphaswarm_runtime.transport import revocations
 from alphaswarm_runtime.transport.ledger import count_messages, unpark
 from alphaswarm_runtime.transport.takeover import take_over
 from alphaswarm_runtime.type_aliases import Client
@@ -33,6 +35,7 @@ class Upkeep:
         try:
             with self._context.redis.client() as client:
                 self._context.lease.begin(client)
+                self._learn_revocations(client)
                 self._put_back_of_predecessor(client)
         except ResponseError as error:
             logger.warning("the broker refuses to begin a lease: %s", error)
@@ -95,9 +98,14 @@ class Upkeep:
             for tag, owner in self._context.ledger.reclaim(client, queue):
                 logger.warning("message %s goes back to queue %s: its owner %s is silent", tag, queue, owner)
 
+    def _learn_revocations(self, client: Client) -> None:
+        """Learn what was revoked while this process did not run; and again, since Celery forgets it after hours."""
+        state.revoked.update(revocations.kept(client))
+
     def _take_over(self, client: Client) -> None:
         if time.monotonic() < self._take_over_at:
             return
         self._take_over_at = time.monotonic() + TAKEOVER_INTERVAL
+        self._learn_revocations(client)
         for tag in take_over(client, self._context.profile.queues, self._context.profile.image):
             logger.warning("message %s of an earlier release goes back to its queue", tag)
