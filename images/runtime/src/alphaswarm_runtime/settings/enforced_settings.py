@@ -95,8 +95,8 @@ def _refuse_missing_queues(app: App, profile: WorkerProfile) -> None:
         return
     if missing := [name for name in profile.queue_names if name not in app.amqp.queues]:
         raise ConfigurationError(
-            f"the application's task_queues lack {', '.join(missing)}, and its task_create_missing_queues is False: add "
-            "what is missing, or leave that setting out."
+            f"the application's task_queues lack {', '.join(missing)}, and its task_create_missing_queues is False: "
+            "add what is missing, or leave that setting out."
         )
 
 
