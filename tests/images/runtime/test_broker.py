@@ -109,15 +109,15 @@ def test_a_server_that_begins_to_evict_ends_the_worker_once_its_tasks_have(fleet
 @pytest.mark.redis
 def test_a_password_that_changed_ends_the_worker_so_that_a_new_one_reads_it(fleet: Fleet) -> None:
     with fleet.server.client() as client:
-        client.execute_command("ACL", "SETUSER", "fleet", "on", ">old", "~*", "&*", "+@all")
+        client.execute_command("ACL", "SETUSER", "fleet", "on", ">of-yesterday", "~*", "&*", "+@all")
         url = fleet.server.url.replace("redis://", "redis://fleet:{}@")
-        worker = fleet.worker(CELERY_BROKER_URL=url.format("old"), ALPHASWARM_BROKER_WAIT="3")
-        client.execute_command("ACL", "SETUSER", "fleet", "resetpass", ">new")
+        worker = fleet.worker(CELERY_BROKER_URL=url.format("of-yesterday"), ALPHASWARM_BROKER_WAIT="3")
+        client.execute_command("ACL", "SETUSER", "fleet", "resetpass", ">of-today")
         fleet.server.drop_connections()
         assert worker.wait(within=40) == 78
         assert "refuses the login" in worker.output
-        assert "old" not in worker.output.replace("older", "")
-    fleet.worker(CELERY_BROKER_URL=url.format("new"))
+        assert "of-yesterday" not in worker.output
+    fleet.worker(CELERY_BROKER_URL=url.format("of-today"))
     assert fleet.send("note", "served").get() == "served"
 
 
