@@ -44,14 +44,14 @@ class Offer:
     def _answers(self, url: str) -> bool:
         host = _host(url)
         if host not in self._known:
-            self._known[host] = _answers().get(host) is not False and self._probed(url, host)
+            self._known[host] = _answer_cache().get(host) is not False and self._probed(url, host)
         return self._known[host]
 
     def _probed(self, url: str, host: str) -> bool:
         try:
             probe(url)
         except ClosedError as refused:
-            _answers().put(host, reachable=False)
+            _answer_cache().put(host, reachable=False)
             self._progress.say(f"      no releases from {host}: {refused}; tried again tomorrow")
             return False
         return True
@@ -98,7 +98,7 @@ def _fetch(url: str, digest: str, file: Path, running: Running) -> None:
         try:
             fetch(url, digest, file, running)
         except ClosedError:
-            _answers().put(_host(url), reachable=False)
+            _answer_cache().put(_host(url), reachable=False)
             raise
 
 
@@ -137,5 +137,5 @@ def _host(url: str) -> str:
     return urlsplit(url).netloc
 
 
-def _answers() -> AnswerCache:
+def _answer_cache() -> AnswerCache:
     return AnswerCache(paths.this_checkout().state / "release-hosts.json")

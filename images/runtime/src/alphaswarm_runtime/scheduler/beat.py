@@ -11,9 +11,7 @@ which lists nobody reads.
 
 import logging
 import os
-import secrets
 import signal
-import socket
 from dataclasses import dataclass
 from types import FrameType
 
@@ -26,7 +24,7 @@ from alphaswarm_runtime.scheduler.unserved import UnservedWatch
 from alphaswarm_runtime.settings import catalogue, enforced_settings
 from alphaswarm_runtime.settings.prepare import Prepared
 from alphaswarm_runtime.transport import broker
-from alphaswarm_runtime.transport.ledger import unpark
+from alphaswarm_runtime.transport.ledger import new_owner, unpark
 from alphaswarm_runtime.type_aliases import App, ScheduleEntry
 
 logger = logging.getLogger("alphaswarm_runtime.scheduler.beat")
@@ -49,7 +47,7 @@ class Lease:
 
     def __init__(self, redis: broker.RedisConnection) -> None:
         self._redis = redis
-        self.holder = f"{socket.gethostname()}:{secrets.token_hex(8)}"
+        self.holder = new_owner()
 
     def acquire(self) -> bool:
         """Acquire or renew the lease.
@@ -139,7 +137,7 @@ def _scheduler_with_lease(parts: _Parts) -> type:
 
     aliases = dict(load_extension_class_names("celery.beat_schedulers"))
     scheduler: type = symbol_by_name(parts.app.conf.beat_scheduler, aliases=aliases)
-    keeps_last_runs = not keeps_none(scheduler)
+    needs_last_runs = keeps_none(scheduler)
 
     class SchedulerWithLease(scheduler):  # type: ignore[misc]
         holds_lease = False
@@ -162,7 +160,7 @@ def _scheduler_with_lease(parts: _Parts) -> type:
             with parts.redis.client() as client:
                 unpark(client, parts.queues)
             held, self.holds_lease = self.holds_lease, parts.lease.acquire()
-            if self.holds_lease and not held and not keeps_last_runs:
+            if self.holds_lease and not held and needs_last_runs:
                 parts.last_runs.load(self.schedule)
                 self.populate_heap()
             if self.holds_lease:
@@ -171,7 +169,7 @@ def _scheduler_with_lease(parts: _Parts) -> type:
 
         def apply_entry(self, entry: ScheduleEntry, *args: object, **kwargs: object) -> None:
             super().apply_entry(entry, *args, **kwargs)
-            if not keeps_last_runs:
+            if needs_last_runs:
                 try:
                     parts.last_runs.record(entry.name)
                 except parts.redis.errors as error:

@@ -14,6 +14,7 @@ from typing import Any
 from celery import beat
 
 from alphaswarm_runtime.transport.broker import RedisConnection
+from alphaswarm_runtime.transport.replies import as_text
 from alphaswarm_runtime.type_aliases import App, ScheduleEntry
 
 logger = logging.getLogger("alphaswarm_runtime.scheduler.last_runs")
@@ -39,7 +40,7 @@ class LastRuns:
         with self._redis.client() as client:
             for name, entry in schedule.items():
                 client.hsetnx(KEY, name, entry.last_run_at.timestamp())
-            stored = {_text(name): float(at) for name, at in client.hgetall(KEY).items()}
+            stored = {as_text(name): float(at) for name, at in client.hgetall(KEY).items()}
         for name, entry in schedule.items():
             entry.last_run_at = datetime.fromtimestamp(stored[name], self._app.timezone)
             late = -entry.schedule.remaining_estimate(entry.last_run_at).total_seconds()
@@ -60,7 +61,3 @@ class LastRuns:
 def keeps_none(scheduler: type[Any]) -> bool:
     """Return whether a scheduler is one of Celery's, which keep these times in a file or not at all."""
     return scheduler in CELERYS_OWN
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,25 +23,24 @@ class RevocationListener:
         self._app = app
         self._hostname = hostname
         self._redis = RedisConnection(app)  # the scheduler's own is not this thread's
-        self._ended = threading.Event()
 
     def start(self) -> None:
         """Start listening; it ends with the process."""
         threading.Thread(target=self._run, name="revocations", daemon=True).start()
 
     def _run(self) -> None:
-        while not self._ended.is_set():
+        while True:
             try:
                 with self._app.connection_for_read() as connection:
                     self._listen(connection)
             except self._redis.errors as error:
                 logger.warning("revocations are not heard: %s", error)
-                self._ended.wait(RETRY_INTERVAL)
+                time.sleep(RETRY_INTERVAL)
 
     def _listen(self, connection: Connection) -> None:
         node = self._app.control.mailbox.Node(self._hostname, channel=connection.channel())
         with node.Consumer(callbacks=[self._on_message]):
-            while not self._ended.is_set():
+            while True:
                 try:
                     connection.drain_events(timeout=DRAIN_TIMEOUT)
                 except TimeoutError:
@@ -51,4 +51,4 @@ class RevocationListener:
             return
         task_ids = (body.get("arguments") or {}).get("task_id") or []
         with self._redis.client() as client:
-            revocations.keep(client, self._app, [task_ids] if isinstance(task_ids, str) else task_ids)
+            revocations.keep(client, self._app, task_ids)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from alphaswarm_runtime.transport import keys
+from alphaswarm_runtime.transport.replies import as_text
 from alphaswarm_runtime.type_aliases import Client
 
 PAGE = 500  # messages read at a time
@@ -78,7 +79,7 @@ class OwnerInfo:
 
 def parse(text: bytes | str) -> MessageInfo:
     """Read a message, or what stands in its place."""
-    decoded = text.decode(errors="replace") if isinstance(text, bytes) else text
+    decoded = as_text(text)
     try:
         fields = json.loads(decoded)
     except ValueError:
@@ -91,7 +92,7 @@ def parked_messages(client: Client, queue: str, limit: int) -> list[ParkedMessag
     """Return the messages that are due first."""
     found = []
     for member, due in client.zrange(keys.parked(queue), 0, limit - 1, withscores=True):
-        text = (member.decode() if isinstance(member, bytes) else member).partition("\n")[2]
+        text = as_text(member).partition("\n")[2]
         found.append(ParkedMessage(text, parse(text).fields, datetime.fromtimestamp(due / 1000, UTC)))
     return found
 
@@ -115,7 +116,7 @@ def owners(client: Client, queue: str) -> list[OwnerInfo]:
     """Return who has messages of the queue in flight."""
     messages: dict[str, int] = {}
     for entry in client.hvals(keys.unacked(queue)):
-        owner = (entry.decode() if isinstance(entry, bytes) else entry).split("\n", 2)[1]
+        owner = as_text(entry).split("\n", 2)[1]
         messages[owner] = messages.get(owner, 0) + 1
     found = []
     for name, count in sorted(messages.items()):
@@ -131,7 +132,7 @@ def unserved(client: Client, served: Collection[str]) -> dict[str, int]:
     """
     found: dict[str, int] = {}
     for key in client.scan_iter(_type="list", count=1000):
-        name = key.decode(errors="replace") if isinstance(key, bytes) else key
+        name = as_text(key)
         queue = name.partition(keys.SEP)[0]
         if queue in served or name.startswith("dead:{") or "task" not in parse(client.lindex(key, -1) or "").headers:
             continue

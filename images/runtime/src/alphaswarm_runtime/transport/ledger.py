@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from alphaswarm_runtime.settings.catalogue import Queue
 from alphaswarm_runtime.transport import keys, scripts
+from alphaswarm_runtime.transport.replies import as_text
 from alphaswarm_runtime.type_aliases import Client
 
 LEASE = 30.0  # seconds
@@ -79,13 +80,13 @@ class Ledger:
     def put_back_others(self, client: Client, queue: str, kept: Collection[str]) -> list[str]:
         """Return the messages that this process owns and does not know of: their reply was lost, or their return."""
         tags = client.eval(scripts.RETURN_OTHERS, 1, keys.unacked(queue), self.owner, 0, *kept)
-        return [_text(tag) for tag in tags]
+        return [as_text(tag) for tag in tags]
 
     def put_back_of(self, client: Client, queue: str, owner: str) -> list[str]:
         """Return the messages of an owner that is known to be dead, and count the delivery."""
         tags = client.eval(scripts.RETURN_OTHERS, 1, keys.unacked(queue), owner, 1)
         client.delete(keys.lease(queue, owner))
-        return [_text(tag) for tag in tags]
+        return [as_text(tag) for tag in tags]
 
     def reclaim(self, client: Client, queue: str) -> list[tuple[str, str]]:
         """Return the messages of all owners whose lease ended, and those past their deadline.
@@ -95,7 +96,7 @@ class Ledger:
         """
         by_lease = self.queues[queue].cancel_on_connection_loss
         found = client.eval(scripts.RECLAIM, 2, keys.unacked(queue), keys.lease(queue, ""), int(by_lease))
-        texts = [_text(item) for item in found]
+        texts = [as_text(item) for item in found]
         return list(zip(texts[::2], texts[1::2], strict=True))
 
     def begin_lease(self, client: Client) -> None:
@@ -164,7 +165,3 @@ def unpark(client: Client, queues: Collection[str]) -> int:
     """Return the parked messages that are due to the front of their queues, and say how many."""
     parked = [keys.parked(name) for name in queues]
     return int(client.eval(scripts.UNPARK, len(parked), *parked)) if parked else 0
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

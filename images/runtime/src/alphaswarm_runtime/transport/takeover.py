@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from alphaswarm_runtime.settings.catalogue import Queue
 from alphaswarm_runtime.transport import keys, scripts
+from alphaswarm_runtime.transport.replies import as_text
 from alphaswarm_runtime.type_aliases import Client
 
 
@@ -22,18 +23,14 @@ def take_over(client: Client, queues: Mapping[str, Queue], image: str) -> Iterat
     now = float(client.time()[0])
     for suffix in ("", f":{image}", *(f":{name}" for name in queues)):
         unacked, index = f"unacked{suffix}", f"unacked_index{suffix}"
-        fetched_at = {_text(tag): score for tag, score in client.zrange(index, 0, -1, withscores=True)}
+        fetched_at = {as_text(tag): score for tag, score in client.zrange(index, 0, -1, withscores=True)}
         for tag, entry in client.hgetall(unacked).items():
             message, _exchange, queue = json.loads(entry)
-            if queue not in queues or fetched_at.get(_text(tag), 0.0) + queues[queue].visibility_timeout > now:
+            if queue not in queues or fetched_at.get(as_text(tag), 0.0) + queues[queue].visibility_timeout > now:
                 continue
             waiting = keys.waiting_for(queue, message["properties"].get("priority") or 0)
             if client.eval(scripts.TAKE_OVER, 3, unacked, index, waiting, tag, entry, json.dumps(message)):
-                yield _text(tag)
+                yield as_text(tag)
     for name in queues:
         while client.lmove(f"dead:{name}", keys.dead(name), "RIGHT", "LEFT"):
             continue
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -6,7 +6,6 @@ may ask for longer ones) and ends are observed.
 """
 
 import functools
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,8 +20,6 @@ from alphaswarm_runtime.settings.worker_profile import WorkerProfile, soft_time_
 from alphaswarm_runtime.transport.channel import Consuming, queue_of
 from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, Request
 from alphaswarm_runtime.worker import processes
-
-logger = logging.getLogger("alphaswarm_runtime.worker.executions")
 
 Callback: TypeAlias = Callable[..., Any]  # one of those that a request gives to the pool
 Options: TypeAlias = dict[str, Any]

@@ -59,7 +59,7 @@ def revoke(state: ControlState, task_id: str | Sequence[str], **options: object)
     """Revoke tasks, and keep that for workers that do not run now."""
     context = _context(state)
     with context.redis.client() as client:
-        revocations.keep(client, state.app, [task_id] if isinstance(task_id, str) else task_id)
+        revocations.keep(client, state.app, task_id)
     return dict(control.revoke(state, task_id, **options))
 
 
