@@ -5,15 +5,13 @@ memory with it, and a child that dies could not count its own death. The gauges 
 with LLEN and HLEN: the numbers that the scaler reads. Times are seconds.
 """
 
-from typing import Protocol
-
 from alphaswarm_runtime.errors import ConfigurationError
 
 BUCKETS = (0.05, 0.25, 1, 5, 15, 60, 300, 900, 1800, 3600, 7200, 14400, 28800, 43200)  # seconds: up to half a day
 
 
-class Metrics(Protocol):
-    """What worker and beat measure."""
+class Metrics:
+    """What worker and beat measure. This class itself measures nothing."""
 
     def count_task(self, queue: str, state: str) -> None:
         """Count a task that reached `state`."""
@@ -34,29 +32,7 @@ class Metrics(Protocol):
         """Set the number of tasks in a queue that nobody reads."""
 
 
-class NoMetrics:
-    """Measures nothing."""
-
-    def count_task(self, queue: str, state: str) -> None:
-        """See Metrics."""
-
-    def observe_runtime(self, queue: str, seconds: float) -> None:
-        """See Metrics."""
-
-    def set_waiting(self, queue: str, tasks: int) -> None:
-        """See Metrics."""
-
-    def set_running(self, queue: str, tasks: int) -> None:
-        """See Metrics."""
-
-    def set_parked(self, queue: str, tasks: int) -> None:
-        """See Metrics."""
-
-    def set_unserved(self, queue: str, tasks: int) -> None:
-        """See Metrics."""
-
-
-class PrometheusMetrics:
+class PrometheusMetrics(Metrics):
     """Serves the metrics over HTTP on `host:port`, from a thread."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -111,7 +87,7 @@ def start(host: str, port: int | None) -> Metrics:
         ConfigurationError: the port cannot be served, or prometheus-client is not installed.
     """
     if port is None:
-        return NoMetrics()
+        return Metrics()
     try:
         return PrometheusMetrics(host, port)
     except ImportError:

@@ -177,6 +177,13 @@ class RedisConnection:
                 connection.release()
 
 
+def is_login_refused(error: BaseException) -> bool:
+    """Return whether the broker answered, and refuses this user or password."""
+    from redis.exceptions import AuthenticationError, NoPermissionError
+
+    return isinstance(error.__cause__ or error, AuthenticationError | NoPermissionError)
+
+
 def require_redis(app: App) -> None:
     """Refuse an application whose broker is not Redis: neither the scaler nor redelivery would work.
 
@@ -198,8 +205,6 @@ def wait_until_ready(app: App, seconds: int) -> None:
         BrokerUnreachableError: it did not answer within `seconds`.
         ConfigurationError: it refuses the login, or cannot be the fleet's broker.
     """
-    from redis.exceptions import AuthenticationError, NoPermissionError
-
     from alphaswarm_runtime.transport import broker_check
 
     redis, url, started_at = RedisConnection(app), mask_password(app.conf.broker_read_url), time.monotonic()
@@ -209,7 +214,7 @@ def wait_until_ready(app: App, seconds: int) -> None:
                 client.ping()
                 broker_check.check(client, url)
         except redis.errors as error:
-            if isinstance(error.__cause__ or error, AuthenticationError | NoPermissionError):
+            if is_login_refused(error):
                 raise ConfigurationError(
                     f"broker {url} refuses the login: {error}. Check ALPHASWARM_BROKER_USER and credential "
                     "redis/broker."

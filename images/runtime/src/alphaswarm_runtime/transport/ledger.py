@@ -151,14 +151,23 @@ class Counts:
 
 def count_messages(client: Client, queue: str) -> Counts:
     """Count the messages of a queue."""
+    return count_all_messages(client, [queue])[queue]
+
+
+def count_all_messages(client: Client, queues: Sequence[str]) -> dict[str, Counts]:
+    """Count the messages of several queues, in one request."""
     pipe = client.pipeline(transaction=False)
-    for waiting in keys.all_waiting([queue]):
-        pipe.llen(waiting)
-    pipe.hlen(keys.unacked(queue))
-    pipe.zcard(keys.parked(queue))
-    pipe.llen(keys.dead(queue))
-    *waiting_counts, running, parked, dead = pipe.execute()
-    return Counts(sum(waiting_counts), running, parked, dead)
+    for queue in queues:
+        for waiting in keys.all_waiting([queue]):
+            pipe.llen(waiting)
+        pipe.hlen(keys.unacked(queue))
+        pipe.zcard(keys.parked(queue))
+        pipe.llen(keys.dead(queue))
+    replies = iter(pipe.execute())
+    return {
+        queue: Counts(sum(next(replies) for _ in keys.PRIORITY_STEPS), next(replies), next(replies), next(replies))
+        for queue in queues
+    }
 
 
 def unpark(client: Client, queues: Collection[str]) -> int:

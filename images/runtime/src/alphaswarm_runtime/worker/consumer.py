@@ -22,11 +22,10 @@ from celery import signals
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
-from redis.exceptions import AuthenticationError, NoPermissionError
 
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.transport import broker_check, channel
-from alphaswarm_runtime.transport.broker import mask_password
+from alphaswarm_runtime.transport.broker import is_login_refused, mask_password
 from alphaswarm_runtime.transport.channel import queue_of
 from alphaswarm_runtime.type_aliases import Connection, Hub, Message, Pool, PoolProcess, Request
 from alphaswarm_runtime.worker import processes
@@ -99,7 +98,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
         def on_error(error: Exception, interval: float) -> None:
             logger.error("broker %s does not answer: %s; next attempt in %.0f s", conn.as_uri(), error, interval)
-            if not isinstance(error.__cause__ or error, AuthenticationError | NoPermissionError):
+            if not is_login_refused(error):
                 refused_since.clear()
                 return
             refused_since.append(time.monotonic())
@@ -113,8 +112,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def _end_unauthorized(self) -> None:
         """End once no task runs: the password has changed, and a new container reads the new one."""
         logger.critical("the broker refuses the login: ending, so that a new process reads the password anew")
-        self.context.exit_status = os.EX_CONFIG
-        self.context.request_shutdown()
+        self.context.request_shutdown(os.EX_CONFIG)
 
     def _while_connecting(self) -> None:
         self.context.probe_files.mark_live()
@@ -144,8 +142,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
                 broker_check.check(client, mask_password(self.app.conf.broker_read_url))
         except ConfigurationError as error:
             logger.critical("%s", error)
-            self.context.exit_status = error.exit_status
-            self.context.request_shutdown()
+            self.context.request_shutdown(error.exit_status)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Cancel or detach the running tasks, and let Celery restore their messages only then."""

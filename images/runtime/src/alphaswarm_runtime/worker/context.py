@@ -38,8 +38,9 @@ class WorkerContext:
     exit_status: int = os.EX_OK  # of the process, when it was asked to shut down
     shutdown_requested_at: float | None = field(default=None)  # CLOCK_MONOTONIC
 
-    def request_shutdown(self) -> None:
-        """Ask the event loop to shut down. Safe in a signal handler."""
+    def request_shutdown(self, exit_status: int = os.EX_OK) -> None:
+        """Ask the event loop to shut down, and to end the process with that status. Safe in a signal handler."""
+        self.exit_status = exit_status or self.exit_status
         if self.shutdown_requested_at is None:
             self.shutdown_requested_at = time.monotonic()
 

@@ -7,7 +7,7 @@ from celery.worker import state
 from redis.exceptions import ResponseError
 
 from alphaswarm_runtime.transport import revocations
-from alphaswarm_runtime.transport.ledger import count_messages, unpark
+from alphaswarm_runtime.transport.ledger import count_all_messages, unpark
 from alphaswarm_runtime.transport.takeover import take_over
 from alphaswarm_runtime.type_aliases import Client
 from alphaswarm_runtime.worker.context import WorkerContext
@@ -76,7 +76,7 @@ class Upkeep:
         """
         metrics, names = self._context.metrics, self._context.profile.queue_names
         with self._context.redis.client() as client:
-            counts = {name: count_messages(client, name) for name in names}
+            counts = count_all_messages(client, names)
         for name, count in counts.items():
             metrics.set_waiting(name, count.waiting)
             metrics.set_running(name, count.running)
