@@ -8,6 +8,7 @@ a test fails, `Fleet.report` says where every message and every worker is.
 import atexit
 import contextlib
 import ctypes
+import itertools
 import json
 import os
 import shutil
@@ -79,6 +80,22 @@ def until(condition: Callable[[], T], what: str, within: float = TIMEOUT) -> T:
         assert time.monotonic() < deadline, f"not within {within:.0f} s: {what}"
         time.sleep(0.05)
     return value
+
+
+def marks(file: Path) -> dict[int, list[float]]:
+    """For each process that ran the task, when it left its marks."""
+    found: dict[int, list[float]] = {}
+    for line in file.read_text().splitlines():
+        fields = line.split()
+        if len(fields) == 3 and fields[2] != "done":
+            found.setdefault(int(fields[1]), []).append(float(fields[2]))
+    return found
+
+
+def overlap(file: Path) -> float:
+    """For how many seconds two runs of the task were under way at once."""
+    runs = sorted((min(times), max(times)) for times in marks(file).values())
+    return sum(max(0.0, first[1] - second[0]) for first, second in itertools.pairwise(runs))
 
 
 @contextlib.contextmanager

@@ -4,12 +4,11 @@ import os
 import signal
 import time
 from collections import Counter
-from itertools import pairwise
 
 import pytest
 from alphaswarm_runtime.transport import keys
 
-from tests.images.runtime.harness import Fleet, until
+from tests.images.runtime.harness import Fleet, overlap, until
 
 pytestmark = pytest.mark.redis
 
@@ -22,17 +21,6 @@ def starts(fleet: Fleet) -> list[float]:
 
 def states(fleet: Fleet) -> Counter[str]:
     return Counter(line.split()[0] for line in fleet.server.journal())
-
-
-def marks_overlap(file: str) -> float:
-    """For how many seconds two processes left marks at once."""
-    found: dict[int, list[float]] = {}
-    for line in open(file).read().splitlines():  # noqa: PTH123, SIM115
-        fields = line.split()
-        if len(fields) == 3 and fields[2] != "done":
-            found.setdefault(int(fields[1]), []).append(float(fields[2]))
-    runs = sorted((min(times), max(times)) for times in found.values())
-    return sum(max(0.0, first[1] - second[0]) for first, second in pairwise(runs))
 
 
 def test_the_tasks_of_a_killed_container_start_again_within_the_lease(fleet: Fleet) -> None:
@@ -83,9 +71,9 @@ def test_a_worker_that_was_stopped_for_longer_than_its_lease_ends_its_tasks_when
     again.get()
     time.sleep(2)
     done = [line for line in file.read_text().splitlines() if line.endswith("done")]
-    print(f"ended {len(done)} times, runs overlapped for {marks_overlap(str(file)):.3f} s")
+    print(f"ended {len(done)} times, runs overlapped for {overlap(file):.3f} s")
     assert len(done) == 1
-    assert marks_overlap(str(file)) == 0
+    assert overlap(file) == 0
     assert first.popen.poll() is None
     first.wait_ready()
     second.terminate()
@@ -104,8 +92,8 @@ def test_a_hung_parent_keeps_its_tasks_no_longer_than_its_lease(fleet: Fleet) ->
     until(sent.ready, "another worker runs it")
     os.kill(first.pid, signal.SIGCONT)
     time.sleep(1)
-    print(f"runs overlapped for {marks_overlap(str(file)):.3f} s")
-    assert marks_overlap(str(file)) == 0
+    print(f"runs overlapped for {overlap(file):.3f} s")
+    assert overlap(file) == 0
 
 
 def test_a_terraform_run_is_neither_ended_nor_repeated_for_a_lease(fleet: Fleet) -> None:

@@ -1,6 +1,5 @@
 """Running and ending tasks: none is lost, and none runs twice at once. The figures printed are the evidence."""
 
-import itertools
 import os
 import shutil
 import signal
@@ -12,7 +11,7 @@ import pytest
 from alphaswarm_runtime.transport import keys
 from alphaswarm_runtime.worker.processes import is_running, process_tree
 
-from tests.images.runtime.harness import Fleet, Process, until, zombie
+from tests.images.runtime.harness import Fleet, Process, marks, overlap, until, zombie
 
 pytestmark = pytest.mark.redis
 
@@ -26,22 +25,6 @@ def starts(fleet: Fleet) -> Counter[str]:
 
 def ends(fleet: Fleet) -> Counter[str]:
     return Counter(line.split()[1] for line in fleet.server.journal() if line.startswith("end "))
-
-
-def marks(file: Path) -> dict[int, list[float]]:
-    """For each process that ran the task, when it left its marks."""
-    found: dict[int, list[float]] = {}
-    for line in file.read_text().splitlines():
-        fields = line.split()
-        if len(fields) == 3 and fields[2] != "done":
-            found.setdefault(int(fields[1]), []).append(float(fields[2]))
-    return found
-
-
-def overlap(file: Path) -> float:
-    """For how many seconds two runs of the task were under way at once."""
-    runs = sorted((min(times), max(times)) for times in marks(file).values())
-    return sum(max(0.0, first[1] - second[0]) for first, second in itertools.pairwise(runs))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

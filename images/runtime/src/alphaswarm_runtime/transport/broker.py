@@ -39,14 +39,18 @@ def mask_password(url: str | None) -> str:
     return "-" if url is None else PASSWORD.sub(r"\g<head>:***@", url)
 
 
-def export_urls(environ: MutableMapping[str, str], resolver: CredentialResolver) -> None:
+def export_urls(environ: MutableMapping[str, str], resolver: CredentialResolver) -> bool:
     """Set Celery's variables for broker and result backend, where the environment says where they are.
+
+    Returns:
+        Whether the environment has a whole URL of the result backend; else an application's own stays.
 
     Raises:
         ConfigurationError: a part of a URL is malformed, or the credential cannot be read.
     """
     broker = environ.get("CELERY_BROKER_URL") or environ.get("ALPHASWARM_BROKER_URL")
-    results = _given_results(environ)
+    given = environ.get(RESULTS) or environ.get("ALPHASWARM_RESULT_BACKEND")
+    results = given
     if environ.get("ALPHASWARM_BROKER_HOST") and not (broker and results):
         url_of_database = _url_builder(environ, resolver)
         broker = broker or url_of_database(_database_number(environ, "ALPHASWARM_BROKER_DB", "0"))
@@ -55,6 +59,7 @@ def export_urls(environ: MutableMapping[str, str], resolver: CredentialResolver)
         if value:
             _check_url(key, value)
             environ[key] = value
+    return bool(given)
 
 
 def choose_results(app: App, environ: MutableMapping[str, str], *, given: bool) -> None:
@@ -72,15 +77,6 @@ def choose_results(app: App, environ: MutableMapping[str, str], *, given: bool) 
     if own and own != exported:
         to, reason = mask_password(exported), "the environment says where results go"
         logger.warning("override result_backend: %s (the application's) -> %s: %s", mask_password(own), to, reason)
-
-
-def results_are_given(environ: Mapping[str, str]) -> bool:
-    """Return whether the environment has a whole URL for results. Ask before `export_urls` sets one."""
-    return bool(_given_results(environ))
-
-
-def _given_results(environ: Mapping[str, str]) -> str | None:
-    return environ.get(RESULTS) or environ.get("ALPHASWARM_RESULT_BACKEND")
 
 
 def _check_url(key: str, urls: str) -> None:
