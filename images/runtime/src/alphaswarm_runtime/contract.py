@@ -56,6 +56,8 @@ USES = (
     Use("billiard.process", ("_config", "authkey", "daemon"), "tasks may start processes of their own"),
     Use("celery.concurrency.asynpool", ("_sentinel_poll",), "a process that ends during a reconnection"),
     Use("celery.beat", ("populate_heap", "apply_entry"), "keep when an entry was sent last"),
+    Use("celery.app.base", ("_get_backend",), "guard the result backend of each thread"),
+    Use("celery.backends.base", ("_get_task_meta_for",), "read results elsewhere than in the event loop"),
     Use("celery._state", ("get_current_task",), "the task that a log line is about"),
     Use("redis.client", ("parse_response",), "read a reply when the event loop has it"),
 )

@@ -3,6 +3,7 @@
 from typing import Any, TypeAlias
 
 App: TypeAlias = Any  # celery.Celery
+Backend: TypeAlias = Any  # celery.backends.base.Backend
 Pool: TypeAlias = Any  # celery.concurrency.base.BasePool
 PoolProcess: TypeAlias = Any  # billiard.process.Process
 Request: TypeAlias = Any  # celery.worker.request.Request

@@ -21,6 +21,7 @@ app.conf.update(
     task_acks_late=False,
     broker_transport_options={"visibility_timeout": 99, "queue_order_strategy": "sorted"},
     result_expires=1234,
+    task_track_started=bool(os.environ.get("SAMPLE_TRACK_STARTED")),
     timezone="Europe/Berlin",
     beat_schedule={"tick": {"task": "sample.note", "schedule": 1.0, "args": ("tick",)}},
 )
@@ -135,3 +136,16 @@ def start_process(method: str) -> int:
     """Runs a process of its own, as data loaders and multiprocessing pools do."""
     with multiprocessing.get_context(method).Pool(1) as pool:
         return int(pool.apply(os.getppid))
+
+
+@app.task(name="sample.report_progress", bind=True)
+def report_progress(self: Task, what: str) -> str:
+    for step in range(3):
+        self.update_state(state="PROGRESS", meta={"step": step})
+    journal().rpush("journal", f"{what} {time.time()}")
+    return what
+
+
+@app.task(name="sample.unstorable")
+def unstorable() -> object:
+    return object()

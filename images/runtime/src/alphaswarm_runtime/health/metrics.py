@@ -16,6 +16,9 @@ class Metrics:
     def count_task(self, queue: str, state: str) -> None:
         """Count a task that reached `state`."""
 
+    def count_lost_result(self, queue: str) -> None:
+        """Count a result that could not be written."""
+
     def observe_runtime(self, queue: str, seconds: float) -> None:
         """Record how long a task ran, however it ended."""
 
@@ -39,6 +42,9 @@ class PrometheusMetrics(Metrics):
         import prometheus_client as prometheus
 
         self._tasks = prometheus.Counter("alphaswarm_tasks", "Tasks by what became of them", ["queue", "state"])
+        self._lost_results = prometheus.Counter(
+            "alphaswarm_results_lost", "Results that could not be written", ["queue"]
+        )
         self._runtime = prometheus.Histogram(
             "alphaswarm_task_runtime_seconds", "From start to end of a task", ["queue"], buckets=BUCKETS
         )
@@ -58,6 +64,10 @@ class PrometheusMetrics(Metrics):
     def count_task(self, queue: str, state: str) -> None:
         """See Metrics."""
         self._tasks.labels(queue, state).inc()
+
+    def count_lost_result(self, queue: str) -> None:
+        """See Metrics."""
+        self._lost_results.labels(queue).inc()
 
     def observe_runtime(self, queue: str, seconds: float) -> None:
         """See Metrics."""

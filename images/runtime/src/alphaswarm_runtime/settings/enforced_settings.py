@@ -31,6 +31,7 @@ ENFORCED_TASK_OPTIONS = (
     ("acks_late", "task_acks_late", "the scaler counts unacknowledged tasks: this one would run, and end, unseen"),
     ("reject_on_worker_lost", "task_reject_on_worker_lost", "a task whose process died must be redelivered"),
 )
+RESULT_ATTEMPTS = 10  # seconds: for how long the backend itself tries; results.py goes on
 FORBIDDEN_TRANSPORT_OPTIONS = {
     "global_keyprefix": "the scaler reads the lists by the queues' own names",
     "sep": "the scaler reads the lists by the queues' own names",
@@ -66,6 +67,7 @@ def apply(app: App, profile: WorkerProfile) -> list[Override]:
     overrides = [
         *_setting_overrides(app, profile),
         *_transport_overrides(app),
+        *_result_overrides(app),
         *_task_overrides(app, profile),
     ]
     for override in overrides:
@@ -181,6 +183,24 @@ def _transport_overrides(app: App) -> Iterator[Override]:
             yield Override(name, options.get(key), new, reason, set_by_application=key in options)
 
 
+def _result_overrides(app: App) -> Iterator[Override]:
+    """Yield what makes a write to the result store end, where the application has not said when."""
+    reason = "a result store that hangs must not hold a worker"
+    finite: dict[str, object] = {
+        "redis_socket_timeout": SOCKET_OPTIONS["socket_timeout"],
+        "redis_socket_connect_timeout": SOCKET_OPTIONS["socket_connect_timeout"],
+        "result_backend_max_retries": RESULT_ATTEMPTS,
+    }
+    for name, new in finite.items():
+        if not _is_set(app, name):
+            yield Override(name, app.conf[name], new, reason, set_by_application=False)
+    policy = (app.conf.result_backend_transport_options or {}).get("retry_policy") or {}
+    if "timeout" not in policy:
+        new_policy = {**policy, "timeout": RESULT_ATTEMPTS}
+        name = "result_backend_transport_options[retry_policy]"
+        yield Override(name, policy or None, new_policy, reason, set_by_application=False)
+
+
 def _task_overrides(app: App, profile: WorkerProfile) -> Iterator[Override]:
     """Yield the options of single tasks, which would win over the settings.
 
@@ -206,8 +226,8 @@ def _set(app: App, override: Override) -> None:
     if override.name.startswith("task ") and ": " in override.name:
         task, option = override.name.removeprefix("task ").rsplit(": ", 1)
         setattr(app.tasks[task], option, override.new)
-    elif override.name.startswith("broker_transport_options["):
-        key = override.name.partition("[")[2].rstrip("]")
-        app.conf.broker_transport_options = {**(app.conf.broker_transport_options or {}), key: override.new}
+    elif override.name.endswith("]"):
+        options, _, key = override.name.removesuffix("]").partition("[")
+        app.conf[options] = {**(app.conf[options] or {}), key: override.new}
     else:
         setattr(app.conf, override.name, override.new)

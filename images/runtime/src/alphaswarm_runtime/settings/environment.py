@@ -41,6 +41,7 @@ class Environment:
     max_deliveries: int
     heartbeat: float
     broker_wait: int
+    result_wait: int
     restore_interval: int
     lease: int
     beat_catch_up: int
@@ -54,6 +55,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         ConfigurationError: a variable is missing or malformed.
     """
     broker_wait = _integer(environ, "ALPHASWARM_BROKER_WAIT", minimum=0)
+    result_wait = _integer(environ, "ALPHASWARM_RESULT_WAIT", minimum=0)
     return Environment(
         app=_required(environ, "CELERY_APP", "names the application, for example alphaswarm.tasks.celery_app"),
         image=_required(environ, "ALPHASWARM_IMAGE", "is worker or executor, and set by the image"),
@@ -67,6 +69,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         max_deliveries=_integer(environ, "ALPHASWARM_MAX_DELIVERIES", minimum=1) or 4,
         heartbeat=_integer(environ, "ALPHASWARM_HEARTBEAT", minimum=1) or 5,
         broker_wait=60 if broker_wait is None else broker_wait,
+        result_wait=60 if result_wait is None else result_wait,
         beat_catch_up=_integer(environ, "ALPHASWARM_BEAT_CATCH_UP", minimum=1) or 24 * 3600,
         lease=_integer(environ, "ALPHASWARM_LEASE", minimum=2) or 30,
         restore_interval=_integer(environ, "ALPHASWARM_RESTORE_INTERVAL", minimum=1) or 10,

@@ -8,6 +8,8 @@ from alphaswarm_runtime.settings.prepare import Prepared
 from alphaswarm_runtime.transport import broker
 from alphaswarm_runtime.worker import context, remote_control
 
+RESULTS_AT_END = 5.0  # seconds that results of the parent may take to be written
+
 
 def run(prepared: Prepared) -> int:
     """Run the worker until it is asked to stop, and return its exit status.
@@ -38,6 +40,7 @@ def run(prepared: Prepared) -> int:
         quiet=True,
     )
     worker.start()
+    worker_context.results.close(RESULTS_AT_END)
     return worker_context.exit_status or int(worker.exitcode or 0)
 
 

@@ -211,6 +211,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         probe_files = self.context.probe_files
         probe_files.mark_live()
         processes.reap_orphans({process.pid for process in _pool_processes(self.pool)})
+        self.context.results.count_lost()
         try:
             self._upkeep.update_gauges()
         except self.context.redis.errors as error:

@@ -18,6 +18,7 @@ from alphaswarm_runtime.worker.dead_letters import DeadLetters
 from alphaswarm_runtime.worker.executions import ExecutionTracker
 from alphaswarm_runtime.worker.fence import Fence
 from alphaswarm_runtime.worker.lease import Lease
+from alphaswarm_runtime.worker.results import Results
 
 
 @dataclass
@@ -34,6 +35,7 @@ class WorkerContext:
     lease: Lease
     dead_letters: DeadLetters
     executions: ExecutionTracker
+    results: Results
     predecessor: str | None = None  # the owner of messages that a process left here when it died
     exit_status: int = os.EX_OK  # of the process, when it was asked to shut down
     shutdown_requested_at: float | None = field(default=None)  # CLOCK_MONOTONIC
@@ -65,7 +67,9 @@ def create(app: App, environment: Environment, profile: WorkerProfile, metrics: 
         lease=Lease(ledger, fence, armed=bool(interruptible)),
         dead_letters=DeadLetters(app, redis, ledger, metrics, environment.max_deliveries),
         executions=ExecutionTracker(app, profile, consuming, metrics),
+        results=Results(app, metrics, environment.result_wait),
         predecessor=predecessor.replace(environment.state_dir, ledger.owner),
     )
+    context.results.install()
     app.worker_context = context
     return context
