@@ -1,6 +1,11 @@
 """The scheduler: one at a time, probed like a worker, its schedule in the writable folder."""
 
+import base64
+import json
+import sqlite3
 import time
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -66,13 +71,19 @@ def sent(client: Redis) -> int:
     return int(client.llen("default"))
 
 
-def test_a_new_pod_goes_on_where_the_old_one_was(fleet: Fleet) -> None:
-    first = fleet.start("beat", **SLOW).wait_ready()
+def bodies(message: str) -> str:
+    return base64.b64decode(json.loads(message)["body"]).decode()
+
+
+@pytest.mark.parametrize("scheduler", ["celery.beat:PersistentScheduler", "celery.beat:Scheduler", "slow:OwnScheduler"])
+def test_a_new_pod_goes_on_where_the_old_one_was(fleet: Fleet, scheduler: str) -> None:
+    own = {**SLOW, "SLOW_SCHEDULER": scheduler}
+    first = fleet.start("beat", **own).wait_ready()
     began = time.monotonic()
     time.sleep(4)
     first.terminate()
     assert first.wait() == 0
-    fleet.start("beat", **SLOW).wait_ready()
+    fleet.start("beat", **own).wait_ready()
     with fleet.server.client() as client:
         until(lambda: sent(client) == 1, "it is sent")
     took = time.monotonic() - began
@@ -105,6 +116,61 @@ def test_what_fell_due_while_no_scheduler_ran_is_sent_once_unless_it_is_too_late
         fleet.start("beat", ALPHASWARM_BEAT_CATCH_UP=catch_up, **SLOW).wait_ready()
         time.sleep(3)
         assert sent(client) == expected
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(2, 1), (0, 0)])
+def test_a_crontab_that_was_missed_is_sent_once(fleet: Fleet, hours: int, expected: int) -> None:
+    far = (datetime.now(UTC).minute + 30) % 60  # not while the test runs
+    with fleet.server.client() as client:
+        client.hset("beat:last_runs", "slow", time.time() - hours * 3600)
+        fleet.start("beat", SLOW_CRONTAB=str(far), **SLOW).wait_ready()
+        time.sleep(3)
+        assert sent(client) == expected
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    file = tmp_path / "schedule.sqlite"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("create table entries (name text, every real, last_run_at real)")
+        connection.execute("create table edits (at real)")
+        connection.execute("insert into entries values ('often', 4, ?)", (time.time(),))
+        connection.commit()
+    return file
+
+
+def test_a_scheduler_with_a_database_that_takes_over_sends_nothing_again(fleet: Fleet, database: Path) -> None:
+    own = {"CELERY_APP": "database", "SAMPLE_DATABASE": str(database)}
+    first = fleet.start("beat", **own).wait_ready()
+    standby = fleet.start("beat", **own)
+    until(lambda: "another scheduler" in standby.probe("ready")[1], "the second waits")
+    with fleet.server.client() as client:
+        until(lambda: sent(client) == 2, "the first sends twice")
+        first.terminate()
+        first.wait()
+        until(lambda: standby.probe_succeeds("ready"), "the second takes over")
+        time.sleep(2)
+        assert sent(client) == 2
+        until(lambda: sent(client) == 3, "the second sends in its turn")
+
+
+def test_a_schedule_that_is_edited_while_it_runs_is_followed(fleet: Fleet, database: Path) -> None:
+    fleet.start("beat", CELERY_APP="database", SAMPLE_DATABASE=str(database)).wait_ready()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("insert into entries values ('new', 1000, 0)")
+        connection.execute("insert into edits values (1)")
+        connection.commit()
+    with fleet.server.client() as client:
+        until(lambda: any('"new"' in text for text in map(bodies, client.lrange("default", 0, -1))), "it is sent", 10)
+
+
+def test_a_scheduler_with_a_database_whose_lease_another_had_begins_anew(fleet: Fleet, database: Path) -> None:
+    own = {"CELERY_APP": "database", "SAMPLE_DATABASE": str(database)}
+    first = fleet.start("beat", **own).wait_ready()
+    with fleet.server.client() as client:
+        client.set("beat:lease", "another", px=3000)
+        assert first.wait() == 75
+    assert "begins anew" in first.output
 
 
 def test_a_scheduler_without_broker_is_alive_and_not_ready(fleet: Fleet) -> None:

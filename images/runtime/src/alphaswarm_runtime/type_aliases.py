@@ -8,6 +8,7 @@ Pool: TypeAlias = Any  # celery.concurrency.base.BasePool
 PoolProcess: TypeAlias = Any  # billiard.process.Process
 Request: TypeAlias = Any  # celery.worker.request.Request
 ControlState: TypeAlias = Any  # celery.utils.objects.Bunch, with the app and the consumer
+Worker: TypeAlias = Any  # celery.worker.WorkController
 Consumer: TypeAlias = Any  # celery.worker.consumer.Consumer
 ScheduleEntry: TypeAlias = Any  # celery.beat.ScheduleEntry
 Task: TypeAlias = Any  # celery.Task

@@ -2,8 +2,8 @@
 
 Its Deployment has one replica and replaces it by ending the old pod first. Still, a node that was cut off may go on
 running its own. So the scheduler holds a lease in Redis while it sends. A scheduler without the lease waits, live and
-not ready. The lease is renewed at every tick, and expires LEASE_TTL seconds after the last one. Who gets it goes on
-where the other one was (last_runs.py).
+not ready, and reads its schedule when it gets it. The lease is renewed at every tick, and expires LEASE_TTL seconds
+after the last one. Who gets it goes on where the other one was (last_runs.py).
 
 It also returns parked messages that are due to their queues, since a queue at zero has no worker that would, and says
 which lists nobody reads.
@@ -12,6 +12,8 @@ which lists nobody reads.
 import logging
 import os
 import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
@@ -37,17 +39,19 @@ ACQUIRE_SCRIPT = """
 local holder = redis.call('GET', KEYS[1])
 if holder and holder ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 1
+return holder and 2 or 1
 """
+RENEWED = 2  # the reply where the lease was there, and this process'
 RELEASE_SCRIPT = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class Lease:
-    """The right to send, held by at most one process."""
+    """The right to send, held by at most one process. `was_kept` says of the last call whether it had never ended."""
 
     def __init__(self, redis: broker.RedisConnection) -> None:
         self._redis = redis
         self.holder = new_owner()
+        self.was_kept = False
 
     def acquire(self) -> bool:
         """Acquire or renew the lease.
@@ -59,7 +63,9 @@ class Lease:
             Exception: one of the connection's `errors`, when the broker does not answer.
         """
         with self._redis.client() as client:
-            return bool(client.eval(ACQUIRE_SCRIPT, 1, LEASE_KEY, self.holder, LEASE_TTL))
+            reply = client.eval(ACQUIRE_SCRIPT, 1, LEASE_KEY, self.holder, LEASE_TTL)
+        self.was_kept = reply == RENEWED
+        return bool(reply)
 
     def release(self) -> None:
         """Release the lease, so that a successor need not wait. If the broker does not answer, it expires."""
@@ -102,6 +108,8 @@ def run(prepared: Prepared) -> int:
     RevocationListener(app, f"beat-{lease.holder}").start()
     signal.signal(signal.SIGTERM, _exit)
     try:
+        while not parts.acquire():
+            time.sleep(TICK)
         app.Beat(
             schedule=str(environment.state_dir / "celerybeat-schedule"),
             scheduler=_scheduler_with_lease(parts),
@@ -110,14 +118,14 @@ def run(prepared: Prepared) -> int:
         ).run()
     finally:
         lease.release()
-    return os.EX_OK
+    return parts.exit_status
 
 
 def _exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(os.EX_OK)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Parts:
     """What the scheduler works with."""
 
@@ -129,10 +137,36 @@ class _Parts:
     files: ProbeFiles
     heartbeat: float
     queues: tuple[str, ...]
+    exit_status: int = os.EX_OK
+
+    def acquire(self, then: Callable[[], None] | None = None) -> bool:
+        """Return what is due to its queues, and acquire or renew the lease; the probes' files say how it went.
+
+        Args:
+            then: what else must succeed, once the lease is held.
+        """
+        self.files.mark_live()
+        try:
+            with self.redis.client() as client:
+                unpark(client, self.queues)
+            if not self.lease.acquire():
+                self.files.mark_not_ready("another scheduler holds the lease")
+                return False
+            if then is not None:
+                then()
+        except self.redis.errors as error:
+            self.files.mark_not_ready(f"the broker does not answer: {error}")
+            return False
+        self.files.mark_ready()
+        return True
 
 
 def _scheduler_with_lease(parts: _Parts) -> type:
-    """Return the application's scheduler class, changed to send only while it holds the lease."""
+    """Return the application's scheduler class, changed to send only while it holds the lease.
+
+    Where the lease had ended meanwhile, another scheduler may have sent. One of Celery's reads when. One with a store
+    of its own is made anew, with the process: nobody knows how to make it read that again.
+    """
     from celery.utils.imports import load_extension_class_names, symbol_by_name
 
     aliases = dict(load_extension_class_names("celery.beat_schedulers"))
@@ -140,32 +174,25 @@ def _scheduler_with_lease(parts: _Parts) -> type:
     needs_last_runs = keeps_none(scheduler)
 
     class SchedulerWithLease(scheduler):  # type: ignore[misc]
-        holds_lease = False
+        started = False
 
         def tick(self, *args: object, **kwargs: object) -> float:
-            parts.files.mark_live()
-            try:
-                if not self._prepare():
-                    parts.files.mark_not_ready("another scheduler holds the lease")
-                    return parts.heartbeat
-            except parts.redis.errors as error:
-                self.holds_lease = False
-                parts.files.mark_not_ready(f"the broker does not answer: {error}")
-                return parts.heartbeat
-            parts.files.mark_ready()
+            if not parts.acquire(self._take_over):
+                return min(parts.heartbeat, TICK)
             interval = super().tick(*args, **kwargs)
             return TICK if interval is None else min(interval, TICK)
 
-        def _prepare(self) -> bool:
-            with parts.redis.client() as client:
-                unpark(client, parts.queues)
-            held, self.holds_lease = self.holds_lease, parts.lease.acquire()
-            if self.holds_lease and not held and needs_last_runs:
+        def _take_over(self) -> None:
+            lost = not (self.started and parts.lease.was_kept)
+            if lost and needs_last_runs:
                 parts.last_runs.load(self.schedule)
                 self.populate_heap()
-            if self.holds_lease:
-                parts.watch.search()
-            return self.holds_lease
+            elif lost and self.started:
+                logger.warning("another scheduler may have sent meanwhile: this one ends, and begins anew")
+                parts.exit_status = os.EX_TEMPFAIL
+                raise SystemExit(os.EX_TEMPFAIL)
+            self.started = True
+            parts.watch.search()
 
         def apply_entry(self, entry: ScheduleEntry, *args: object, **kwargs: object) -> None:
             super().apply_entry(entry, *args, **kwargs)

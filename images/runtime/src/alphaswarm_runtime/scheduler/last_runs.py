@@ -20,7 +20,6 @@ from alphaswarm_runtime.type_aliases import App, ScheduleEntry
 logger = logging.getLogger("alphaswarm_runtime.scheduler.last_runs")
 
 KEY = "beat:last_runs"  # hash: an entry's name to seconds since 1970
-CELERYS_OWN = (beat.Scheduler, beat.PersistentScheduler)
 
 
 class LastRuns:
@@ -58,6 +57,9 @@ class LastRuns:
             client.hset(KEY, name, time.time())
 
 
-def keeps_none(scheduler: type[Any]) -> bool:
-    """Return whether a scheduler is one of Celery's, which keep these times in a file or not at all."""
-    return scheduler in CELERYS_OWN
+def keeps_none(scheduler: Any) -> bool:  # noqa: ANN401 a subclass of celery.beat.Scheduler
+    """Return whether a scheduler keeps these times in a file or not at all, as Celery's do and what is made of them.
+
+    One with a store of its own has entries of its own, which read and write there.
+    """
+    return bool(scheduler.Entry is beat.ScheduleEntry)

@@ -19,6 +19,7 @@ from alphaswarm_runtime.type_aliases import App, Task
 logger = logging.getLogger("alphaswarm_runtime.settings.enforced_settings")
 
 DEFAULT_QUEUE = "default"
+POOL = "prefork"
 CONSUMER = "alphaswarm_runtime.worker.consumer:FleetConsumer"
 # A broker that hangs must not block the event loop for longer than the liveness probe allows.
 SOCKET_OPTIONS = {"socket_timeout": 5, "socket_connect_timeout": 5, "health_check_interval": 10}
@@ -121,7 +122,8 @@ def _setting_overrides(app: App, profile: WorkerProfile) -> Iterator[Override]:
             "worse",
         ),
         "worker_consumer": (CONSUMER, "requeues tasks safely, limits redelivery, updates the probes' files"),
-        "worker_pool": ("prefork", "only processes can be ended at their time limit"),
+        "worker_pool": (POOL, "only processes can be ended at their time limit"),
+        "worker_pool_restarts": (False, "a restart ends running tasks"),
         "broker_connection_retry": (True, "an outage of the broker must not end running tasks"),
         "broker_connection_retry_on_startup": (True, "an outage of the broker must not end running tasks"),
         "broker_connection_max_retries": (None, "an outage of the broker must not end running tasks"),

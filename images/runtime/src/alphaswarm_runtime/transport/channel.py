@@ -29,6 +29,7 @@ from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import loads
 
+from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.transport.ledger import Ledger
 from alphaswarm_runtime.type_aliases import Client, Connection, Message
 
@@ -129,6 +130,20 @@ class LedgerChannel(redis.Channel):
         self._blocked_queue = 0  # counts up: with several queues, each is blocked on in turn
         self._backoff_until = 0.0
         super().__init__(*args, **kwargs)
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: object, **kwargs: object) -> object:
+        """Consume a queue; where messages are acknowledged, only one of this process' own.
+
+        Raises:
+            ConfigurationError: it is another one.
+        """
+        own = self.consuming.ledger.queues
+        if queue not in own and not no_ack:
+            raise ConfigurationError(
+                f"the application lets this worker consume queue {queue!r}; it was started for {', '.join(own)}. "
+                "Remove that from its signal handlers and steps: each queue has workers of its own."
+            )
+        return super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         if time.monotonic() < self._backoff_until:

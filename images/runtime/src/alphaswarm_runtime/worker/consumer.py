@@ -56,6 +56,14 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self._shutdown_started = False
         signals.task_revoked.connect(self._on_task_revoked, weak=False)
 
+    def start(self) -> None:
+        """Consume, until the worker ends; a refusal ends it."""
+        try:
+            super().start()
+        except ConfigurationError as refusal:
+            self.context.refusal = refusal
+            raise WorkerShutdown(refusal.exit_status) from None
+
     # -- messages ------------------------------------------------------------------------------------------------
 
     def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
@@ -129,6 +137,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
     def connect(self) -> Connection:
         """Connect, and begin the lease without which nothing is delivered."""
+        if self.context.refusal is not None:
+            raise self.context.refusal
         self._watch_exited_processes_again()
         connection = super().connect()
         self._upkeep.begin()

@@ -4,6 +4,7 @@ import os
 import time
 from dataclasses import dataclass, field
 
+from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.health import probe_files
 from alphaswarm_runtime.health.metrics import Metrics
 from alphaswarm_runtime.health.probe_files import ProbeFiles
@@ -37,6 +38,7 @@ class WorkerContext:
     executions: ExecutionTracker
     results: Results
     predecessor: str | None = None  # the owner of messages that a process left here when it died
+    refusal: ConfigurationError | None = None  # why this worker must not consume
     exit_status: int = os.EX_OK  # of the process, when it was asked to shut down
     shutdown_requested_at: float | None = field(default=None)  # CLOCK_MONOTONIC
 
