@@ -80,6 +80,7 @@ test-fast: $(READY) ## mocks, pure functions, properties (about 2 min)
 
 test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly wait (about 4 min)
 	$(BIN)/python -m toolchain --group services
+	-@$(BIN)/python -m toolchain faketime
 	$(BIN)/python -m pytest -n 6 -m "redis and not engine and not cluster"
 
 test-engine: $(READY) ## real engine, API server and KEDA (about 11 min; builds them first if need be)

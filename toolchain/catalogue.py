@@ -243,6 +243,8 @@ TOOLS = (
     Tool("runc", "1.1", Group.IMAGES, Accept(lowest=(1, 1)), debian=Debian("runc")),
     Tool("mmdebstrap", "1.3", Group.IMAGES, Accept(lowest=(1, 2)), debian=Debian("mmdebstrap")),
     Tool("actionlint", ACTIONLINT, Group.CHECKS, Accept(("-version",), (1, 7)), _ACTIONLINT),
+    # Gives a process another wall clock; the tests that need it are skipped where it cannot be had.
+    Tool("faketime", "0.9", Group.CHECKS, Accept(lowest=(0, 9)), debian=Debian("faketime")),
     Tool("syft", SYFT, Group.SBOM, Accept(lowest=(1, 42), below=(2,)), _SYFT),
     Tool("oras", ORAS, Group.SBOM, Accept(("version",), (1, 2), (2,)), _ORAS),
 )

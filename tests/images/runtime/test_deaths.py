@@ -1,6 +1,7 @@
 """However a worker dies, its tasks run again within the lease, and never beside their first run."""
 
 import os
+import shutil
 import signal
 import time
 from collections import Counter
@@ -8,7 +9,8 @@ from collections import Counter
 import pytest
 from alphaswarm_runtime.transport import keys
 
-from tests.images.runtime.harness import Fleet, overlap, until
+from tests.images.runtime.harness import Fleet, marks, overlap, until
+from tools.bench.runtime.soak.proxy import Proxy
 
 pytestmark = pytest.mark.redis
 
@@ -146,3 +148,57 @@ def test_a_message_past_its_deadline_comes_back_although_its_owner_lives(fleet: 
         soon = int((time.time() + 2) * 1000)
         client.hset(keys.unacked("terraform"), "t", f"terraform\nsomebody\n{soon}\n{raw}")
     until(lambda: len(fleet.server.journal()) == 2, "it runs")
+
+
+@pytest.mark.parametrize("how", ["cut", "hang"])
+def test_a_worker_that_is_cut_off_ends_its_task_before_another_starts_it(fleet: Fleet, how: str) -> None:
+    file = fleet.folder / "marks"
+    proxy = Proxy(fleet.server.port)
+    first = fleet.worker(CELERY_BROKER_URL=f"redis://127.0.0.1:{proxy.port}/0", **LEASE)
+    sent = fleet.send("leave_marks", str(file), 12)
+    until(file.exists, "it runs")
+    getattr(proxy, how)(20)
+    fleet.worker(**LEASE)
+    until(sent.ready, "another worker runs it")
+    print(f"runs overlapped for {overlap(file):.3f} s")
+    assert overlap(file) == 0
+    assert len([line for line in file.read_text().splitlines() if line.endswith("done")]) == 1
+    first.wait_ready()
+    proxy.close()
+
+
+def test_a_server_that_is_killed_and_reads_its_file_again_loses_nothing(fleet: Fleet) -> None:
+    fleet.worker(concurrency="2", **LEASE)
+    sent = [fleet.send("sleep", str(number), 1) for number in range(6)]
+    parked = fleet.send("note", "later", countdown=8)
+    until(lambda: len(starts(fleet)) == 2, "two run")
+    assert fleet.server.process is not None
+    fleet.server.process.kill()
+    fleet.server.process.wait()
+    fleet.server.start()
+    assert [task.get() for task in sent] == [str(number) for number in range(6)]
+    assert parked.get() == "later"
+
+
+def test_workers_whose_clocks_differ_start_tasks_neither_early_nor_twice(fleet: Fleet) -> None:
+    if shutil.which("faketime") is None:
+        pytest.skip("faketime is not installed: apt-get install faketime")
+    own = {"FAKETIME_DONT_FAKE_MONOTONIC": "1", **LEASE}
+    arguments = ("worker", "--queues", "default", "--concurrency", "1")
+    ahead, behind = (fleet.start_by(("faketime", "-f", skew), *arguments, **own) for skew in ("+600s", "-600s"))
+    for worker in (ahead, behind):
+        worker.wait_ready()
+    sent_at = time.monotonic()
+    later = [fleet.send("note", str(number), countdown=5) for number in range(4)]
+    until(lambda: all(task.ready() for task in later), "they run")
+    took = time.monotonic() - sent_at
+    print(f"a countdown of 5 s, clocks 20 minutes apart: all ended after {took:.1f} s")
+    assert 5 <= took < 12
+    assert len(fleet.server.journal()) == 4
+    file = fleet.folder / "marks"
+    again = fleet.send("leave_marks", str(file), 6)
+    until(file.exists, "it runs")
+    runner = next(iter(marks(file)))
+    (ahead if os.getpgid(runner) == ahead.pid else behind).kill()
+    until(again.ready, "the other runs it again, although its clock is another")
+    assert overlap(file) == 0

@@ -153,3 +153,21 @@ def test_a_result_store_that_cannot_be_opened_is_refused_in_one_line(fleet: Flee
     assert done.returncode == 78
     assert "nosuchstore" in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["", "disabled://"])
+def test_an_application_without_a_result_store_runs_its_tasks(fleet: Fleet, url: str) -> None:
+    fleet.worker(CELERY_RESULT_BACKEND=url, ALPHASWARM_MAX_DELIVERIES="1")
+    fleet.send("child_killer")
+    fleet.send("note", "ran")
+    until(lambda: any(line.startswith("ran") for line in fleet.server.journal()), "the task ran")
+    until(lambda: settled(fleet), "both messages are done with")
+
+
+def test_a_store_of_another_kind_gets_the_results_of_children_and_parent(fleet: Fleet, tmp_path: Path) -> None:
+    fleet.worker(CELERY_RESULT_BACKEND=f"file://{tmp_path}", ALPHASWARM_MAX_DELIVERIES="1")
+    killed, ran = fleet.send("child_killer"), fleet.send("note", "ran")
+    until(lambda: any(line.startswith("ran") for line in fleet.server.journal()), "the task ran")
+    until(lambda: settled(fleet), "both messages are done with")
+    assert "FAILURE" in (tmp_path / f"celery-task-meta-{killed.id}").read_text()
+    assert "SUCCESS" in (tmp_path / f"celery-task-meta-{ran.id}").read_text()

@@ -25,11 +25,3 @@ starts = redis.Redis.from_url(os.environ["BENCH_STARTS"])
 @app.task(name="bench.nothing")
 def nothing(sent_at: float) -> None:
     starts.rpush("starts", f"{sent_at} {time.monotonic()}")
-
-
-@app.task(name="bench.soak")
-def soak(number: int) -> None:
-    group = os.getpgid(0)
-    starts.rpush("soak", f"start {number} {time.monotonic()} {group}")
-    time.sleep(0.05)
-    starts.rpush("soak", f"end {number} {time.monotonic()} {group}")

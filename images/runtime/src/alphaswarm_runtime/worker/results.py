@@ -91,7 +91,8 @@ class Results:
         backend.on_chord_part_return = functools.partial(self._tell_chord, backend.on_chord_part_return)
         for names, call in ((WRITES, self._write), (READS, self._read)):
             for name in names:
-                here = getattr(backend, name)
+                if (here := getattr(backend, name, None)) is None:  # a disabled one, or of another kind
+                    continue
                 in_thread = here if of_task else functools.partial(self._call_on_own_backend, name)
                 setattr(backend, name, functools.partial(call, here, in_thread))
         return backend
