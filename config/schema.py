@@ -314,4 +314,7 @@ class Settings(Section):
     egress: tuple[Egress, ...] = Field((), description="further networks the workers may reach")
     quota: Quota = Field(default_factory=lambda: Quota.model_validate({}), description="the namespace's quota")
     labels: FinOps = Field(description="FinOps labels")
+    mark_busy_pods: bool = Field(
+        True, description="whether beat tells Kubernetes which pods run tasks, so that a scale-in takes idle ones first"
+    )
     protect: bool = Field(False, description="whether repositories, keys and the namespace refuse to be deleted")

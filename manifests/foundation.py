@@ -8,6 +8,7 @@ from config.tuning import max_pods
 from manifests import Manifest
 from manifests.broker import host_and_port
 from manifests.metadata import (
+    BEAT,
     COMPONENT,
     INSTANCE,
     METRICS_PORT,
@@ -20,6 +21,7 @@ from manifests.pod import BEAT_LIMITS, BEAT_REQUESTS
 from queues import IMAGES, QUEUES, Image, Priority, Resources
 
 KEDA_NAMESPACE = "keda"
+API_SERVER_PORTS = (443, 6443)  # behind the Service `kubernetes`: of hosted clusters, and of others
 NODE_LOCAL_DNS = "169.254.20.10/32"  # a node's DNS cache is no pod, so no selector finds it
 INSTANCE_METADATA_IPV6 = "fd00:ec2::254/128"
 INSTANCE_METADATA = "169.254.0.0/16"  # the node's own credentials are none of a task's business
@@ -70,6 +72,10 @@ def network_policies(settings: Settings) -> list[Manifest]:
         _network_policy(settings, "default-deny", {}, ingress=[], egress=[]),
         _network_policy(settings, "workers-egress", _worker_selector(), egress=_egress_rules(settings)),
     ]
+    if settings.mark_busy_pods:
+        ports = [_tcp_port(port) for port in API_SERVER_PORTS]
+        beat = {"matchLabels": {INSTANCE: BEAT}}
+        policies.append(_network_policy(settings, "beat-egress", beat, egress=[{**_anywhere(), "ports": ports}]))
     if settings.metrics.enabled:
         source = {
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.metrics.scrape_namespace}}
@@ -101,16 +107,10 @@ def _egress_rules(settings: Settings) -> list[Manifest]:
         ],
         "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],
     }
-    anywhere = {
-        "to": [
-            {"ipBlock": {"cidr": "0.0.0.0/0", "except": [INSTANCE_METADATA]}},
-            {"ipBlock": {"cidr": "::/0", "except": [INSTANCE_METADATA_IPV6]}},
-        ]
-    }
     broker: Manifest = {"ports": [_tcp_port(host_and_port(settings)[1])]}
     if isinstance(settings.broker, InClusterBroker):
         broker["to"] = [{"podSelector": {"matchLabels": {INSTANCE: REDIS}}}]
-    rules: list[Manifest] = [dns, broker, {**anywhere, "ports": [_tcp_port(443)]}]
+    rules: list[Manifest] = [dns, broker, {**_anywhere(), "ports": [_tcp_port(443)]}]
     if settings.tracing:
         rules.append({"ports": [_tcp_port(int(settings.tracing.endpoint.rsplit(":", 1)[1]))]})
     rules += [
@@ -118,6 +118,16 @@ def _egress_rules(settings: Settings) -> list[Manifest]:
         for other in settings.egress
     ]
     return rules
+
+
+def _anywhere() -> Manifest:
+    """Return every address but those of the node's own credentials."""
+    return {
+        "to": [
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": [INSTANCE_METADATA]}},
+            {"ipBlock": {"cidr": "::/0", "except": [INSTANCE_METADATA_IPV6]}},
+        ]
+    }
 
 
 def _network_policy(settings: Settings, name: str, pods: Manifest, **rules: list[Manifest]) -> Manifest:

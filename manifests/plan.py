@@ -12,6 +12,7 @@ from typing import Any
 from config.schema import InClusterBroker, Settings
 from config.tuning import tuned_catalogue
 from manifests import ImageReferences, Manifest
+from manifests.beat_access import beat_access
 from manifests.broker import broker_secret, redis_deployment, redis_service, trigger_authentication
 from manifests.deployment import beat_deployment, worker_deployment
 from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
@@ -121,7 +122,12 @@ def _broker(settings: Settings, inputs: PlanInputs, fleet: str) -> Unit:
 
 def _beat(settings: Settings, inputs: PlanInputs, fleet: str, dependencies: tuple[str, ...]) -> Unit:
     name = f"{fleet}-beat"
-    return Unit(UnitKind.BEAT, name, (PlannedObject(name, beat_deployment(settings, inputs.images)),), dependencies)
+    access = beat_access(settings) if settings.mark_busy_pods else []
+    objects = (
+        *(PlannedObject(name, manifest) for manifest in access),
+        PlannedObject(name, beat_deployment(settings, inputs.images), tuple(manifest["kind"] for manifest in access)),
+    )
+    return Unit(UnitKind.BEAT, name, objects, dependencies)
 
 
 def _workers(settings: Settings, inputs: PlanInputs, dependencies: tuple[str, ...]) -> list[Unit]:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from config.schema import Settings
-from manifests import ImageReferences, Manifest
+from manifests import ImageReferences, Manifest, beat_access
 from manifests.broker import broker_environment
 from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class_name
 from manifests.workload import Workload
@@ -50,7 +50,7 @@ def worker_pod_template(settings: Settings, workload: Workload, images: ImageRef
 
 
 def beat_pod_template(settings: Settings, image: Image, images: ImageReferences, labels: Labels, name: str) -> Manifest:
-    """Return the pod template of Celery beat."""
+    """Return the pod template of Celery beat; it alone may have access to the Kubernetes API."""
     container = _container(
         settings,
         image,
@@ -60,10 +60,14 @@ def beat_pod_template(settings: Settings, image: Image, images: ImageReferences,
         environment=_common_environment(settings, name),
         resources={"requests": vars(BEAT_REQUESTS), "limits": vars(BEAT_LIMITS)},
     )
-    return {
-        "metadata": {"labels": labels},
-        "spec": _pod_spec(settings, image, container, Priority.STANDARD, BEAT_GRACE_PERIOD, name),
-    }
+    spec = _pod_spec(settings, image, container, Priority.STANDARD, BEAT_GRACE_PERIOD, name)
+    if settings.mark_busy_pods:
+        container["env"].append(_env_var("ALPHASWARM_API_ACCESS", beat_access.DIRECTORY))
+        container["volumeMounts"].append(
+            {"name": beat_access.VOLUME, "mountPath": beat_access.DIRECTORY, "readOnly": True}
+        )
+        spec["volumes"].append(beat_access.access_volume())
+    return {"metadata": {"labels": labels}, "spec": spec}
 
 
 def _pod_spec(

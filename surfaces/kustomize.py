@@ -49,7 +49,9 @@ def _base() -> Files:
             case UnitKind.IMAGE_WORKER:
                 folders.setdefault(unit.name, {}).update(_by_kind(unit))
             case UnitKind.BEAT:
-                folders.setdefault(WORKER.name, {})["beat-deployment.yaml"] = manifests_for_files([unit])
+                folders.setdefault(WORKER.name, {}).update(
+                    {f"beat-{name}": manifests for name, manifests in _by_kind(unit).items()}
+                )
     files: Files = {"base/kustomization.yaml": HEADER + _kustomization(list(folders))}
     for folder, contents in folders.items():
         files |= _in_folder(

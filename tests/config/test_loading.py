@@ -47,6 +47,7 @@ COMMON: Mapping[str, Any] = {
     "aws": {"region": "eu-central-1", "accountId": "111122223333", "endpoint": "http://127.0.0.1:5001"},
     "cluster": {"context": "here", "kubeconfig": "/etc/kube/config", "awaitReady": False},
     "celeryApp": "research.tasks:app",
+    "markBusyPods": False,
     "scaling": {
         HEAVY: {
             "minReplicas": 1, "maxReplicas": 5, "concurrency": 3, "pollingInterval": 7, "cooldownPeriod": 70,

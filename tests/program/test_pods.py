@@ -7,7 +7,17 @@ import pytest
 
 from queues import IMAGES, QUEUES, ScaleDown
 from tests.program.expected import expected
-from tests.program.harness import LAYOUTS, STACKS, configuration, container, env, program, queues_of
+from tests.program.harness import (
+    LAYOUTS,
+    STACKS,
+    configuration,
+    container,
+    env,
+    program,
+    queues_of,
+    run,
+    secrets_of,
+)
 
 EVERYWHERE = [(stack, layout) for stack in STACKS for layout in LAYOUTS]
 
@@ -115,7 +125,38 @@ def test_every_pod_is_nonroot_on_a_read_only_root_without_privileges(stack: str,
         assert pod["automountServiceAccountToken"] is False
         assert pod["enableServiceLinks"] is False, "a Service named redis would put REDIS_… beside the credentials"
         assert {volume["name"] for volume in pod["volumes"]} == {mount["name"] for mount in only["volumeMounts"]}
-        assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"]), "one pod could fill the node's disk"
+        directories = [volume["emptyDir"] for volume in pod["volumes"] if "projected" not in volume]
+        assert all(directory["sizeLimit"] for directory in directories), "one pod could fill the node's disk"
+
+
+@pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)
+def test_only_beat_has_access_to_the_api_and_may_list_and_patch_pods(stack: str, layout: str) -> None:
+    found = program(stack, layout)
+    with_token = {
+        name
+        for name, deployment in found.manifests("Deployment").items()
+        for volume in deployment["spec"]["template"]["spec"].get("volumes", ())
+        if "projected" in volume
+    }
+    assert with_token == {"alphaswarm-beat"}
+    (rule,) = found.manifest("Role", "alphaswarm-beat")["rules"]
+    assert rule == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "patch"]}
+    (subject,) = found.manifest("RoleBinding", "alphaswarm-beat")["subjects"]
+    beat = found.manifest("Deployment", "alphaswarm-beat")
+    assert subject["name"] == beat["spec"]["template"]["spec"]["serviceAccountName"]
+    (mount,) = (mount for mount in container(beat)["volumeMounts"] if mount["name"] == "api-access")
+    assert env(beat)["ALPHASWARM_API_ACCESS"] == mount["mountPath"]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_stack_can_do_without_access_to_the_api(layout: str) -> None:
+    found = run(configuration("dev", layout=layout, markBusyPods=False), secrets_of("dev"), stack="dev")
+    beat = found.manifest("Deployment", "alphaswarm-beat")
+    assert not found.manifests("Role")
+    assert not found.manifests("RoleBinding")
+    assert "beat-egress" not in found.manifests("NetworkPolicy")
+    assert "ALPHASWARM_API_ACCESS" not in env(beat)
+    assert all("projected" not in volume for volume in beat["spec"]["template"]["spec"]["volumes"])
 
 
 @pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)

@@ -72,6 +72,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
         },
         "egress": [{"cidr": "10.0.0.0/8", "ports": [5432, 443]}, {"cidr": "10.1.0.0/16", "ports": [1]}],
         "quota": {"headroom": 3.5},
+        "markBusyPods": False,
         "labels": LABELS,
     },
 }  # fmt: skip
@@ -180,9 +181,10 @@ def test_no_file_of_the_tree_holds_a_secret(root: Path) -> None:
 
 def test_the_tree_has_the_files_that_an_image_takes_along(root: Path) -> None:
     common = {"deployment.yaml", "hpa.yaml", "pdb.yaml", "kustomization.yaml"}
+    beat = {"beat-deployment.yaml", "beat-role.yaml", "beat-role-binding.yaml"}
     base = root / "deploy/kustomize/base"
     assert {file.name for file in (base / "alphaswarm-executor").iterdir()} == common
-    assert {file.name for file in (base / "alphaswarm-worker").iterdir()} == {*common, "beat-deployment.yaml"}
+    assert {file.name for file in (base / "alphaswarm-worker").iterdir()} == {*common, *beat}
 
 
 def test_the_component_has_one_file_a_queue(root: Path) -> None:

@@ -233,3 +233,24 @@ def test_a_worker_of_several_queues_consumes_each(fleet: Fleet) -> None:
     fleet.start("worker", "--queues", "default,paper,workflows", "--concurrency", "1").wait_ready()
     sent = [fleet.send("note", queue, queue=queue) for queue in ("workflows", "paper", "default") * 3]
     assert [task.get() for task in sent] == ["workflows", "paper", "default"] * 3
+
+
+@pytest.mark.parametrize("what", ["ack", "reject", "requeue", "cancel"])
+def test_what_comes_too_late_for_its_connection_is_an_error_of_the_connection(
+    fleet: Fleet, make_consumer: Callable[[str], Consumer], what: str
+) -> None:
+    """Celery logs those. Any other error ends the worker."""
+    fleet.send("note", "late")
+    consumer, kept = make_consumer("late"), []
+    consumer.consumer.on_message = kept.append
+    consumer.drain()
+    (message,) = kept
+    consumer.channel.qos._delivered[message.delivery_tag] = message
+    errors = consumer.connection.connection_errors
+    consumer.connection.close()
+    consumer.channel.qos._delivered[message.delivery_tag] = message
+    with contextlib.suppress(errors):
+        if what == "cancel":
+            consumer.consumer.cancel()
+        else:
+            getattr(message, what)()

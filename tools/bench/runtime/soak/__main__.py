@@ -69,8 +69,7 @@ class Soak:
     def close(self) -> None:
         """End all workers."""
         for each in self._workers:
-            if each.is_alive:
-                each.kill()
+            each.kill()
 
     def report(self) -> bool:
         """Print the figures; False where a task was lost, or two runs of one overlapped."""

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,12 +40,13 @@ class Worker:
             ChildProcessError: it ended by itself, although nothing here asks for that.
         """
         if self.process.poll() not in (None, 0, -signal.SIGKILL):
-            raise ChildProcessError(f"a worker ended with {self.process.returncode}:\n{tail(self.log.read_text(), 20)}")
+            raise ChildProcessError(f"a worker ended with {self.process.returncode}:\n{tail(self.log.read_text(), 60)}")
         return self.process.returncode is None
 
     def kill(self) -> None:
         """Kill all of it, as the kernel does when memory ends, or a node when it is lost."""
-        os.killpg(self.group, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # none of it is left
+            os.killpg(self.group, signal.SIGKILL)
         self._end()
 
     def terminate(self) -> None:

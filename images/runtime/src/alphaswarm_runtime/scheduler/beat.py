@@ -5,8 +5,8 @@ running its own. So the scheduler holds a lease in Redis while it sends. A sched
 not ready, and reads its schedule when it gets it. The lease is renewed at every tick, and expires LEASE_TTL seconds
 after the last one. Who gets it goes on where the other one was (last_runs.py).
 
-It also returns parked messages that are due to their queues, since a queue at zero has no worker that would, and says
-which lists nobody reads.
+It also returns parked messages that are due to their queues, since a queue at zero has no worker that would, says which
+lists nobody reads, and tells Kubernetes which pods are busy.
 """
 
 import logging
@@ -20,6 +20,8 @@ from types import FrameType
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.health import logs, metrics, probe_files, traces
 from alphaswarm_runtime.health.probe_files import ProbeFiles
+from alphaswarm_runtime.scheduler.busy_pods import BusyPods
+from alphaswarm_runtime.scheduler.kube_api import KubeApi
 from alphaswarm_runtime.scheduler.last_runs import LastRuns, keeps_none
 from alphaswarm_runtime.scheduler.revocations import RevocationListener
 from alphaswarm_runtime.scheduler.unserved import UnservedWatch
@@ -106,6 +108,8 @@ def run(prepared: Prepared) -> int:
         queues=tuple(catalogue.load().queues),
     )
     RevocationListener(app, f"beat-{lease.holder}").start()
+    if environment.api_access is not None:
+        BusyPods(app, KubeApi(environment.api_access), parts.queues).start()
     signal.signal(signal.SIGTERM, _exit)
     try:
         while not parts.acquire():

@@ -45,6 +45,7 @@ class Environment:
     restore_interval: int
     lease: int
     beat_catch_up: int
+    api_access: Path | None  # a folder; None where beat has no access to the Kubernetes API
     tuning: Tuning
 
 
@@ -71,6 +72,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         broker_wait=60 if broker_wait is None else broker_wait,
         result_wait=60 if result_wait is None else result_wait,
         beat_catch_up=_integer(environ, "ALPHASWARM_BEAT_CATCH_UP", minimum=1) or 24 * 3600,
+        api_access=Path(access) if (access := environ.get("ALPHASWARM_API_ACCESS")) else None,
         lease=_integer(environ, "ALPHASWARM_LEASE", minimum=2) or 30,
         restore_interval=_integer(environ, "ALPHASWARM_RESTORE_INTERVAL", minimum=1) or 10,
         tuning=Tuning(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from alphaswarm_runtime.transport import keys
+from alphaswarm_runtime.transport import keys, scripts
 from alphaswarm_runtime.transport.replies import as_text
 from alphaswarm_runtime.type_aliases import Client
 
@@ -112,14 +112,16 @@ def oldest_waiting(client: Client, queue: str) -> MessageInfo | None:
     return None
 
 
+def messages_by_owner(client: Client, queue: str) -> dict[str, int]:
+    """Return how many messages of the queue each owner has in flight."""
+    reply = client.eval(scripts.OWNERS, 1, keys.unacked(queue))
+    return {as_text(name): int(count) for name, count in zip(reply[::2], reply[1::2], strict=True)}
+
+
 def owners(client: Client, queue: str) -> list[OwnerInfo]:
     """Return who has messages of the queue in flight."""
-    messages: dict[str, int] = {}
-    for entry in client.hvals(keys.unacked(queue)):
-        owner = as_text(entry).split("\n", 2)[1]
-        messages[owner] = messages.get(owner, 0) + 1
     found = []
-    for name, count in sorted(messages.items()):
+    for name, count in sorted(messages_by_owner(client, queue).items()):
         left = client.pttl(keys.lease(queue, name))
         found.append(OwnerInfo(name, count, left / 1000 if left >= 0 else None))
     return found

@@ -224,3 +224,20 @@ redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])
 return 1
 """
+
+# KEYS: unacked. Returns each owner and the number of its messages. The messages themselves may be large, and stay here.
+OWNERS = (
+    _ENTRY
+    + """
+local counts, reply = {}, {}
+for _, entry in ipairs(redis.call('HVALS', KEYS[1])) do
+  local _, owner = parse(entry)
+  if owner then counts[owner] = (counts[owner] or 0) + 1 end
+end
+for owner, count in pairs(counts) do
+  reply[#reply + 1] = owner
+  reply[#reply + 1] = count
+end
+return reply
+"""
+)

@@ -1,0 +1,1 @@
+"""Measures which pods a scale-in takes, by the real ReplicaSet controller."""
