@@ -178,7 +178,8 @@ def test_beat_marks_pods_of_a_real_api_server_with_the_fleets_own_rights(
     ("verb", "resource", "allowed"),
     [
         ("list", "pods", True), ("patch", "pods", True), ("get", "pods", False), ("delete", "pods", False),
-        ("create", "pods", False), ("create", "pods --subresource=exec", False), ("patch", "pods --subresource=status", False),
+        ("create", "pods", False), ("create", "pods --subresource=exec", False),
+        ("patch", "pods --subresource=status", False),
         ("get", "secrets", False), ("list", "secrets", False), ("patch", "deployments", False),
     ],
 )  # fmt: skip

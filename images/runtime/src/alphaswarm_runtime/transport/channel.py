@@ -20,7 +20,8 @@ Producers, and kombu's other commands, are unchanged.
 import functools
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import Empty
 from typing import Any
@@ -237,6 +238,19 @@ class LedgerChannel(redis.Channel):
         if self._in_poll is connection and self._last_command == FETCH:
             self._without_orphans.clear()
         super()._on_connection_disconnect(connection)
+
+    @contextmanager
+    def conn_or_acquire(self, client: Client = None) -> Iterator[Client]:
+        """Yield a client, as kombu does.
+
+        Raises:
+            ConnectionResetError: the connection was closed meanwhile, and this channel was not. Kombu raises
+                AttributeError, which Celery takes for a fault of the worker, and ends it.
+        """
+        if client is None and self.connection.client is None:
+            raise ConnectionResetError("the connection of this channel is closed")
+        with super().conn_or_acquire(client) as connected:
+            yield connected
 
     def close(self) -> None:
         """Close the channel as kombu does, but do not wait for the reply to BLOCK."""
