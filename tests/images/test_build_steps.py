@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-BUILD = Path(__file__).parents[2] / "images" / "build"
+from tests.images.locks import FITS, REFUSED, TAKEN, WARNED, lock
+
+IMAGES = Path(__file__).parents[2] / "images"
+BUILD = IMAGES / "build"
 EXTRAS = ("otel", "ml", "ml-torch")
 HAS_ALL = "[project]\nname = 'x'\n[project.optional-dependencies]\notel = []\nML = ['a']\nml_torch = []\n"
 
@@ -19,7 +22,7 @@ class Step:
     folder: Path
     tools: Path
 
-    def write(self, pyproject: str | None, lock: str | None = "version = 1\n") -> "Step":
+    def write(self, pyproject: str | None, lock: str | None = FITS) -> "Step":
         """Give the application these files."""
         for name, content in (("pyproject.toml", pyproject), ("uv.lock", lock)):
             if content is not None:
@@ -90,7 +93,7 @@ def test_an_application_that_lacks_extras_is_refused_before_anything_is_installe
     [
         (None, None, ["no uv.lock", "no pyproject.toml"]),
         (HAS_ALL, None, ["no uv.lock"]),
-        (None, "version = 1\n", ["no pyproject.toml"]),
+        (None, FITS, ["no pyproject.toml"]),
     ],
 )
 def test_both_steps_say_alike_that_an_application_declares_nothing(
@@ -133,3 +136,58 @@ def test_another_architecture_is_refused(step: Step) -> None:
     done = step.write(HAS_ALL).install(TARGETARCH="riscv64")
     assert done.returncode == 1
     assert "not for riscv64" in done.stderr
+
+
+# --- the lock ---
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_a_lock_that_fits_the_runtime_is_installed_from_in_silence(step: Step, case: str) -> None:
+    done = step.write(HAS_ALL, TAKEN[case]).install()
+    assert done.stderr == "uv was run\n"
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_lock_that_does_not_fit_is_refused_before_anything_is_installed(step: Step, case: str) -> None:
+    text, parts = REFUSED[case]
+    done = step.write(HAS_ALL, text).install()
+    assert done.returncode == 1
+    assert done.stderr.startswith("fleet:images.application: the application cannot become an image: its uv.lock ")
+    assert [part for part in parts if part not in done.stderr] == []
+    assert done.stderr.count("\n") == 1, "one line, and no traceback"
+    assert not step.uv_arguments
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_what_may_well_fit_is_installed_with_a_warning(step: Step, case: str) -> None:
+    text, warning = WARNED[case]
+    done = step.write(HAS_ALL, text).install()
+    assert done.returncode == 3, "a fork or a newer release could not be tried at all"
+    assert done.stderr.splitlines() == [f"fleet:images.application: {warning}.", "uv was run"]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_both_steps_say_alike_what_is_wrong_with_a_lock(step: Step, case: str) -> None:
+    step.write(HAS_ALL, REFUSED[case][0])
+    code = step.run("install-code", step.folder, step.folder, "/dev/null")
+    assert code.stderr == step.install().stderr, "they run at once, and either may be the one that is shown"
+    assert code.returncode == 1
+
+
+def test_everything_that_is_wrong_is_said_at_once_each_on_its_line(step: Step) -> None:
+    done = step.write("[project]\n", lock(celery="5.5.3", kombu="5.5.4", billiard="4.2.4")).install()
+    said = [
+        line.removeprefix("fleet:images.application: the application cannot become an image: ")
+        for line in done.stderr.splitlines()
+    ]
+    assert [line.split(",")[0] for line in said] == [
+        "its uv.lock has celery 5.5.3",
+        "its uv.lock has kombu 5.5.4",
+        "its uv.lock has billiard 4.2.4",
+        "its pyproject.toml lacks 3 extras",
+    ]
+
+
+def test_the_reference_application_is_locked_to_what_the_runtime_was_tested_with(step: Step) -> None:
+    done = step.write(HAS_ALL, (IMAGES / "reference_app/uv.lock").read_text()).install()
+    assert done.stderr == "uv was run\n"

@@ -2,12 +2,15 @@
 
 import ast
 import logging
+import tomllib
 from dataclasses import replace
 
 import pytest
 from alphaswarm_runtime import contract
 from alphaswarm_runtime.errors import ConfigurationError
+from packaging.requirements import Requirement
 
+from images.build.check_application import REDIS, SUPPORTED
 from tests.images.runtime.harness import SHIPPED
 
 
@@ -57,3 +60,12 @@ def test_a_minor_version_that_was_not_tested_is_warned_of(
     with caplog.at_level(logging.WARNING):
         contract.check()
     assert "was not tested with kombu" in caplog.text
+
+
+def test_an_applications_lock_is_judged_by_what_the_runtime_declares_and_was_tested_with() -> None:
+    declared = tomllib.loads((SHIPPED.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    ranges = {one.name: one.specifier for one in map(Requirement, declared)}
+    judged = {one.name: f">={one.oldest},<{one.next_major}" for one in SUPPORTED}
+    assert {name: ranges[name] for name in judged} == judged, "one that fits is refused, or one that fails is built"
+    assert {one.name: one.tested for one in SUPPORTED} == contract.CHECKED
+    assert ranges.keys() - judged.keys() == {REDIS}, "a package whose version is judged by nobody"
