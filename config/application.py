@@ -3,6 +3,7 @@
 A git reference is checked by its text: BuildKit fetches it, and neither the engine nor the provider resolves it, so a
 branch would move unnoticed and two builds of one stack could contain different code. A full commit cannot move. A
 folder is checked by its files. Only the build can check whether the lock fits the project, and what a reference has.
+Whether the lock fits the runtime is asked in the build's own words, which is why they are imported from it.
 """
 
 import re
@@ -14,6 +15,7 @@ from typing import Any, Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
+from images.build.check_application import lock_findings
 from queues import EXECUTOR, IMAGES
 
 REFERENCE_APPLICATION: Final = "images/reference_app"
@@ -59,8 +61,7 @@ def folder_errors(folder: Path, more_extras: str = "") -> Iterator[str]:
     if not folder.is_dir():
         yield "there is no such folder, seen from the project's own; give its path, or a git reference"
         return
-    if not (folder / "uv.lock").is_file():
-        yield "it has no uv.lock, from which the images install; run `uv lock` there"
+    yield from lock_findings(folder / "uv.lock")[0]
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project")
     except FileNotFoundError:
@@ -71,6 +72,11 @@ def folder_errors(folder: Path, more_extras: str = "") -> Iterator[str]:
         yield f"its pyproject.toml is not TOML: {error}"
     else:
         yield from _project_errors(project, more_extras)
+
+
+def folder_warnings(folder: Path) -> list[str]:
+    """Return what may not work in an application's folder that has no errors."""
+    return lock_findings(folder / "uv.lock")[1]
 
 
 def _project_errors(project: Any, more_extras: str) -> Iterator[str]:  # noqa: ANN401 whatever the file holds

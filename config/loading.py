@@ -12,7 +12,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from config.errors import ErrorLine, ErrorReader, SettingsError, comma_separated
-from config.rules import RULES, Rule, application_folder_errors
+from config.rules import RULES, Rule, application_folder_errors, application_folder_warnings
 from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, QueueTuning, Settings
 from config.secrets import Secrets
 
@@ -111,6 +111,8 @@ def load() -> tuple[Settings, Secrets]:
         settings = parse(plain, secrets, (*RULES, application_folder_errors), _stack_file(pulumi.get_stack()))
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
+    for warning in application_folder_warnings(settings):
+        pulumi.log.warn(warning)
     return settings, Secrets(*(config.get_secret(key) for key in (BROKER_PASSWORD, NETRC, GIT_TOKEN)))
 
 

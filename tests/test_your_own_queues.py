@@ -11,6 +11,7 @@ import pytest
 
 from config.application import folder_errors
 from queues import IMAGES
+from tests.images.locks import FITS
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/your-own-queues.md").read_text()
@@ -48,7 +49,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path, text in files():
         (clone / path).parent.mkdir(parents=True, exist_ok=True)
         (clone / path).write_text(text)
-    (clone / "../desk/uv.lock").touch()  # `uv lock` asks an index; that the file is there is all that is looked at
+    (clone / "../desk/uv.lock").write_text(FITS)  # `uv lock` asks an index
     text = (clone / "queues.py").read_text()
     before, _, rest = text.partition("QUEUES = Catalogue(\n")
     after = rest.partition(")  # fmt: skip\n")[2]

@@ -9,7 +9,8 @@ from pulumi import RunError
 
 from config.application import FOLDER_OR_COMMIT, PYTHON, folder_errors, reference_error
 from queues import IMAGES
-from tests.program.harness import configuration, fail, run, secrets_of
+from tests.images.locks import FITS, REFUSED, TAKEN, WARNED, lock
+from tests.program.harness import STACKS, configuration, fail, program, run, secrets_of
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -57,7 +58,7 @@ def app(tmp_path: Path) -> Path:
     folder = tmp_path / "app"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(project())
-    (folder / "uv.lock").write_text("version = 1\n")
+    (folder / "uv.lock").write_text(FITS)
     return folder
 
 
@@ -176,6 +177,49 @@ def test_a_project_file_that_cannot_be_read_is_refused(app: Path) -> None:
     (app / "pyproject.toml").unlink()
     (app / "pyproject.toml").mkdir()
     assert "its pyproject.toml cannot be read" in refusal(app)
+
+
+@pytest.mark.parametrize("case", TAKEN)
+def test_a_lock_that_fits_the_runtime_is_taken(app: Path, case: str) -> None:
+    (app / "uv.lock").write_text(TAKEN[case])
+    assert list(folder_errors(app)) == []
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_lock_that_does_not_fit_the_runtime_is_refused_in_one_line(app: Path, case: str) -> None:
+    text, parts = REFUSED[case]
+    (app / "uv.lock").write_text(text)
+    (line,) = refusal(app).splitlines()[1:]
+    assert line.startswith("  fleet:images.application: given ")
+    assert [part for part in parts if part not in line] == []
+
+
+def test_each_package_that_does_not_fit_has_its_line(app: Path) -> None:
+    (app / "uv.lock").write_text(lock(celery="5.5.3", kombu="5.5.4", billiard="4.2.4"))
+    said = refusal(app)
+    assert "3 errors" in said
+    for package in ("celery 5.5.3", "kombu 5.5.4", "billiard 4.2.4"):
+        assert said.count(f"its uv.lock has {package}") == 1
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_a_lock_that_may_well_fit_is_built_with_a_warning(app: Path, case: str) -> None:
+    text, warning = WARNED[case]
+    (app / "uv.lock").write_text(text)
+    found = run(building(app), secrets_of("local"), preview=True)
+    assert found.every("docker-build:index:Image")
+    assert f"fleet:images.application: {warning}." in found.warnings()
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_stacks_as_they_are_warn_of_no_lock(stack: str) -> None:
+    assert [text for text in program(stack, preview=True).warnings() if "uv.lock" in text] == []
+
+
+def test_a_lock_that_cannot_be_read_is_refused(app: Path) -> None:
+    (app / "uv.lock").unlink()
+    (app / "uv.lock").mkdir()
+    assert "its uv.lock cannot be read" in refusal(app)
 
 
 @pytest.mark.parametrize("extra", EVERY_EXTRA)
