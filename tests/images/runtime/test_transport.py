@@ -242,7 +242,8 @@ def test_what_comes_too_late_for_its_connection_is_an_error_of_the_connection(
 ) -> None:
     """Celery expects those. Any other error ends the worker."""
     fleet.send("note", "late")
-    consumer, kept = make_consumer("late"), []
+    consumer = make_consumer("late")
+    kept: list[Message] = []
     consumer.consumer.on_message = kept.append
     consumer.drain()
     (message,) = kept
