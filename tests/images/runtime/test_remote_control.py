@@ -103,6 +103,20 @@ def test_a_revocation_outlives_the_worker_that_heard_it(fleet: Fleet) -> None:
     assert [line.split()[0] for line in fleet.server.journal()] == ["wanted"]
 
 
+@pytest.mark.parametrize("headers", [{"run": ["r1", "r2"]}, {"run": "r1"}, ["run=r1"]])
+def test_a_revocation_by_stamps_reaches_a_worker_that_did_not_run(fleet: Fleet, headers: object) -> None:
+    fleet.start("beat", CELERY_APP="slow").wait_ready()
+    sent = [fleet.send("note", run, queue="workflows", stamped_headers=["run"], run=run) for run in ("r1", "r3")]
+    time.sleep(1)  # beat listens from a thread of its own
+    fleet.control().revoke_by_stamped_headers(headers)
+    with fleet.server.client() as client:
+        until(lambda: client.zcard("revoked:stamps"), "it is kept")
+    fleet.worker("workflows")
+    assert sent[1].get() == "r3"
+    until(lambda: sent[0].status == "REVOKED", "it is revoked")
+    assert [line.split()[0] for line in fleet.server.journal()] == ["r3"]
+
+
 def test_what_is_scheduled_can_be_inspected(fleet: Fleet) -> None:
     fleet.worker()
     sent = fleet.send("note", "later", countdown=600)

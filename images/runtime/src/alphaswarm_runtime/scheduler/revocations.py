@@ -47,8 +47,11 @@ class RevocationListener:
                     continue
 
     def _on_message(self, body: Mapping[str, Any], _message: object) -> None:
-        if body.get("method") != "revoke" or body.get("destination"):
+        method, arguments = body.get("method"), body.get("arguments") or {}
+        if method not in ("revoke", "revoke_by_stamped_headers") or body.get("destination"):
             return
-        task_ids = (body.get("arguments") or {}).get("task_id") or []
         with self._redis.client() as client:
-            revocations.keep(client, self._app, task_ids)
+            if method == "revoke":
+                revocations.keep(client, self._app, arguments.get("task_id") or [])
+            else:
+                revocations.keep_stamps(client, self._app, arguments.get("headers") or {})

@@ -28,6 +28,9 @@ def install() -> None:
     control_command(name="pool_grow", args=[("n", int)])(pool_grow)
     control_command(name="shutdown")(shutdown)
     control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")(revoke)
+    control_command(
+        name="revoke_by_stamped_headers", variadic="headers", signature="[key1=value1 [key2=value2 [...]]]"
+    )(revoke_by_stamped_headers)
     inspect_command(name="scheduled", alias="dump_schedule")(scheduled)
 
 
@@ -61,6 +64,14 @@ def revoke(state: ControlState, task_id: str | Sequence[str], **options: object)
     with context.redis.client() as client:
         revocations.keep(client, state.app, task_id)
     return dict(control.revoke(state, task_id, **options))
+
+
+def revoke_by_stamped_headers(state: ControlState, headers: revocations.Headers, **options: object) -> Reply:
+    """Revoke tasks by their stamps, and keep that for workers that do not run now."""
+    context = _context(state)
+    with context.redis.client() as client:
+        revocations.keep_stamps(client, state.app, headers)
+    return dict(control.revoke_by_stamped_headers(state, headers, **options))
 
 
 def shutdown(state: ControlState, **_options: object) -> Reply:

@@ -101,6 +101,9 @@ class Upkeep:
     def _learn_revocations(self, client: Client) -> None:
         """Learn what was revoked while this process did not run; and again, since Celery forgets it after hours."""
         state.revoked.update(revocations.kept(client))
+        for header, values in revocations.kept_stamps(client).items():
+            known = state.revoked_stamps.setdefault(header, [])
+            known += [value for value in values if value not in known]
 
     def _take_over(self, client: Client) -> None:
         if time.monotonic() < self._take_over_at:
