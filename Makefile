@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images bench-runtime sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-celery test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images bench-runtime sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,10 @@ test-runtime: $(READY) ## real Celery and Redis, side by side since they mostly 
 	$(BIN)/python -m toolchain --group services
 	-@$(BIN)/python -m toolchain faketime
 	$(BIN)/python -m pytest -n 6 -m "redis and not engine and not cluster"
+
+test-celery: $(READY) ## the same with each Celery the runtime supports, and the next (about 4 min each; PRE_MAY_FAIL=1, TESTS="-k beat")
+	$(BIN)/python -m toolchain --group services
+	$(BIN)/python -m tools.celery_versions $(if $(PRE_MAY_FAIL),--pre-may-fail) -- $(TESTS)
 
 test-engine: $(READY) ## real engine, API server and KEDA (about 11 min; builds them first if need be)
 	$(BIN)/python -m toolchain --group default
