@@ -144,7 +144,7 @@ class _Parts:
     exit_status: int = os.EX_OK
 
     def acquire(self, then: Callable[[], None] | None = None) -> bool:
-        """Return what is due to its queues, and acquire or renew the lease; the probes' files say how it went.
+        """Return what is due to its queues, and acquire or renew the lease; the probes' files say why it was not.
 
         Args:
             then: what else must succeed, once the lease is held.
@@ -161,7 +161,6 @@ class _Parts:
         except self.redis.errors as error:
             self.files.mark_not_ready(f"the broker does not answer: {error}")
             return False
-        self.files.mark_ready()
         return True
 
 
@@ -183,6 +182,7 @@ def _scheduler_with_lease(parts: _Parts) -> type:
         def tick(self, *args: object, **kwargs: object) -> float:
             if not parts.acquire(self._take_over):
                 return min(parts.heartbeat, TICK)
+            parts.files.mark_ready()
             interval = super().tick(*args, **kwargs)
             return TICK if interval is None else min(interval, TICK)
 
