@@ -1,9 +1,11 @@
 """A build secret opens a private package index, and is nowhere in what was built with it.
 
-A small application stands in for the platform's own, as the context of that name; the Dockerfile is the real one. Its
-only dependency lies in an index that asks for a password, so an image that has the package was built with the secret.
+A small application stands in for the platform's own, as the context of that name; the Dockerfile is the real one.
+Besides Celery, which every application has, it needs a package from an index that asks for a password, so an image that
+has the package was built with the secret.
 """
 
+import os
 import secrets
 import subprocess
 import sys
@@ -26,7 +28,7 @@ PROJECT = """
 name = "alphaswarm"
 version = "1.0"
 requires-python = ">=3.11"
-dependencies = ["fleet-private"]
+dependencies = ["celery[redis]>=5.7,<6", "fleet-private"]
 
 [project.optional-dependencies]
 {extras}
@@ -88,7 +90,12 @@ def make_application(folder: Path, index: PrivateIndex, netrc: Path) -> Path:
     extras = "\n".join(f"{extra} = []" for extra in WORKER.extras)
     (folder / "pyproject.toml").write_text(PROJECT.format(extras=extras, url=index.url))
     uv = Path(sys.executable).parent / "uv"
-    env = {"NETRC": str(netrc), "UV_PYTHON_DOWNLOADS": "never", "UV_CACHE_DIR": str(folder.parent / "cache")}
+    env = {
+        **os.environ,
+        "NETRC": str(netrc),
+        "UV_PYTHON_DOWNLOADS": "never",
+        "UV_CACHE_DIR": str(folder.parent / "cache"),
+    }
     locked = subprocess.run(
         [uv, "lock", "--quiet", "--no-config", "--python", sys.executable, "--directory", folder],
         env=env, capture_output=True, text=True, check=False,
