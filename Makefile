@@ -87,7 +87,7 @@ test-celery: $(READY) ## the same with each Celery the runtime supports, and the
 	$(BIN)/python -m toolchain --group services
 	$(BIN)/python -m tools.celery_versions $(if $(PRE_MAY_FAIL),--pre-may-fail) -- $(TESTS)
 
-test-engine: $(READY) ## real engine, API server and KEDA (about 11 min; builds them first if need be)
+test-engine: $(READY) ## real engine, API server and KEDA (7 to 11 min; builds them first if need be)
 	$(BIN)/python -m toolchain --group default
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "(engine or cluster) and not images"
 

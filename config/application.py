@@ -56,12 +56,20 @@ def reference_error(reference: str) -> str | None:
     return f"allowed: a folder, or {REFERENCE_FORMAT}"
 
 
-def folder_errors(folder: Path, more_extras: str = "") -> Iterator[str]:
-    """Yield what an application's folder lacks; `more_extras` are the executor's besides those of its row."""
+def folder_findings(folder: Path, more_extras: str = "") -> tuple[list[str], list[str]]:
+    """Return what an application's folder lacks, and what may not work.
+
+    Args:
+        folder: the application's.
+        more_extras: the executor's, besides those of its row.
+    """
     if not folder.is_dir():
-        yield "there is no such folder, seen from the project's own; give its path, or a git reference"
-        return
-    yield from lock_findings(folder / "uv.lock")[0]
+        return ["there is no such folder, seen from the project's own; give its path, or a git reference"], []
+    errors, warnings = lock_findings(folder / "uv.lock")
+    return [*errors, *_pyproject_errors(folder, more_extras)], warnings
+
+
+def _pyproject_errors(folder: Path, more_extras: str) -> Iterator[str]:
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project")
     except FileNotFoundError:
@@ -72,11 +80,6 @@ def folder_errors(folder: Path, more_extras: str = "") -> Iterator[str]:
         yield f"its pyproject.toml is not TOML: {error}"
     else:
         yield from _project_errors(project, more_extras)
-
-
-def folder_warnings(folder: Path) -> list[str]:
-    """Return what may not work in an application's folder that has no errors."""
-    return lock_findings(folder / "uv.lock")[1]
 
 
 def _project_errors(project: Any, more_extras: str) -> Iterator[str]:  # noqa: ANN401 whatever the file holds

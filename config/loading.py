@@ -12,7 +12,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from config.errors import ErrorLine, ErrorReader, SettingsError, comma_separated
-from config.rules import RULES, Rule, application_folder_errors, application_folder_warnings
+from config.rules import RULES, Rule, application_folder_rule
 from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, QueueTuning, Settings
 from config.secrets import Secrets
 
@@ -106,12 +106,13 @@ def load() -> tuple[Settings, Secrets]:
     every = {**engine.get_config_env(), **engine.CONFIG.get()}
     own = {key.partition(":")[2]: value for key, value in every.items() if key.startswith(f"{PREFIX}:")}
     secrets = frozenset(name for name in own if engine.is_config_secret(f"{PREFIX}:{name}"))
+    warnings: list[str] = []
     try:
         plain = {name: _decoded(text) for name, text in own.items() if name not in secrets}
-        settings = parse(plain, secrets, (*RULES, application_folder_errors), _stack_file(pulumi.get_stack()))
+        settings = parse(plain, secrets, (*RULES, application_folder_rule(warnings)), _stack_file(pulumi.get_stack()))
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    for warning in application_folder_warnings(settings):
+    for warning in warnings:
         pulumi.log.warn(warning)
     return settings, Secrets(*(config.get_secret(key) for key in (BROKER_PASSWORD, NETRC, GIT_TOKEN)))
 

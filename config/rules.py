@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from config.application import folder_errors, folder_warnings, is_remote, reference_error
+from config.application import folder_findings, is_remote, reference_error
 from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
 from config.identity import role_name
 from config.schema import (
@@ -20,7 +20,6 @@ from config.schema import (
     ExternalBroker,
     InClusterBroker,
     PromoteImages,
-    Settings,
 )
 from config.tuning import max_pods, tuned_queue
 from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError
@@ -126,20 +125,22 @@ def _catalogue_build_arguments() -> frozenset[str]:
     return frozenset(name for image in IMAGES for name in QUEUES.build_arguments(image))
 
 
-def application_folder_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
-    """Yield what the application's folder lacks. This rule reads the disk, so it is not one of RULES."""
-    images = sections.get("images")
-    if isinstance(images, BuildImages) and not is_remote(images.application):
-        for error in folder_errors(Path(images.application), images.build_args.get("MORE_EXTRAS", "")):
+def application_folder_rule(warnings: list[str]) -> Rule:
+    """Return the rule on the application's folder, which adds to `warnings` what may not work.
+
+    It reads the disk, so it is not one of RULES.
+    """
+
+    def rule(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+        images = sections.get("images")
+        if not isinstance(images, BuildImages) or is_remote(images.application):
+            return
+        errors, doubts = folder_findings(Path(images.application), images.build_args.get("MORE_EXTRAS", ""))
+        warnings.extend(f"{APPLICATION}: {doubt}." for doubt in doubts)
+        for error in errors:
             yield ErrorLine(APPLICATION, f"given {format_value(images.application)}; {error}")
 
-
-def application_folder_warnings(settings: Settings) -> list[str]:
-    """Return what is not wrong with the application's folder, and may yet not work."""
-    images = settings.images
-    if not isinstance(images, BuildImages) or is_remote(images.application):
-        return []
-    return [f"{APPLICATION}: {warning}." for warning in folder_warnings(Path(images.application))]
+    return rule
 
 
 def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[ErrorLine]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pulumi import RunError
 
-from config.application import FOLDER_OR_COMMIT, PYTHON, folder_errors, reference_error
+from config.application import FOLDER_OR_COMMIT, PYTHON, folder_findings, reference_error
 from queues import IMAGES
 from tests.images.locks import FITS, REFUSED, TAKEN, WARNED, lock
 from tests.program.harness import STACKS, configuration, fail, program, run, secrets_of
@@ -127,14 +127,14 @@ def test_the_application_has_one_key_and_not_two() -> None:
 
 
 def test_a_folder_with_all_it_needs_is_built(app: Path) -> None:
-    assert list(folder_errors(app)) == []
+    assert folder_findings(app)[0] == []
     found = run(building(app), secrets_of("local"), preview=True)
     for image in found.every("docker-build:index:Image"):
         assert image.inputs["context"]["named"] == {"application": {"location": str(app)}}
 
 
 def test_the_reference_application_has_all_it_needs() -> None:
-    assert list(folder_errors(ROOT / "images/reference_app", "ml-torch-cuda")) == []
+    assert folder_findings(ROOT / "images/reference_app", "ml-torch-cuda")[0] == []
 
 
 @pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
@@ -182,7 +182,7 @@ def test_a_project_file_that_cannot_be_read_is_refused(app: Path) -> None:
 @pytest.mark.parametrize("case", TAKEN)
 def test_a_lock_that_fits_the_runtime_is_taken(app: Path, case: str) -> None:
     (app / "uv.lock").write_text(TAKEN[case])
-    assert list(folder_errors(app)) == []
+    assert folder_findings(app)[0] == []
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -245,18 +245,18 @@ def test_an_extra_that_the_stack_adds_must_be_there_too(app: Path) -> None:
 
 def test_an_extra_may_be_spelt_as_uv_accepts_it(app: Path) -> None:
     (app / "pyproject.toml").write_text(project(extras=[extra.replace("-", "_").upper() for extra in EVERY_EXTRA]))
-    assert list(folder_errors(app)) == []
+    assert folder_findings(app)[0] == []
 
 
 def test_extras_that_only_the_build_backend_knows_are_left_to_the_build(app: Path) -> None:
     (app / "pyproject.toml").write_text('[project]\nname = "a"\ndynamic = ["optional-dependencies"]')
-    assert list(folder_errors(app)) == []
+    assert folder_findings(app)[0] == []
 
 
 @pytest.mark.parametrize("requires", [">=3.13", ">=3.11,<4", "==3.13.*", "~=3.13.2", ">=3.13.5,<3.14", ""])
 def test_a_project_that_allows_the_images_python_is_taken(app: Path, requires: str) -> None:
     (app / "pyproject.toml").write_text(project(lines=[f'requires-python = "{requires}"']))
-    assert list(folder_errors(app)) == []
+    assert folder_findings(app)[0] == []
 
 
 @pytest.mark.parametrize("requires", [">=3.14", "<3.13", "==3.12.*", ">=3.10,!=3.13.*"])

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tests.images.runtime.harness import Fleet, until
+from tests.images.runtime.harness import Fleet, Process, until
 
 pytestmark = pytest.mark.redis
 
@@ -13,6 +13,19 @@ SIGNALS = ("celeryd_init", "worker_init", "celeryd_after_setup")
 
 def journal(fleet: Fleet) -> Counter[str]:
     return Counter(line for line in fleet.server.journal() if "start" not in line.split()[:1])
+
+
+def start_and_send_three(fleet: Fleet, signal: str, change: str, seconds: int) -> Process:
+    """Start a worker that the application changes at the signal, and wait until it runs the first of three tasks."""
+    worker = fleet.worker(CELERY_APP="late", LATE_SIGNAL=signal, LATE_CHANGE=change)
+    for number in range(3):
+        fleet.send("sleep", str(number), seconds)
+    until(lambda: any(line.startswith("start") for line in fleet.server.journal()), "one runs")
+    return worker
+
+
+def until_three_end(fleet: Fleet) -> None:
+    until(lambda: sum(line.startswith("end") for line in fleet.server.journal()) == 3, "all end")
 
 
 def test_steps_classes_signals_and_logging_of_an_application_are_kept(fleet: Fleet) -> None:
@@ -33,27 +46,21 @@ def test_steps_classes_signals_and_logging_of_an_application_are_kept(fleet: Fle
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_settings_that_a_signal_changes_lose_no_task(fleet: Fleet, signal: str) -> None:
-    worker = fleet.worker(CELERY_APP="late", LATE_SIGNAL=signal, LATE_CHANGE="settings")
-    for number in range(3):
-        fleet.send("sleep", str(number), 20)
-    until(lambda: any(line.startswith("start") for line in fleet.server.journal()), "one runs")
+    worker = start_and_send_three(fleet, signal, "settings", seconds=20)
     with fleet.server.client() as client:
         assert client.hlen("unacked:{default}") == 1, "one is in flight, and not acknowledged before it ends"
         assert client.llen("default") == 2
     worker.kill()
     fleet.worker("default", "3")
-    until(lambda: sum(line.startswith("end") for line in fleet.server.journal()) == 3, "all end")
+    until_three_end(fleet)
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_a_worker_that_a_signal_changes_keeps_its_pool_and_size(fleet: Fleet, signal: str) -> None:
-    worker = fleet.worker(CELERY_APP="late", LATE_SIGNAL=signal, LATE_CHANGE="worker")
-    for number in range(3):
-        fleet.send("sleep", str(number), 3)
-    until(lambda: any(line.startswith("start") for line in fleet.server.journal()), "one runs")
+    worker = start_and_send_three(fleet, signal, "worker", seconds=3)
     with fleet.server.client() as client:
         assert client.hlen("unacked:{default}") == 1
-    until(lambda: sum(line.startswith("end") for line in fleet.server.journal()) == 3, "all end")
+    until_three_end(fleet)
     lines = [line.split() for line in sorted(fleet.server.journal(), key=lambda line: float(line.split()[3]))]
     assert [line[0] for line in lines] == ["start", "end"] * 3, "one at a time"
     assert worker.pid not in {int(line[4]) for line in lines}

@@ -109,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench.scale_in", description="Measure how many busy pods a scale-in takes."
     )
-    parser.add_argument("--rounds", type=int, default=300, help="scale-ins of each (default: 300, about 25 min in all)")
+    parser.add_argument("--rounds", type=int, default=300, help="scale-ins of each (default: 300, about 14 min in all)")
     rounds = parser.parse_args().rounds
     progress = Progress()
     with tempfile.TemporaryDirectory() as folder:

@@ -125,7 +125,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench.runtime.soak", description="Disturb workers while tasks run, and count the tasks."
     )
-    parser.add_argument("--tasks", type=int, default=100_000, help="how many (default: 100000, about half an hour)")
+    parser.add_argument("--tasks", type=int, default=100_000, help="how many (default: 100000)")
     parser.add_argument("--workers", type=int, default=4, help="how many at a time, of 2 tasks each (default: 4)")
     parser.add_argument("--every", type=float, default=1.5, help="seconds between two disturbances (default: 1.5)")
     parser.add_argument("--long", type=float, default=0.02, help="share of tasks that run 1 to 4 s (default: 0.02)")

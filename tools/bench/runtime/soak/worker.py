@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.tail import tail
@@ -25,7 +25,7 @@ class Worker:
     process: "subprocess.Popen[bytes]"
     proxy: Proxy
     log: Path
-    continue_at: float | None = field(default=None)  # CLOCK_MONOTONIC, while it is stopped
+    continue_at: float | None = None  # CLOCK_MONOTONIC, while it is stopped
 
     @property
     def group(self) -> int:

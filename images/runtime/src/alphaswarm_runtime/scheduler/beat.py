@@ -104,7 +104,6 @@ def run(prepared: Prepared) -> int:
         last_runs=LastRuns(app, redis, environment.beat_catch_up),
         watch=UnservedWatch(redis, started_metrics),
         files=files,
-        heartbeat=environment.heartbeat,
         queues=tuple(catalogue.load().queues),
     )
     RevocationListener(app, f"beat-{lease.holder}").start()
@@ -139,7 +138,6 @@ class _Parts:
     last_runs: LastRuns
     watch: UnservedWatch
     files: ProbeFiles
-    heartbeat: float
     queues: tuple[str, ...]
     exit_status: int = os.EX_OK
 
@@ -181,7 +179,7 @@ def _scheduler_with_lease(parts: _Parts) -> type:
 
         def tick(self, *args: object, **kwargs: object) -> float:
             if not parts.acquire(self._take_over):
-                return min(parts.heartbeat, TICK)
+                return TICK
             parts.files.mark_ready()
             interval = super().tick(*args, **kwargs)
             return TICK if interval is None else min(interval, TICK)

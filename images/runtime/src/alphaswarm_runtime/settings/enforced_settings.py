@@ -32,7 +32,8 @@ ENFORCED_TASK_OPTIONS = (
     ("acks_late", "task_acks_late", "the scaler counts unacknowledged tasks: this one would run, and end, unseen"),
     ("reject_on_worker_lost", "task_reject_on_worker_lost", "a task whose process died must be redelivered"),
 )
-RESULT_ATTEMPTS = 10  # seconds: for how long the backend itself tries; results.py goes on
+# How often, and for how many seconds, the backend itself tries; results.py goes on.
+RESULT_RETRIES, RESULT_TIMEOUT = 10, 10
 FORBIDDEN_TRANSPORT_OPTIONS = {
     "global_keyprefix": "the scaler reads the lists by the queues' own names",
     "sep": "the scaler reads the lists by the queues' own names",
@@ -191,14 +192,14 @@ def _result_overrides(app: App) -> Iterator[Override]:
     finite: dict[str, object] = {
         "redis_socket_timeout": SOCKET_OPTIONS["socket_timeout"],
         "redis_socket_connect_timeout": SOCKET_OPTIONS["socket_connect_timeout"],
-        "result_backend_max_retries": RESULT_ATTEMPTS,
+        "result_backend_max_retries": RESULT_RETRIES,
     }
     for name, new in finite.items():
         if not _is_set(app, name):
             yield Override(name, app.conf[name], new, reason, set_by_application=False)
     policy = (app.conf.result_backend_transport_options or {}).get("retry_policy") or {}
     if "timeout" not in policy:
-        new_policy = {**policy, "timeout": RESULT_ATTEMPTS}
+        new_policy = {**policy, "timeout": RESULT_TIMEOUT}
         name = "result_backend_transport_options[retry_policy]"
         yield Override(name, policy or None, new_policy, reason, set_by_application=False)
 

@@ -1,6 +1,5 @@
 """Calls that the event loop must not wait for: a thread makes them, one after the other."""
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
@@ -8,8 +7,6 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from alphaswarm_runtime.type_aliases import App
-
-logger = logging.getLogger("alphaswarm_runtime.worker.background")
 
 PATIENCE = 1.0  # seconds that a caller waits for its call
 CAPACITY = 1000  # calls
