@@ -30,7 +30,8 @@ def test_a_task_that_kills_its_process_each_time_becomes_a_dead_letter_and_frees
     behind = fleet.send("note", "behind")
     assert behind.get() == "behind", "one bad task blocks its queue"
     with pytest.raises(WorkerLostError, match=r"dead:\{default\}"):
-        killer.get()
+        killer.get()  # the failure is stored first; the message is moved, and that is logged, after it
+    until(lambda: f"sample.child_killer[{killer.id}] moved to {DEAD}" in worker.output, "the log says so")
     with fleet.server.client() as client:
         dead = [json.loads(message) for message in client.lrange(DEAD, 0, -1)]
         left = client.llen("default"), client.hlen(keys.unacked("default"))
@@ -40,7 +41,6 @@ def test_a_task_that_kills_its_process_each_time_becomes_a_dead_letter_and_frees
     assert [message["headers"]["id"] for message in dead] == [killer.id]
     assert dead[0]["headers"]["dead"]["queue"] == "default"
     assert left == (0, 0)
-    assert f"sample.child_killer[{killer.id}] moved to {DEAD}" in worker.output
 
 
 def test_who_waits_for_a_task_that_is_given_up_is_told(fleet: Fleet) -> None:
