@@ -10,15 +10,11 @@ import pulumi
 from components.registry import ImageRegistry
 from components.support.folder_hash import folder_hash
 from components.support.placeholder_digest import PLACEHOLDER_DIGEST
-from config.application import REFERENCE_APPLICATION
-from config.schema import APPLICATION_STAGE, NETRC, BuildImages, GivenImages, PromoteImages
+from config.schema import BUILD_CONTEXT, DOCKERFILE, NETRC, BuildImages, GivenImages, PromoteImages
 from config.schema import Images as ImageSource
 from config.secrets import Secrets
 from queues import EXECUTOR, IMAGES, WORKER
 
-DOCKERFILE = "images/Dockerfile"
-BUILD_CONTEXT = "images"
-REPRODUCIBLE_BUILD_ARGS: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source has the same digests, whenever built
 GIT_AUTH: Final = "GIT_AUTH_TOKEN"  # the build secret that BuildKit itself asks for when it fetches a git reference
 
 
@@ -59,8 +55,8 @@ class FleetImages(pulumi.ComponentResource):
         # Only a stack that builds pays for the import of the builder's classes.
         from components.multi_arch_image import MultiArchImage, MultiArchImageArgs
 
-        contexts = {**application_context(source), **source.contexts}
-        build_args = {**REPRODUCIBLE_BUILD_ARGS, **source.build_args, **folder_hash_args(contexts)}
+        contexts = source.all_contexts
+        build_args = {**source.all_build_args, **folder_hash_args(contexts)}
         return {
             image.name: MultiArchImage(
                 image.name,
@@ -87,11 +83,6 @@ class FleetImages(pulumi.ComponentResource):
         )
         images = source_stack.get_output("images")
         return {image.name: images.apply(_promoted_reference(image.name, source.stack)) for image in IMAGES}
-
-
-def application_context(source: BuildImages) -> Mapping[str, str]:
-    """Return the application's source as a named build context; the main context has the reference application."""
-    return {} if source.application == REFERENCE_APPLICATION else {APPLICATION_STAGE: source.application}
 
 
 def folder_hash_args(contexts: Mapping[str, str]) -> Mapping[str, str]:

@@ -27,6 +27,9 @@ DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*
 IN_CLUSTER_REDIS_PORT: Final = 6379
 APPLICATION: Final = f"{PREFIX}:images.application"
 APPLICATION_STAGE: Final = "application"  # the Dockerfile's stage that holds the application's source
+BUILD_CONTEXT: Final = "images"  # of both images
+DOCKERFILE: Final = f"{BUILD_CONTEXT}/Dockerfile"
+REPRODUCIBLE_BUILD_ARGS: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source has the same digests, whenever built
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
 PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$")]
@@ -119,6 +122,17 @@ class BuildImages(Section):
         default_factory=dict,
         description="build arguments, for instance SOURCE, REVISION and VERSION (labels) or MORE_EXTRAS; no secrets",
     )
+
+    @property
+    def all_contexts(self) -> Mapping[str, str]:
+        """Every named context of the builds, by stage; the main context has the reference application."""
+        own = {} if self.application == REFERENCE_APPLICATION else {APPLICATION_STAGE: self.application}
+        return {**own, **self.contexts}
+
+    @property
+    def all_build_args(self) -> Mapping[str, str]:
+        """Every build argument that decides what is built."""
+        return {**REPRODUCIBLE_BUILD_ARGS, **self.build_args}
 
 
 class PromoteImages(Section):

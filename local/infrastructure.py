@@ -33,14 +33,5 @@ class Infrastructure:
             },
             "fleet:registry": {"address": self.services.registry.endpoint},
             "fleet:broker": {} if self.cluster.runs_pods else {"scalerAddress": f"{redis.host}:{redis.port}"},
-            **({"fleet:images": _built_by(builder)} if builder else {}),
+            **({"fleet:images": builder.overrides()} if builder else {}),
         }
-
-
-def _built_by(builder: Builder) -> dict[str, object]:
-    return {
-        "builder": builder.name,
-        "platforms": list(builder.platforms),
-        "contexts": dict(builder.contexts),
-        "buildArgs": dict(builder.build_args),
-    }

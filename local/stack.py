@@ -17,6 +17,7 @@ from common.errors import CommandError
 from common.paths import private_folder
 from common.private_files import write_private
 from config.application import REFERENCE_APPLICATION, is_remote
+from config.schema import BuildImages
 from local.engine import Engine
 
 PASSWORD_KEY = "fleet:brokerPassword"  # noqa: S105 the key's name
@@ -164,6 +165,15 @@ def application_lock(settings_file: Path) -> Path | None:
 def application(settings_file: Path) -> str:
     """Return the folder or git reference of the application that the stack builds."""
     return str(images_section(settings_file).get("application", REFERENCE_APPLICATION))
+
+
+def built_images(settings_file: Path, overrides: Mapping[str, Any]) -> BuildImages:
+    """Return how the stack builds its images, with what this machine says over its file.
+
+    Raises:
+        pydantic.ValidationError: the file says it wrongly.
+    """
+    return BuildImages.model_validate(_merged(images_section(settings_file), overrides))
 
 
 def images_section(settings_file: Path) -> dict[str, Any]:

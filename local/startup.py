@@ -14,8 +14,9 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from config.application import REFERENCE_APPLICATION, is_remote
-from config.schema import APPLICATION_STAGE
+from pydantic import ValidationError
+
+from config.application import is_remote
 from local.builder import Builder
 from local.builder import factory as builder_factory
 from local.builder.ahead import BuildAhead
@@ -26,12 +27,11 @@ from local.infrastructure import Infrastructure
 from local.processes import interrupt_children
 from local.services import factory as services_factory
 from local.services.factory import Services, ensure_services
-from local.stack import application, application_lock, builds_images, images_section
+from local.stack import application_lock, builds_images, built_images
 from local.tools import Tools
 from local.workspace import Workspace
 from toolchain import ensure_in_background, find, released_plugin
 
-BUILD_CONTEXT = "images"
 PARTS = 5
 
 
@@ -92,17 +92,15 @@ class _Parts:
         return service.start(self._progress)
 
     def images_ahead(self, builder: Future[Builder], ahead: BuildAhead) -> None:
-        """Build as the stack's file and this machine say; an application that is fetched is left to the update."""
-        file, made = self._workspace.stack_file, builder.result()
-        source, section = application(file), images_section(file)
-        if is_remote(source):
+        """Build as the update will; an application that is fetched is left to it, and so is a file with errors."""
+        try:
+            images = built_images(self._workspace.stack_file, builder.result().overrides())
+        except ValidationError:
+            return  # the program says what is wrong
+        if is_remote(images.application):
             return
         ahead.buildctl = self._tools("buildctl")["buildctl"]
-        folder = file.parent
-        own = {} if source == REFERENCE_APPLICATION else {APPLICATION_STAGE: str(folder / source)}
-        contexts = {**own, **section.get("contexts", {}), **made.contexts}
-        arguments = {**section.get("buildArgs", {}), **made.build_args}
-        ahead.run(made.address, folder / BUILD_CONTEXT, made.platforms, arguments, contexts, self._progress)
+        ahead.run(builder.result().address, self._workspace.stack_file.parent, images, self._progress)
 
 
 def _tools(workspace: Workspace, selected: str | None, *, builds: bool) -> Sequence[str]:

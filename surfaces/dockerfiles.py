@@ -7,12 +7,12 @@ so that a plain `docker build` needs none; a stage that uses one declares it aga
 from pathlib import Path
 from typing import Final
 
+from config.schema import DOCKERFILE
 from queues import IMAGES, QUEUES, Image
 from surfaces.errors import SurfaceError
 
 FIRST: Final = "# --- From queues.py, written by `make surfaces`: do not edit down to the next line of dashes. ---"
 LAST: Final = "# --- End of what is from queues.py. ---"
-ROOT_DOCKERFILE: Final = "images/Dockerfile"
 
 
 def dockerfiles(root: Path) -> dict[str, str]:
@@ -21,7 +21,7 @@ def dockerfiles(root: Path) -> dict[str, str]:
     Raises:
         SurfaceError: a file is missing, or does not have exactly one place for these lines.
     """
-    images: dict[str, tuple[Image, ...]] = {ROOT_DOCKERFILE: IMAGES}
+    images: dict[str, tuple[Image, ...]] = {DOCKERFILE: IMAGES}
     images |= {f"images/{image.standalone_folder}/Dockerfile": (image,) for image in IMAGES}
     return {path: _rewritten(root, path, own) for path, own in images.items()}
 

@@ -6,13 +6,14 @@ and contexts find them. A failure is only told: the update builds again, with th
 
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.paths import private_folder
 from common.progress import Progress
-from local.builder.buildctl import Build
+from config.schema import BUILD_CONTEXT, BuildImages
+from local.builder.buildctl import Build, in_folder
 from queues import IMAGES
 
 
@@ -25,18 +26,16 @@ class BuildAhead:
     _stopped: threading.Event = field(default_factory=threading.Event)
     _running: "subprocess.Popen[bytes] | None" = None
 
-    def run(
-        self,
-        address: str,
-        folder: Path,
-        platforms: Sequence[str],
-        build_args: Mapping[str, str],
-        contexts: Mapping[str, str],
-        progress: Progress,
-    ) -> None:
-        """Build every image for all platforms with the BuildKit at `address`."""
+    def run(self, address: str, checkout: Path, images: BuildImages, progress: Progress) -> None:
+        """Build every image with the BuildKit at `address`, as `images` says; folders are seen from the checkout."""
         for image in IMAGES:
-            build = Build(folder, image.target, tuple(platforms), build_args, contexts)
+            build = Build(
+                checkout / BUILD_CONTEXT,
+                image.target,
+                images.platforms,
+                images.all_build_args,
+                {stage: in_folder(checkout, location) for stage, location in images.all_contexts.items()},
+            )
             if self._stopped.is_set():
                 return
             with progress.step(f"building {image.name} ahead of the update", usual="4 min the first time"):

@@ -43,6 +43,11 @@ class Build:
             yield f"build-arg:{name}={value}"  # an empty one too: the Dockerfile may have a default
 
 
+def in_folder(folder: Path, location: str) -> str:
+    """Return a context's location, where it is a folder seen from `folder`."""
+    return location if location.startswith(LAYOUT) else str(folder / location)
+
+
 def _named(stage: str, location: str) -> tuple[str, str]:
     if not location.startswith(LAYOUT):
         return f"--opt=context:{stage}=local:{stage}", f"--local={stage}={location}"

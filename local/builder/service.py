@@ -8,6 +8,7 @@ from pathlib import Path
 from common.paths import Paths, this_checkout
 from common.private_files import write_private
 from common.progress import Progress
+from config.schema import REPRODUCIBLE_BUILD_ARGS
 from local.builder.buildkitd import BuildKit, TrustedRegistry
 from local.builder.buildx import write_builder
 from local.builder.torch_index import TorchIndex
@@ -16,7 +17,6 @@ from local.services.server import ServerStatus
 from offline.base_image.build import MACHINES, StandInBase, native_architecture
 
 NAME = "alphaswarm"
-FIXED_TIMES = {"SOURCE_DATE_EPOCH": "0"}  # the same source gives the same digest, whenever it is built
 STAND_IN_NAME = "stand-in.invalid/debian"
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 GO_CERTIFICATE_FOLDERS = "/etc/ssl/certs:/etc/pki/tls/certs"  # where Go looks when nothing is said
@@ -55,10 +55,19 @@ class Builder:
     @property
     def build_args(self) -> Mapping[str, str]:
         """Of every build: fixed times, what is left out, and a base label that does not claim Wolfi falsely."""
-        always = {**FIXED_TIMES, "LEAVE_OUT": self.leave_out} if self.leave_out else FIXED_TIMES
+        always = {**REPRODUCIBLE_BUILD_ARGS, "LEAVE_OUT": self.leave_out} if self.leave_out else REPRODUCIBLE_BUILD_ARGS
         if not self.on_stand_in_base:
             return always
         return {**always, "BASE": f"{STAND_IN_NAME}@{self.contexts['base'].rpartition('@')[2]}"}
+
+    def overrides(self) -> dict[str, object]:
+        """Return what this builder says over `fleet:images` of a stack that builds."""
+        return {
+            "builder": self.name,
+            "platforms": list(self.platforms),
+            "contexts": dict(self.contexts),
+            "buildArgs": dict(self.build_args),
+        }
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ from common.progress import Progress
 from local.cluster import ControlPlaneTools, ensure_embedded_tools
 from local.cluster.control_plane import ControlPlane
 from local.ports import Ports
+from queues import QUEUES
 
 from .checkout import Checkout, CommandResult
 from .fleet import Fleet
 
 pytestmark = pytest.mark.engine
 
+ONE, OTHER, ANOTHER = (queue.name for queue in QUEUES.queues[-3:])
 ROOT_ONLY = {"pulumi:pulumi:Stack"}
 BAD: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "sections": (
@@ -37,20 +39,20 @@ BAD: Mapping[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "queues": (
         {
             "scaling": {
-                "agent": {"maxReplicas": 2},
-                "ml": {"minReplicas": 9, "maxReplicas": 3},
-                "rag": {"gracePeriod": 60},
+                f"{ONE}x": {"maxReplicas": 2},
+                OTHER: {"minReplicas": 9, "maxReplicas": 3},
+                ANOTHER: {"gracePeriod": 60},
             }
         },
         (
-            "fleet:scaling.agent: there is no such queue",
-            "fleet:scaling.ml: given {'minReplicas': 9, 'maxReplicas': 3}",
-            "fleet:scaling.rag: given {'gracePeriod': 60}",
+            f"fleet:scaling.{ONE}x: there is no such queue",
+            f"fleet:scaling.{OTHER}: given {{'minReplicas': 9, 'maxReplicas': 3}}",
+            f"fleet:scaling.{ANOTHER}: given {{'gracePeriod': 60}}",
         ),
     ),
     "a moved queue": (
-        {"scaling": {"factors": {"image": "alphaswarm-worker"}}},
-        ("fleet:scaling.factors.image: no stack may move a queue",),
+        {"scaling": {ONE: {"image": "alphaswarm-worker"}}},
+        (f"fleet:scaling.{ONE}.image: no stack may move a queue",),
     ),
     "no application": (
         {"images": {"source": "build", "application": "../no-such-application"}},

@@ -2,12 +2,13 @@
 
 import pytest
 
+from queues import EXECUTOR, QUEUES, ScaleDown
+
 from .fleet import Fleet, Objects, Step, applied_steps
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
-AGENTS = "alphaswarm-executor-agents"
-ML = "alphaswarm-executor-ml"
+ONE, OTHER = [queue for queue in QUEUES.of(EXECUTOR) if queue.scale_down is ScaleDown.ALLOWED][:2]
 
 
 def custom(steps: set[Step]) -> set[Step]:
@@ -17,26 +18,29 @@ def custom(steps: set[Step]) -> set[Step]:
 
 def test_more_pods_for_one_queue_touch_its_scaler_alone(fleet: Fleet) -> None:
     before = fleet.objects()
-    fleet.configure(scaling={"agents": {"maxReplicas": 9}})
-    expected = {("update", "ScaledObject", AGENTS)}
+    fleet.configure(scaling={ONE.name: {"maxReplicas": ONE.max_replicas + 1}})
+    expected = {("update", "ScaledObject", ONE.deployment)}
     assert custom(fleet.preview_steps()) == expected
     assert custom(applied_steps(fleet.up().ok())) == expected
-    assert changed(before, fleet.objects()) == {f"ScaledObject/{AGENTS}"}
-    assert fleet.objects()[f"ScaledObject/{AGENTS}"]["spec"]["maxReplicaCount"] == 9
+    assert changed(before, fleet.objects()) == {f"ScaledObject/{ONE.deployment}"}
+    assert fleet.objects()[f"ScaledObject/{ONE.deployment}"]["spec"]["maxReplicaCount"] == ONE.max_replicas + 1
 
 
 def test_other_times_for_one_queue_roll_its_deployment_alone(fleet: Fleet) -> None:
     before = fleet.objects()
-    fleet.configure(scaling={"ml": {"gracePeriod": 3800}})
-    expected = {("update", "Deployment", ML)}
+    fleet.configure(scaling={OTHER.name: {"gracePeriod": int(OTHER.grace_period.total_seconds()) + 60}})
+    expected = {("update", "Deployment", OTHER.deployment)}
     assert custom(fleet.preview_steps()) == expected
     assert custom(applied_steps(fleet.up().ok())) == expected
-    assert changed(before, fleet.objects()) == {f"Deployment/{ML}"}
+    assert changed(before, fleet.objects()) == {f"Deployment/{OTHER.deployment}"}
 
 
 def test_another_concurrency_touches_the_deployment_and_the_scaler_of_that_queue_alone(fleet: Fleet) -> None:
-    fleet.configure(scaling={"ml": {"concurrency": 3}})
-    assert custom(fleet.preview_steps()) == {("update", "Deployment", ML), ("update", "ScaledObject", ML)}
+    fleet.configure(scaling={OTHER.name: {"concurrency": OTHER.concurrency + 1}})
+    assert custom(fleet.preview_steps()) == {
+        ("update", "Deployment", OTHER.deployment),
+        ("update", "ScaledObject", OTHER.deployment),
+    }
 
 
 def test_a_new_row_of_the_catalogue_only_creates_that_queue(fleet: Fleet) -> None:
@@ -46,10 +50,9 @@ def test_a_new_row_of_the_catalogue_only_creates_that_queue(fleet: Fleet) -> Non
         'Queue("reports", EXECUTOR, "a row added by a test", replicas=(0, 3), concurrency=2, time_limit=hours(1), '
         "grace_period=seconds(3700), visibility_timeout=minutes(90)),"
     )
-    assert kept.count('        Queue(\n            "rag"') == 1
-    catalogue.write_text(
-        kept.replace('        Queue(\n            "rag"', f'        {row}\n        Queue(\n            "rag"')
-    )
+    last = f'        Queue(\n            "{QUEUES.queues[-1].name}"'
+    assert kept.count(last) == 1
+    catalogue.write_text(kept.replace(last, f"        {row}\n{last}"))
     try:
         steps = custom(fleet.preview_steps())
     finally:

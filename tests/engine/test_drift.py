@@ -2,15 +2,17 @@
 
 import pytest
 
+from queues import QUEUES
+
 from .fleet import NAMESPACE, Fleet, assert_same
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
-AGENTS, ML, RAG = "alphaswarm-executor-agents", "alphaswarm-executor-ml", "alphaswarm-executor-rag"
+ONE, OTHER, ANOTHER = [queue.deployment for queue in QUEUES.queues if queue.min_replicas == 0][:3]
 DRIFTED = {
-    ("Deployment", ML),
-    ("PodDisruptionBudget", RAG),
-    ("ScaledObject", AGENTS),
+    ("Deployment", OTHER),
+    ("PodDisruptionBudget", ANOTHER),
+    ("ScaledObject", ONE),
     ("Repository", "alphaswarm-worker"),
     ("LifecyclePolicy", "alphaswarm-executor"),
 }
@@ -20,9 +22,9 @@ def drift(fleet: Fleet) -> None:
     """Somebody else's hands."""
     kubectl = fleet.kubectl
     for words in (
-        ("set", "image", f"deployment/{ML}", "*=registry.example/strange:1"),
-        ("delete", "poddisruptionbudget", RAG),
-        ("patch", "scaledobject", AGENTS, "--type=merge", '-p={"spec":{"maxReplicaCount":99}}'),
+        ("set", "image", f"deployment/{OTHER}", "*=registry.example/strange:1"),
+        ("delete", "poddisruptionbudget", ANOTHER),
+        ("patch", "scaledobject", ONE, "--type=merge", '-p={"spec":{"maxReplicaCount":99}}'),
     ):
         answer = kubectl.run("-n", NAMESPACE, *words)
         assert answer.returncode == 0, answer.stderr
@@ -46,7 +48,7 @@ def test_drift_in_cluster_and_account_is_shown_by_name_and_repaired(fleet: Fleet
 
 
 def test_replicas_that_autoscalers_set_are_no_drift(fleet: Fleet) -> None:
-    answer = fleet.kubectl.run("-n", NAMESPACE, "scale", f"deployment/{AGENTS}", "--replicas=3")
+    answer = fleet.kubectl.run("-n", NAMESPACE, "scale", f"deployment/{ONE}", "--replicas=3")
     assert answer.returncode == 0, answer.stderr
     shown = fleet.pulumi("refresh", "--preview-only", "--expect-no-changes")
     shown.ok()

@@ -4,7 +4,11 @@ from collections import Counter
 
 import pytest
 
-from queues import QUEUES
+from config.loading import parse
+from config.schema import BROKER_PASSWORD
+from manifests.plan import PlanInputs, plan
+from queues import IMAGES, QUEUES
+from surfaces.base_settings import BARE_IMAGES
 from tests.waiting import eventually
 
 from .checkout import CommandResult
@@ -12,34 +16,25 @@ from .fleet import NAMESPACE, Fleet
 
 pytestmark = [pytest.mark.engine, pytest.mark.cluster]
 
-EACH = len(QUEUES.queues)
-COUNTS = {
-    "Deployment": EACH + 2,  # beat, and the stack's own Redis
-    "ScaledObject": EACH,
-    "PodDisruptionBudget": EACH,
-    "TriggerAuthentication": 1,
-    "Namespace": 1,
-    "ServiceAccount": 2,
-    "NetworkPolicy": 4,
-    "Role": 1,
-    "RoleBinding": 1,
-    "ResourceQuota": 1,
-    "PriorityClass": 3,
-    "Secret": 1,
-    "Service": 1,
-    "Repository": 2,
-    "LifecyclePolicy": 2,
-}
+REPOSITORIES = {"Repository": len(IMAGES), "LifecyclePolicy": len(IMAGES)}
+
+
+def planned_kinds(fleet: Fleet) -> Counter[str]:
+    """Return how many objects of each kind the plan has, its Secret among them."""
+    configured = fleet.checkout.config(fleet.name)
+    plain = {key.removeprefix("fleet:"): value for key, value in configured.items()}
+    settings = parse(plain, frozenset({BROKER_PASSWORD}))
+    units = plan(settings, PlanInputs(BARE_IMAGES, "a password"))
+    return Counter(planned.manifest["kind"] for unit in units for planned in unit.objects)
 
 
 def test_up_makes_every_resource_of_the_fleet_and_no_other(fleet: Fleet) -> None:
     made = Counter(resource["type"].rpartition(":")[2] for resource in fleet.state() if resource.get("custom"))
     made -= Counter({"kubernetes": 1, "aws": 1})  # the providers
-    assert made == COUNTS
+    planned = planned_kinds(fleet)
+    assert made == planned + Counter(REPOSITORIES)
     in_cluster = Counter(key.partition("/")[0] for key in fleet.objects())
-    assert in_cluster["Deployment"] == COUNTS["Deployment"]
-    assert in_cluster["ScaledObject"] == COUNTS["ScaledObject"]
-    assert in_cluster["PodDisruptionBudget"] == COUNTS["PodDisruptionBudget"]
+    assert {kind: in_cluster[kind] for kind in in_cluster & planned} == {kind: planned[kind] for kind in in_cluster}
 
 
 def test_keda_accepts_and_reads_every_scaler(fleet: Fleet) -> None:
@@ -58,7 +53,7 @@ def scalers_ready(fleet: Fleet) -> dict[str, str]:
 
 def test_both_repositories_keep_tags_scan_and_forget_old_images(fleet: Fleet) -> None:
     found = fleet.repositories()
-    assert set(found) == {"alphaswarm-worker", "alphaswarm-executor"}
+    assert set(found) == {image.name for image in IMAGES}
     for name, repository in found.items():
         assert repository["imageTagMutability"] == "IMMUTABLE_WITH_EXCLUSION", name
         assert repository["imageTagMutabilityExclusionFilters"] == [{"filterType": "WILDCARD", "filter": "cache-*"}]
@@ -71,7 +66,7 @@ def test_pods_run_the_digests_that_the_stack_is_given(fleet: Fleet) -> None:
     images = fleet.checkout.config("local")["fleet:images"]
     for queue in QUEUES.queues:
         pod = fleet.objects()[f"Deployment/{queue.deployment}"]["spec"]["template"]["spec"]
-        expected = images["worker" if queue.image.name == "alphaswarm-worker" else "executor"]
+        expected = images[queue.image.target]
         assert [container["image"] for container in pod["containers"]] == [expected], queue.name
 
 

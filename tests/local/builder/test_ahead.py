@@ -5,11 +5,19 @@ import threading
 from pathlib import Path
 
 from common.progress import Progress
+from config.schema import BuildImages
 from local.builder.ahead import BuildAhead
 from queues import IMAGES
 from tests.waiting import eventually
 
-PLATFORMS = ("linux/amd64", "linux/arm64")
+OWN_APPLICATION = BuildImages.model_validate(
+    {
+        "source": "build",
+        "application": "apps/own",
+        "buildArgs": {"LEAVE_OUT": "amd64/torch"},
+        "contexts": {"base": "/b"},
+    }
+)
 
 
 def ahead(folder: Path, script: str) -> BuildAhead:
@@ -21,7 +29,7 @@ def ahead(folder: Path, script: str) -> BuildAhead:
 
 def run(building: BuildAhead, folder: Path) -> str:
     said = io.StringIO()
-    building.run("unix:///b", folder, PLATFORMS, {"LEAVE_OUT": "amd64/torch"}, {"base": str(folder)}, Progress(said))
+    building.run("unix:///b", folder, OWN_APPLICATION, Progress(said))
     return said.getvalue()
 
 
@@ -37,7 +45,9 @@ def test_each_image_is_built_for_all_platforms_with_the_updates_arguments(tmp_pa
         assert f"--opt=target={image.target} " in call
         assert "--opt=platform=linux/amd64,linux/arm64 " in call
         assert "--opt=build-arg:LEAVE_OUT=amd64/torch" in call
-        assert "--opt=context:base=local:base" in call
+        assert "--opt=build-arg:SOURCE_DATE_EPOCH=0" in call
+        assert "--opt=context:base=local:base --local=base=/b" in call
+        assert f"--opt=context:application=local:application --local=application={tmp_path}/apps/own" in call
 
 
 def test_an_image_that_cannot_be_built_ahead_is_left_to_the_update(tmp_path: Path) -> None:
