@@ -7,7 +7,7 @@ type is an internal name. Here they become the key as the file writes it, the va
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, Literal, get_args, get_origin
 
@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 VALUE_CHARACTERS: Final = 80
 PLAIN_STEP: Final = re.compile(r"[^\s.\[\]\"]+")
 PASSWORD_IN_URL: Final = re.compile(r"(?<=//)\S*@")
+KEY_ITSELF: Final = "[key]"  # pydantic's last step where a name of the reader's own is not allowed
 
 IN_WORDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("model_type", "model_attributes_type", "dict_type", "mapping_type"), "a mapping"),
@@ -96,7 +97,7 @@ class ErrorReader:
     def _place(self, loc: tuple[int | str, ...], raw: Mapping[str, Any]) -> "_Place":
         place = _Place(f"{self.prefix}:", raw, self.root, (self.root,), "")
         for step in loc:
-            place = place.into(step)
+            place = replace(place, given=loc[-2]) if step == KEY_ITSELF else place.into(step)
         return place
 
 
@@ -115,7 +116,7 @@ class _Place:
         """Return the place one step further."""
         if isinstance(step, int):
             return _Place(f"{self.key}[{step}]", _at(self.given, step), self.section, self.inside, self.description)
-        if len(self.inside) > 1:  # the chosen member of a union, which stands nowhere in the file
+        if len(self.inside) > 1 and not self.named:  # the chosen member of a union, which stands nowhere in the file
             member = next(member for member in self.inside if step in tags(member))
             return _Place(self.key, self.given, member, (member,), self.description)
         key = f"{self.key}{step}" if self.key.endswith(":") else below(self.key, step)

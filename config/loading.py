@@ -12,6 +12,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from config.errors import ErrorLine, ErrorReader, SettingsError, comma_separated
+from config.pods import PodOptions, Pods
 from config.rules import RULES, Rule, application_folder_rule
 from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, QueueTuning, Settings
 from config.secrets import Secrets
@@ -141,11 +142,25 @@ def _readable(raw: Mapping[str, Any], wrong: set[str]) -> dict[str, Any]:
         if key == "scaling" and isinstance(raw.get(key), Mapping):
             read = {str(queue): _valid(QueueTuning, given) for queue, given in raw[key].items()}
             sections[name] = {queue: tuning for queue, tuning in read.items() if tuning is not None}
+        elif key == "pods" and isinstance(raw.get(key), Mapping):
+            sections[name] = _readable_pods(raw[key])
         elif key in raw and key not in wrong:
             sections[name] = _valid(field.annotation, raw[key])
         elif key not in raw and not field.is_required():
             sections[name] = field.get_default(call_default_factory=True)
     return sections
+
+
+def _readable_pods(raw: Mapping[str, Any]) -> Pods:
+    """Return the options without an error of their own, by whose pods they are for."""
+    found = {name: _valid(PodOptions, raw[name]) for name in ("all", "worker", "executor", "beat") if name in raw}
+    queues = raw.get("queues")
+    of_queues = (
+        {str(name): _valid(PodOptions, given) for name, given in queues.items()} if isinstance(queues, Mapping) else {}
+    )
+    readable = {name: options for name, options in found.items() if options is not None}
+    readable["queues"] = {name: options for name, options in of_queues.items() if options is not None}
+    return Pods.model_validate({}).model_copy(update=readable)
 
 
 def _valid(annotation: Any, given: Any) -> Any:  # noqa: ANN401 any annotation, any input

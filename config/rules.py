@@ -11,6 +11,9 @@ from typing import Any, Final
 from config.application import folder_findings, is_remote, reference_error
 from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
 from config.identity import role_name
+from config.pod_rules import pod_errors
+from config.pods import Pods
+from config.quantities import mebibytes, milli_cpu
 from config.schema import (
     APPLICATION,
     APPLICATION_STAGE,
@@ -18,10 +21,13 @@ from config.schema import (
     PREFIX,
     BuildImages,
     ExternalBroker,
+    Gpu,
     InClusterBroker,
     PromoteImages,
+    QueueTuning,
 )
-from config.tuning import max_pods, tuned_queue
+from config.tuning import max_pods, queue_options, tuned_queue
+from config.volume_rules import volume_rule
 from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError
 
 ROLE_NAME_MAX: Final = 64  # IAM's limit
@@ -58,7 +64,7 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
 def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
     if "quota" not in sections:
         return
-    headroom, scaling, gpu = sections["quota"].headroom, sections.get("scaling", {}), sections.get("gpu")
+    headroom, scaling, gpu = sections["quota"].headroom, sections.get("scaling") or {}, sections.get("gpu")
     for image in IMAGES:
         queues = QUEUES.of(image)
         untuned = sum(max_pods(queue, gpu) for queue in queues)
@@ -70,6 +76,38 @@ def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iter
                 f"given {headroom:g}; {image.name} may have {tuned} pods where the catalogue has {untuned}: at least "
                 f"{tuned / untuned:.2f}, and twice that for rollouts without waiting",
             )
+            return
+    yield from _resource_quota_errors(headroom, scaling, gpu, sections.get("pods"))
+
+
+def _resource_quota_errors(
+    headroom: float, scaling: Mapping[str, QueueTuning], gpu: Gpu | None, pods: Pods | None
+) -> Iterator[ErrorLine]:
+    """Yield an error where the stack's larger pods would not fit into a quota that follows the catalogue."""
+    if pods is None:
+        return
+    for side, name, number in (
+        ("requests", "cpu", milli_cpu),
+        ("requests", "memory", mebibytes),
+        ("limits", "cpu", milli_cpu),
+        ("limits", "memory", mebibytes),
+    ):
+        catalogue = tuned = 0
+        for queue in QUEUES.queues:
+            tuning, options = scaling.get(queue.name), queue_options(pods, queue.image, (queue.name,))
+            most = max_pods(queue, gpu)
+            own = getattr(getattr(queue.image, side), name)
+            catalogue += most * number(own)
+            tuned += ((tuning.max_replicas if tuning else None) or most) * number(
+                getattr(getattr(options.resources, side), name) or own
+            )
+        if tuned > headroom * catalogue:
+            yield ErrorLine(
+                f"{PREFIX}:quota.headroom",
+                f"given {headroom:g}; the {side} of {name} in {PREFIX}:pods come to {tuned / catalogue:.2f} times the "
+                f"catalogue's: at least that, and twice that for rollouts without waiting",
+            )
+            return
 
 
 def _aws_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
@@ -173,5 +211,7 @@ RULES: Final[tuple[Rule, ...]] = (
     _image_errors,
     _application_errors,
     _broker_errors,
+    pod_errors,
+    volume_rule,
 )
 """The rules that need nothing but the file's text."""

@@ -12,6 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from config.application import FOLDER_OR_COMMIT, REFERENCE_APPLICATION
 from config.errors import Section
+from config.pods import Pods, Toleration
+from config.volumes import Volume
 
 PREFIX: Final = "fleet"
 BROKER_PASSWORD: Final = "brokerPassword"  # noqa: S105 the key's name, not a password
@@ -237,17 +239,6 @@ class Tracing(Section):
     sample_ratio: float = Field(0.1, strict=True, ge=0, le=1, description="share of traces that are kept")
 
 
-class Toleration(Section):
-    """A Kubernetes toleration of a node's taint."""
-
-    key: str = Field(min_length=1, description="the taint's key")
-    operator: Literal["Exists", "Equal"] = Field("Exists", description="`Exists` or `Equal`")
-    value: str | None = Field(None, description="the taint's value, for `Equal`")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        None, description="the taint's effect"
-    )
-
-
 class Gpu(Section):
     """The GPU node group. Without it queues that want a GPU run on a CPU, one pod at a time."""
 
@@ -321,6 +312,10 @@ class Settings(Section):
         description="the Celery application",
     )
     scaling: Mapping[str, QueueTuning] = Field(default_factory=dict, description="tuning by queue")
+    pods: Pods = Field(default_factory=lambda: Pods.model_validate({}), description="what pods get, by whose they are")
+    volumes: Mapping[str, Volume] = Field(
+        default_factory=dict, description="what lies behind the images' directories, by directory"
+    )
     metrics: Metrics = Field(default_factory=lambda: Metrics.model_validate({}), description="Prometheus metrics")
     tracing: Tracing | None = Field(None, description="OpenTelemetry traces")
     gpu: Gpu | None = Field(None, description="the GPU node group")

@@ -1,10 +1,15 @@
 """The catalogue as one stack tunes it: the stack's numbers override those of queues.py, and the result is checked."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from config.pods import PodOptions, Pods, merged
 from config.schema import Gpu, QueueTuning, Settings
-from queues import QUEUES, AlwaysOn, Catalogue, Queue
+from queues import QUEUES, WORKER, AlwaysOn, Catalogue, Image, Queue, Resources
+
+BEAT_REQUESTS = Resources(cpu="100m", memory="256Mi")  # it only sends messages
+BEAT_LIMITS = Resources(cpu="500m", memory="512Mi")
 
 
 def tuned_catalogue(settings: Settings) -> Catalogue:
@@ -46,6 +51,22 @@ def tuned_queue(queue: Queue, tuning: QueueTuning | None, gpu: Gpu | None, envir
         visibility_timeout=_duration(tuning.visibility_timeout, queue.visibility_timeout) or queue.visibility_timeout,
         soft_shutdown=_duration(tuning.soft_shutdown, queue.soft_shutdown),
     )
+
+
+def worker_options(settings: Settings, image: Image, queues: Sequence[Queue]) -> PodOptions:
+    """Return what the stack says of the workers of an image that drain `queues`."""
+    return queue_options(settings.pods, image, [queue.name for queue in queues])
+
+
+def queue_options(pods: Pods, image: Image, queues: Iterable[str]) -> PodOptions:
+    """Return what `pods` say of the workers of an image that drain the queues of these names."""
+    of_image = pods.worker if image is WORKER else pods.executor
+    return merged(pods.all, of_image, *(pods.queues[name] for name in queues if name in pods.queues))
+
+
+def beat_options(settings: Settings) -> PodOptions:
+    """Return what the stack says of beat."""
+    return merged(settings.pods.all, settings.pods.beat)
 
 
 def max_pods(queue: Queue, gpu: Gpu | None) -> int:

@@ -4,6 +4,7 @@ from config.schema import Settings
 from manifests import ImageReferences, Manifest
 from manifests.metadata import BEAT, label_selector, object_meta, pod_labels
 from manifests.pod import beat_pod_template, worker_pod_template
+from manifests.volumes import single_pod_claims
 from manifests.workload import Workload
 from queues import WORKER
 
@@ -14,7 +15,9 @@ DEFAULT_PROGRESS_DEADLINE_SECONDS = 600  # Kubernetes' own default, and the prov
 def worker_deployment(settings: Settings, workload: Workload, images: ImageReferences) -> Manifest:
     """Return the Deployment that drains a workload's queues."""
     queue = workload.only_queue.name if workload.only_queue else None
-    deadline = {"progressDeadlineSeconds": progress_deadline_seconds(workload)} if workload.gpus else {}
+    rolling_update = _rolling_update(settings, workload)
+    waits = rolling_update["maxSurge"] == 0
+    deadline = {"progressDeadlineSeconds": progress_deadline_seconds(workload)} if waits else {}
     labels = pod_labels(settings, workload.name, "worker", workload.image, queue)
     return {
         "apiVersion": "apps/v1",
@@ -24,20 +27,21 @@ def worker_deployment(settings: Settings, workload: Workload, images: ImageRefer
             "revisionHistoryLimit": REVISION_HISTORY_LIMIT,
             **deadline,
             "selector": label_selector(workload.name),
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": _rolling_update(workload)},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling_update},
             "template": worker_pod_template(settings, workload, images, labels),
         },
     }
 
 
-def _rolling_update(workload: Workload) -> Manifest:
-    if workload.gpus:  # there may be no spare GPU for a second pod
+def _rolling_update(settings: Settings, workload: Workload) -> Manifest:
+    exclusive = any(single_pod_claims(settings, workload.image, workload.queues))
+    if workload.gpus or exclusive:  # a second pod would find no GPU, or its volume on another node
         return {"maxSurge": 0, "maxUnavailable": 1}
     return {"maxSurge": "25%", "maxUnavailable": 0}
 
 
 def progress_deadline_seconds(workload: Workload) -> int:
-    """Return how long a rollout may take where a new pod needs the GPU that the old one has in its grace period."""
+    """Return how long a rollout may take where a new pod waits for what the old one has in its grace period."""
     return int(workload.grace_period.total_seconds()) + DEFAULT_PROGRESS_DEADLINE_SECONDS
 
 

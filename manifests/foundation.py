@@ -3,8 +3,9 @@
 import math
 
 from config.identity import role_arn
+from config.quantities import mebibytes, milli_cpu
 from config.schema import InClusterBroker, Settings
-from config.tuning import max_pods
+from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, max_pods
 from manifests import Manifest
 from manifests.broker import host_and_port
 from manifests.metadata import (
@@ -17,7 +18,6 @@ from manifests.metadata import (
     object_meta,
     priority_class_name,
 )
-from manifests.pod import BEAT_LIMITS, BEAT_REQUESTS
 from queues import IMAGES, QUEUES, Image, Priority, Resources
 
 KEDA_NAMESPACE = "keda"
@@ -30,8 +30,6 @@ DESCRIPTIONS = {
     Priority.STANDARD: "Coordination and interactive work.",
     Priority.BATCH: "Hours-long compute that can wait for a node.",
 }
-MILLI_CPU = {"m": 1, "": 1000}
-MEBIBYTES = {"Mi": 1, "Gi": 1024}
 REDIS_RESOURCES = (Resources("100m", "256Mi"), Resources("1", "1Gi"))
 
 
@@ -180,18 +178,3 @@ def _total_cpu(pods: list[tuple[int, Resources]], headroom: float) -> str:
 
 def _total_memory(pods: list[tuple[int, Resources]], headroom: float) -> str:
     return f"{math.ceil(headroom * sum(count * mebibytes(each.memory) for count, each in pods) / 1024)}Gi"
-
-
-def milli_cpu(quantity: str) -> int:
-    """Return a quantity in thousandths of a processor: `500m` is 500, `4` is 4000."""
-    number = quantity.removesuffix("m")
-    return int(number) * MILLI_CPU[quantity[len(number) :]]
-
-
-def mebibytes(quantity: str) -> int:
-    """Return a quantity in MiB: `1Gi` is 1024.
-
-    Raises:
-        KeyError: a unit that the catalogue does not use.
-    """
-    return int(quantity[:-2]) * MEBIBYTES[quantity[-2:]]

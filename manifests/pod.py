@@ -4,22 +4,25 @@ Probes read files that the worker touches (7 ms); `celery inspect ping` costs 56
 is merely busy. Service links are off: a Service named `redis` would put REDIS_… variables beside the credentials.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
 
+from config.pods import PodOptions
+from config.quantities import mebibytes
 from config.schema import Settings
+from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, beat_options, worker_options
 from manifests import ImageReferences, Manifest, beat_access
 from manifests.broker import broker_environment
+from manifests.containers import env_sources, env_var, init_containers, security_context, with_options
 from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class_name
+from manifests.process_environment import CACHES, thread_variables
+from manifests.resources import resources, shared_memory, threads
+from manifests.volumes import MountedVolume, beat_volumes, worker_volumes
 from manifests.workload import Workload
-from queues import Image, Priority, Resources
+from queues import Image, Priority
 
 PROBE_COMMAND = ("python", "-m", "alphaswarm_runtime", "probe")
-TMP_SIZE = "2Gi"
-DIRECTORY_SIZE = "20Gi"
-BEAT_REQUESTS = Resources(cpu="100m", memory="256Mi")  # it only sends messages
-BEAT_LIMITS = Resources(cpu="500m", memory="512Mi")
+PROBE_GRACE_PERIOD = 60  # seconds: a process that hangs does not use the hours that a running task would get
 BEAT_GRACE_PERIOD = timedelta(seconds=30)
 
 NEVER_EVICT = {
@@ -30,49 +33,66 @@ NEVER_EVICT = {
 
 def worker_pod_template(settings: Settings, workload: Workload, images: ImageReferences, labels: Labels) -> Manifest:
     """Return the pod template of a Celery worker."""
-    annotations = dict(NEVER_EVICT) if workload.uninterruptible else {}
+    image, options = workload.image, worker_options(settings, workload.image, workload.queues)
+    volumes = worker_volumes(settings, image, workload.queues, shared_memory(image.limits, options))
+    gpus = {settings.gpu.resource: str(workload.gpus)} if workload.gpus and settings.gpu else {}
     container = _container(
         settings,
-        workload.image,
-        images,
-        name="worker",
-        args=["worker"],
-        environment=[*_common_environment(settings, workload.name), *_worker_environment(workload)],
-        resources=_worker_resources(settings, workload),
+        options,
+        volumes,
+        role="worker",
+        image=images[image.name],
+        environment=[*_common_environment(settings, workload.name), *_worker_environment(workload, options)],
+        amounts=resources(image.requests, image.limits, options, _disk(volumes), gpus),
     )
-    spec = _pod_spec(settings, workload.image, container, workload.priority, workload.grace_period, workload.name)
-    if workload.gpus and settings.gpu:
-        spec["nodeSelector"] = dict(settings.gpu.node_selector)
-        spec["tolerations"] = [
-            toleration.model_dump(by_alias=True, exclude_none=True) for toleration in settings.gpu.tolerations
-        ]
-    return {"metadata": {"labels": labels, **({"annotations": annotations} if annotations else {})}, "spec": spec}
+    spec = {
+        **_pod_spec(settings, image, workload.priority, workload.grace_period, workload.name, options),
+        **_placement(settings, workload, options),
+        **_contents(container, volumes, options),
+    }
+    annotations = dict(NEVER_EVICT) if workload.spared(options.evictable) else {}
+    return {"metadata": _metadata(labels, annotations, options), "spec": spec}
 
 
 def beat_pod_template(settings: Settings, image: Image, images: ImageReferences, labels: Labels, name: str) -> Manifest:
     """Return the pod template of Celery beat; it alone may have access to the Kubernetes API."""
+    options = beat_options(settings)
+    volumes = beat_volumes(image)
+    if settings.mark_busy_pods:
+        mount = {"name": beat_access.VOLUME, "mountPath": beat_access.DIRECTORY, "readOnly": True}
+        volumes = (*volumes, MountedVolume(beat_access.access_volume(), mount))
+    access = [env_var("ALPHASWARM_API_ACCESS", beat_access.DIRECTORY)] if settings.mark_busy_pods else []
     container = _container(
         settings,
-        image,
-        images,
-        name="beat",
-        args=["beat"],
-        environment=_common_environment(settings, name),
-        resources={"requests": vars(BEAT_REQUESTS), "limits": vars(BEAT_LIMITS)},
+        options,
+        volumes,
+        role="beat",
+        image=images[image.name],
+        environment=[*_common_environment(settings, name), *access],
+        amounts=resources(BEAT_REQUESTS, BEAT_LIMITS, options, _disk(volumes)),
     )
-    spec = _pod_spec(settings, image, container, Priority.STANDARD, BEAT_GRACE_PERIOD, name)
-    if settings.mark_busy_pods:
-        container["env"].append(_env_var("ALPHASWARM_API_ACCESS", beat_access.DIRECTORY))
-        container["volumeMounts"].append(
-            {"name": beat_access.VOLUME, "mountPath": beat_access.DIRECTORY, "readOnly": True}
-        )
-        spec["volumes"].append(beat_access.access_volume())
-    return {"metadata": {"labels": labels}, "spec": spec}
+    spec = {
+        **_pod_spec(settings, image, Priority.STANDARD, BEAT_GRACE_PERIOD, name, options),
+        **_placement(settings, None, options),
+        **_contents(container, volumes, options),
+    }
+    return {"metadata": _metadata(labels, {}, options), "spec": spec}
+
+
+def _metadata(labels: Labels, annotations: Mapping[str, str], options: PodOptions) -> Manifest:
+    every = {**annotations, **options.annotations}
+    return {"labels": {**options.labels, **labels}, **({"annotations": every} if every else {})}
 
 
 def _pod_spec(
-    settings: Settings, image: Image, container: Manifest, priority: Priority, grace_period: timedelta, instance: str
+    settings: Settings,
+    image: Image,
+    priority: Priority,
+    grace_period: timedelta,
+    instance: str,
+    options: PodOptions,
 ) -> Manifest:
+    spread = [_spread_over(key, instance) for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")]
     return {
         "serviceAccountName": image.name,
         "automountServiceAccountToken": False,
@@ -87,16 +107,35 @@ def _pod_spec(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "topologySpreadConstraints": [
-            _topology_spread_constraint(key, instance)
-            for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
-        ],
-        "containers": [container],
-        "volumes": [{"name": name, "emptyDir": {"sizeLimit": size}} for name, _, size in _writable_volumes(image)],
+        "topologySpreadConstraints": [*spread, *options.topology_spread_constraints],
     }
 
 
-def _topology_spread_constraint(topology_key: str, instance: str) -> Manifest:
+def _placement(settings: Settings, workload: Workload | None, options: PodOptions) -> Manifest:
+    """Return which nodes a pod may run on: those of the GPU node group, and what the stack says."""
+    gpu = settings.gpu if workload is not None and workload.gpus else None
+    tolerations = (*(gpu.tolerations if gpu else ()), *options.tolerations)
+    every: Manifest = {
+        "nodeSelector": {**(gpu.node_selector if gpu else {}), **options.node_selector},
+        "tolerations": [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in tolerations],
+        "affinity": options.affinity,
+        "runtimeClassName": options.runtime_class,
+        "imagePullSecrets": [{"name": name} for name in options.image_pull_secrets],
+        "hostAliases": [alias.model_dump(by_alias=True, mode="json") for alias in options.host_aliases],
+    }
+    return {key: value for key, value in every.items() if value}
+
+
+def _contents(container: Manifest, volumes: Sequence[MountedVolume], options: PodOptions) -> Manifest:
+    before = init_containers(options)
+    return {
+        **({"initContainers": before} if before else {}),
+        "containers": [container],
+        "volumes": [*(one.volume for one in volumes), *options.volumes],
+    }
+
+
+def _spread_over(topology_key: str, instance: str) -> Manifest:
     return {
         "maxSkew": 1,
         "topologyKey": topology_key,
@@ -108,30 +147,29 @@ def _topology_spread_constraint(topology_key: str, instance: str) -> Manifest:
 
 def _container(
     settings: Settings,
-    image: Image,
-    images: ImageReferences,
+    options: PodOptions,
+    volumes: Sequence[MountedVolume],
     *,
-    name: str,
-    args: list[str],
+    role: str,
+    image: object,
     environment: list[Manifest],
-    resources: Mapping[str, Any],
+    amounts: Manifest,
 ) -> Manifest:
+    """Return the container that runs as `role` with these variables and resources."""
+    sources = env_sources(options)
     container: Manifest = {
-        "name": name,
-        "image": images[image.name],
+        "name": role,
+        "image": image,
         "imagePullPolicy": "IfNotPresent",
-        "args": args,
-        "env": environment,
-        "resources": {side: dict(amounts) for side, amounts in resources.items()},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": [{"name": name, "mountPath": path} for name, path, _ in _writable_volumes(image)],
+        "args": [role],
+        **({"envFrom": sources} if sources else {}),
+        "env": with_options(environment, options),
+        "resources": amounts,
+        "securityContext": security_context(),
+        "volumeMounts": [*(one.mount for one in volumes), *options.volume_mounts],
         # Importing the application may take a minute on a cold node; until then liveness must not judge.
-        "startupProbe": _probe("live", period=5, failures=60),
-        "livenessProbe": _probe("live", period=15, failures=4),
+        "startupProbe": {**_probe("live", period=5, failures=60), **_probe_grace()},
+        "livenessProbe": {**_probe("live", period=15, failures=4), **_probe_grace()},
         "readinessProbe": _probe("ready", period=10, failures=3),
     }
     if settings.metrics.enabled:
@@ -148,47 +186,46 @@ def _probe(kind: str, period: int, failures: int) -> Manifest:
     }
 
 
-def _writable_volumes(image: Image) -> Iterator[tuple[str, str, str]]:
-    """Yield name, mount path and size limit of each volume."""
-    yield "tmp", "/tmp", TMP_SIZE  # noqa: S108 the container's own
-    for path in image.directories:
-        yield path.rsplit("/", maxsplit=1)[-1], path, DIRECTORY_SIZE
+def _probe_grace() -> Manifest:
+    return {"terminationGracePeriodSeconds": PROBE_GRACE_PERIOD}
 
 
-def _worker_resources(settings: Settings, workload: Workload) -> Mapping[str, Mapping[str, str]]:
-    image = workload.image
-    gpus = {settings.gpu.resource: str(workload.gpus)} if workload.gpus and settings.gpu else {}
-    return {"requests": {**vars(image.requests), **gpus}, "limits": {**vars(image.limits), **gpus}}
+def _disk(volumes: Sequence[MountedVolume]) -> int:
+    return sum(one.disk for one in volumes)
 
 
 def _common_environment(settings: Settings, instance: str) -> list[Manifest]:
     environment = [
-        _env_var("CELERY_APP", settings.celery_app),
-        _env_var("ALPHASWARM_LOG_FORMAT", "json"),
+        env_var("CELERY_APP", settings.celery_app),
+        env_var("ALPHASWARM_LOG_FORMAT", "json"),
         *broker_environment(settings),
     ]
     if settings.metrics.enabled:
-        environment.append(_env_var("ALPHASWARM_METRICS_PORT", METRICS_PORT))
+        environment.append(env_var("ALPHASWARM_METRICS_PORT", METRICS_PORT))
     if settings.tracing:
         environment += [
-            _env_var("OTEL_EXPORTER_OTLP_ENDPOINT", settings.tracing.endpoint),
-            _env_var("OTEL_SERVICE_NAME", instance),
-            _env_var("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
-            _env_var("OTEL_TRACES_SAMPLER_ARG", f"{settings.tracing.sample_ratio:g}"),
+            env_var("OTEL_EXPORTER_OTLP_ENDPOINT", settings.tracing.endpoint),
+            env_var("OTEL_SERVICE_NAME", instance),
+            env_var("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            env_var("OTEL_TRACES_SAMPLER_ARG", f"{settings.tracing.sample_ratio:g}"),
         ]
-    return environment
+    return environment + [env_var(name, folder) for name, folder in CACHES.items()]
 
 
-def _worker_environment(workload: Workload) -> Iterator[Manifest]:
+def _worker_environment(workload: Workload, options: PodOptions) -> Iterator[Manifest]:
     """Yield the stack's tuning, in seconds; the runtime prefers it to the image's own copy of the catalogue."""
-    yield _env_var("ALPHASWARM_QUEUES", ",".join(queue.name for queue in workload.queues))
-    yield _env_var("ALPHASWARM_CONCURRENCY", workload.concurrency)
-    yield _env_var("ALPHASWARM_TIME_LIMIT", int(workload.time_limit.total_seconds()))
-    yield _env_var("ALPHASWARM_GRACE_PERIOD", int(workload.grace_period.total_seconds()))
-    yield _env_var("ALPHASWARM_VISIBILITY_TIMEOUT", int(workload.visibility_timeout.total_seconds()))
+    yield env_var("ALPHASWARM_QUEUES", ",".join(queue.name for queue in workload.queues))
+    yield env_var("ALPHASWARM_CONCURRENCY", workload.concurrency)
+    yield env_var("ALPHASWARM_TIME_LIMIT", int(workload.time_limit.total_seconds()))
+    yield env_var("ALPHASWARM_GRACE_PERIOD", int(workload.grace_period.total_seconds()))
+    yield env_var("ALPHASWARM_VISIBILITY_TIMEOUT", int(workload.visibility_timeout.total_seconds()))
     if workload.soft_shutdown is not None:
-        yield _env_var("ALPHASWARM_SOFT_SHUTDOWN", int(workload.soft_shutdown.total_seconds()))
-
-
-def _env_var(name: str, value: object) -> Manifest:
-    return {"name": name, "value": str(value)}
+        yield env_var("ALPHASWARM_SOFT_SHUTDOWN", int(workload.soft_shutdown.total_seconds()))
+    if options.max_tasks_per_child is not None:
+        yield env_var("ALPHASWARM_MAX_TASKS_PER_CHILD", options.max_tasks_per_child)
+    if options.max_memory_per_child is not None:
+        yield env_var(
+            "ALPHASWARM_MAX_MEMORY_PER_CHILD", mebibytes(options.max_memory_per_child) * 1024
+        )  # KiB, as Celery
+    count = threads(workload.image.limits, options, workload.concurrency)
+    yield from (env_var(name, value) for name, value in thread_variables(count).items())

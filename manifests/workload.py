@@ -11,6 +11,8 @@ from config.schema import Settings
 from config.tuning import tuned_catalogue
 from queues import QUEUES, Image, Priority, Queue, ScaleDown
 
+EVICTION_PATIENCE = timedelta(minutes=15)  # how long EKS waits for an eviction before it forces a node's update
+
 
 @dataclass(frozen=True)
 class Workload:
@@ -56,9 +58,22 @@ class Workload:
         return max((queue.scale_down for queue in self.queues), key=lambda rule: rule is ScaleDown.DISABLED)
 
     @property
+    def reaches_zero(self) -> bool:
+        """Whether there are times without a pod. Where there are none, a pod that may not be evicted holds its node."""
+        return self.only_queue is not None and self.min_replicas == 0
+
+    @property
     def uninterruptible(self) -> bool:
-        """Whether nothing may evict running pods: only where they reach zero, or no node could ever drain."""
-        return self.scale_down is ScaleDown.DISABLED and self.only_queue is not None and self.min_replicas == 0
+        """Whether nothing at all may evict running pods."""
+        return self.scale_down is ScaleDown.DISABLED and self.reaches_zero
+
+    def spared(self, evictable: bool | None) -> bool:
+        """Return whether node autoscalers leave running pods alone.
+
+        `evictable` is what the stack says of it; without a word, tasks decide that outlast an eviction's patience.
+        """
+        spared = self.uninterruptible or self.time_limit > EVICTION_PATIENCE if evictable is None else not evictable
+        return spared and self.reaches_zero
 
     @property
     def priority(self) -> Priority:

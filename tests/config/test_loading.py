@@ -21,6 +21,7 @@ from config.tuning import tuned_catalogue
 from queues import ScaleDown
 from tests.config.messages import told
 from tests.own_rows import OWN_ROWS, catalogue
+from tests.pod_options import SCOPES, pod_options
 from tests.program import harness
 from tests.program.harness import Configuration, as_the_engine_passes_it, fail, written_objects
 
@@ -40,6 +41,7 @@ DIGESTS = {
 }
 REFERENCES = {f"alphaswarm-{name}": reference for name, reference in DIGESTS.items()}
 
+PLAIN_OBJECTS = ("volumes", "volumeMounts", "initContainers", "sidecars", "affinity", "topologySpreadConstraints")
 COMMON: Mapping[str, Any] = {
     "environment": "staging",
     "namespace": "fleet",
@@ -54,6 +56,15 @@ COMMON: Mapping[str, Any] = {
             "timeLimit": 500, "gracePeriod": 600, "visibilityTimeout": 900, "softShutdown": 400,
         },
         GPU: {"maxReplicas": 2},
+    },
+    "pods": {
+        **{scope: pod_options(scope) for scope in SCOPES},
+        "queues": {HEAVY: pod_options("heavy")},
+    },
+    "volumes": {
+        "/app/data": {"kind": "claim", "claim": "data", "accessMode": "ReadWriteMany", "subPath": "fleet"},
+        "/app/models": {"kind": "ephemeral", "storageClass": "fast", "size": "100Gi", "queues": [GPU, HEAVY]},
+        "/app/cache": {"kind": "emptyDir", "size": "50Gi"},
     },
     "metrics": {"enabled": True, "scrapeNamespace": "observers"},
     "tracing": {"endpoint": "http://collector.example.com:4317", "sampleRatio": 0.5},
@@ -137,20 +148,25 @@ def test_the_full_configurations_use_every_key_there_is() -> None:
 def _key_paths(value: object, above: str = "") -> Iterator[str]:
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield f"{above}.{key}".removeprefix(".")
-            yield from _key_paths(item, f"{above}.{key}")
+            path = f"{above}.{'*' if _names_below(above) else key}".removeprefix(".")
+            yield path
+            yield from _key_paths(item, path)
     elif isinstance(value, list):
         for item in value:
             yield from _key_paths(item, above)
+
+
+def _names_below(path: str) -> bool:
+    """Whether the keys of a mapping are names of the reader's own."""
+    return path in ("scaling", "pods.queues", "volumes") or path.endswith(".envValueFrom")
 
 
 def _model_paths(model: type[BaseModel], above: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         path = f"{above}.{field.alias or name}".removeprefix(".")
         yield path
-        inner = f"scaling.{HEAVY}" if path == "scaling" else path
         for part in _models(field.annotation):
-            yield from _model_paths(part, inner)
+            yield from _model_paths(part, f"{path}.*" if _names_below(path) else path)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401 any annotation
@@ -240,10 +256,16 @@ NOT_IN_WORDS = (
 )  # fmt: skip
 
 
+def _in_plain_object(path: tuple[str | int, ...]) -> bool:
+    """Whether Kubernetes says what is allowed there; a list's items must still be mappings."""
+    inside = [step in PLAIN_OBJECTS for step in path[2:]]
+    return path[0] == "pods" and True in inside and len(inside) - inside.index(True) > 2
+
+
 @st.composite
 def mutations(draw: st.DrawFn) -> tuple[str, tuple[str | int, ...], object]:
     which = draw(st.sampled_from(sorted(FULL)))
-    path = draw(st.sampled_from(list(_paths(FULL[which][0]))))
+    path = draw(st.sampled_from([path for path in _paths(FULL[which][0]) if not _in_plain_object(path)]))
     return which, path, draw(_wrong(_at(FULL[which][0], path), top=len(path) == 1))
 
 
@@ -275,12 +297,19 @@ def _inside(path: tuple[str | int, ...], value: object) -> set[str]:
     return below
 
 
+def _free(path: tuple[str | int, ...]) -> bool:
+    """Whether the keys of this mapping are names of the reader's own, or Kubernetes'."""
+    if path in (("scaling",), ("volumes",), ("images", "contexts"), ("images", "buildArgs"), ("pods", "queues")):
+        return True
+    own = {"env", "envValueFrom", "labels", "annotations", "nodeSelector"}
+    return len(path) > 1 and (path[-1] in own or any(step in PLAIN_OBJECTS for step in path[2:]))
+
+
 @given(st.data())
 @hypothesis_settings(max_examples=200)
 def test_an_unknown_key_is_refused_wherever_it_stands(data: st.DataObject) -> None:
     plain, secrets = FULL[data.draw(st.sampled_from(sorted(FULL)))]
-    free = {("scaling",), ("gpu", "nodeSelector"), ("images", "contexts"), ("images", "buildArgs")}
-    sections = [()] + [path for path in _paths(plain) if isinstance(_at(plain, path), dict) and path not in free]
+    sections = [()] + [path for path in _paths(plain) if isinstance(_at(plain, path), dict) and not _free(path)]
     section = data.draw(st.sampled_from(sections))
     key = data.draw(st.from_regex(r"[a-z]{3,8}Zz", fullmatch=True))
     value = data.draw(st.sampled_from([1, "x", {"a": 1}, [1], True]))
@@ -294,8 +323,7 @@ def test_an_unknown_key_is_refused_wherever_it_stands(data: st.DataObject) -> No
 def test_a_misspelt_key_is_answered_with_the_right_one(data: st.DataObject) -> None:
     plain, secrets = FULL[data.draw(st.sampled_from(sorted(FULL)))]
     paths = [path for path in _paths(plain) if isinstance(path[-1], str) and len(path[-1]) > 5]
-    free = {("gpu", "nodeSelector"), ("images", "contexts"), ("images", "buildArgs")}
-    path = data.draw(st.sampled_from([one for one in paths if one[:-1] not in free]))
+    path = data.draw(st.sampled_from([one for one in paths if not _free(one[:-1]) or one[:-1] == ("scaling",)]))
     right = str(path[-1])
     wrong = f"{right[:-2]}{right[-1]}{right[-2]}"
     if wrong == right:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from config.loading import parse
+from config.quantities import mebibytes, milli_cpu
 from config.schema import Settings
-from manifests.foundation import mebibytes, milli_cpu, resource_quota
+from manifests.foundation import resource_quota
 from manifests.scaling import behavior
 from queues import QUEUES, ScaleDown
 from tests.program.harness import LAYOUTS, STACKS, built_images, configuration, secrets_of, written_objects
@@ -84,7 +85,7 @@ def test_memory_quantities_are_read_as_kubernetes_does(quantity: str, mib: int) 
 
 def test_a_unit_nobody_uses_is_refused_and_not_guessed() -> None:
     with pytest.raises(KeyError):
-        mebibytes("1Ti")
+        mebibytes("1Pi")
 
 
 def test_only_a_spared_queue_is_never_scaled_in() -> None:

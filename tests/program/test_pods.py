@@ -37,7 +37,7 @@ def test_a_worker_gets_exactly_its_images_profile(stack: str, layout: str) -> No
             got = {key: value for key, value in resources[side].items() if key in ("cpu", "memory")}
             assert got == {"cpu": amounts.cpu, "memory": amounts.memory}, f"{name} in {stack}"
         mounted = {mount["mountPath"] for mount in container(deployment)["volumeMounts"]}
-        assert mounted == {"/tmp", *image.directories}  # noqa: S108 inside the container
+        assert mounted == {"/tmp", "/dev/shm", "/app/cache", *image.directories}  # noqa: S108 inside the container
 
 
 @pytest.mark.parametrize("stack", STACKS)
@@ -207,9 +207,17 @@ def test_every_worker_has_a_budget_that_selects_it_and_spares_runs(stack: str, l
         assert budget["maxUnavailable"] == (0 if spared else 1), f"{name}: a node drain would end a run"
         policy = "IfHealthyBudget" if spared else "AlwaysAllow"
         assert budget["unhealthyPodEvictionPolicy"] == policy, f"{name}: an outage of Redis would let a drain end a run"
+
+
+@pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)
+def test_node_autoscalers_leave_long_tasks_alone_where_pods_come_and_go(stack: str, layout: str) -> None:
+    for name, deployment in program(stack, layout).workers().items():
+        rows = [expected(stack)[queue] for queue in queues_of(deployment)]
+        longer_than_an_eviction = any(row.time_limit > 15 * 60 for row in rows)
+        spared = layout == "per-queue" and rows[0].minimum == 0 and longer_than_an_eviction
         annotations = deployment["spec"]["template"]["metadata"].get("annotations", {})
-        assert (annotations.get("karpenter.sh/do-not-disrupt") == "true") is spared
-        assert (annotations.get("cluster-autoscaler.kubernetes.io/safe-to-evict") == "false") is spared
+        assert (annotations.get("karpenter.sh/do-not-disrupt") == "true") is spared, name
+        assert (annotations.get("cluster-autoscaler.kubernetes.io/safe-to-evict") == "false") is spared, name
 
 
 @pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)

@@ -14,6 +14,7 @@ from queues import IMAGES, QUEUES
 from surfaces.base_settings import BARE_IMAGES, LAYOUTS, Layout, base_settings, with_layout
 from surfaces.kustomize import kustomize_tree
 from tests.own_rows import OWN_ROWS, catalogue
+from tests.pod_options import SCOPES, pod_options
 from tests.program.harness import written_objects
 from tests.surfaces.compare import compare
 
@@ -69,6 +70,12 @@ CASES: Mapping[str, Mapping[str, Any]] = {
             "nodeSelector": {"gpu": "true", "a/b~c": "1"},
             "tolerations": [{"key": "k", "operator": "Equal", "value": "0"}],
             "resource": "amd.com/gpu",
+        },
+        "pods": {**{scope: pod_options(scope) for scope in SCOPES}, "queues": {"gpu": pod_options("gpu")}},
+        "volumes": {
+            "/app/data": {"kind": "claim", "claim": "data", "subPath": "fleet"},
+            "/app/models": {"kind": "ephemeral", "storageClass": "fast", "size": "100Gi", "queues": ["gpu"]},
+            "/app/cache": {"kind": "emptyDir", "size": "50Gi"},
         },
         "egress": [{"cidr": "10.0.0.0/8", "ports": [5432, 443]}, {"cidr": "10.1.0.0/16", "ports": [1]}],
         "quota": {"headroom": 3.5},

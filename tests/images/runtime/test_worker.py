@@ -38,6 +38,21 @@ def test_an_application_that_knows_nothing_of_the_fleet_runs_its_tasks(fleet: Fl
     assert fleet.send("note", "hello").get() == "hello"
 
 
+def journalled_processes(fleet: Fleet) -> list[str]:
+    return [line.split()[-1] for line in fleet.server.journal() if line.startswith("start ")]
+
+
+@pytest.mark.parametrize(
+    ("limit", "processes"),
+    [({"ALPHASWARM_MAX_TASKS_PER_CHILD": "2"}, 3), ({"ALPHASWARM_MAX_MEMORY_PER_CHILD": "1"}, 6), ({}, 1)],
+)
+def test_processes_are_replaced_as_the_environment_says(fleet: Fleet, limit: dict[str, str], processes: int) -> None:
+    fleet.worker(**limit)
+    for number in range(6):
+        fleet.send("sleep", str(number), 0.01).get()
+    assert len(set(journalled_processes(fleet))) == processes
+
+
 def test_waiting_and_running_tasks_can_be_counted_exactly_by_the_scalers_two_keys(fleet: Fleet) -> None:
     fleet.worker(concurrency="2")
     for number in range(5):
@@ -137,6 +152,23 @@ def test_a_dropped_connection_never_runs_a_task_twice_at_the_same_time(fleet: Fl
     print(f"{drops} drops, {len(workers)} workers: runs per task {runs}, seconds two ran at once {both}")
     assert sum(runs) > len(files), "no task was cancelled: the test shows nothing"
     assert not any(both), "a task ran twice at once"
+
+
+@pytest.mark.parametrize("queue", ["default", "terraform"])
+def test_a_worker_that_shuts_down_takes_nothing_new_over_a_new_connection(fleet: Fleet, queue: str) -> None:
+    worker = fleet.worker(queue)
+    fleet.send("sleep", "first", 4, queue=queue)
+    until(lambda: starts(fleet), "the task runs")
+    for number in range(20):
+        fleet.send("sleep", str(number), 1, queue=queue)
+    worker.terminate()
+    until(lambda: "consuming stopped" in worker.output, "the worker waits for its task")
+    fleet.server.drop_connections()
+    assert worker.wait() == 0
+    assert set(starts(fleet)) == {"first"}, "it would go on until it is killed with a task at the end of its grace"
+    waiting = 20 if queue == "terraform" else 21  # a terraform run goes on; another one runs again elsewhere
+    with fleet.server.client() as client:
+        assert (client.llen(queue), client.hlen(keys.unacked(queue))) == (waiting, 0)
 
 
 def test_a_task_that_ignores_sigterm_is_killed_before_another_worker_gets_it(fleet: Fleet, tmp_path: Path) -> None:

@@ -129,6 +129,9 @@ def _setting_overrides(app: App, profile: WorkerProfile) -> Iterator[Override]:
         "broker_connection_retry_on_startup": (True, "an outage of the broker must not end running tasks"),
         "broker_connection_max_retries": (None, "an outage of the broker must not end running tasks"),
     }
+    for name in ("max_tasks_per_child", "max_memory_per_child"):
+        if (limit := getattr(profile, name)) is not None:
+            enforced[f"worker_{name}"] = (limit, f"ALPHASWARM_{name.upper()} says so")
     if soft_shutdowns := [queue.soft_shutdown for queue in profile.queues.values() if queue.soft_shutdown]:
         reason = "for SIGQUIT; on SIGTERM the fleet's consumer does the same without blocking the event loop"
         enforced["worker_soft_shutdown_timeout"] = (max(soft_shutdowns), reason)

@@ -33,6 +33,8 @@ class Environment:
     image: str
     queues: tuple[str, ...]  # empty: all of the image's
     concurrency: int | None
+    max_tasks_per_child: int | None  # None: as the application says
+    max_memory_per_child: int | None  # KiB
     state_dir: Path
     metrics_port: int | None
     metrics_host: str
@@ -62,6 +64,8 @@ def read(environ: Mapping[str, str]) -> Environment:
         image=_required(environ, "ALPHASWARM_IMAGE", "is worker or executor, and set by the image"),
         queues=split_names(environ.get("ALPHASWARM_QUEUES", "")),
         concurrency=_integer(environ, "ALPHASWARM_CONCURRENCY", minimum=1),
+        max_tasks_per_child=_integer(environ, "ALPHASWARM_MAX_TASKS_PER_CHILD", minimum=1),
+        max_memory_per_child=_integer(environ, "ALPHASWARM_MAX_MEMORY_PER_CHILD", minimum=1),
         state_dir=Path(environ.get("ALPHASWARM_STATE_DIR") or probe.DEFAULT_STATE_DIR),
         metrics_port=_integer(environ, "ALPHASWARM_METRICS_PORT", minimum=1),
         metrics_host=environ.get("ALPHASWARM_METRICS_HOST") or "0.0.0.0",  # noqa: S104  the pod's own address

@@ -26,6 +26,8 @@ class WorkerProfile:
     image: str
     queues: dict[str, Queue]
     concurrency: int
+    max_tasks_per_child: int | None = None  # None: as the application says
+    max_memory_per_child: int | None = None  # KiB, as Celery counts
 
     @property
     def queue_names(self) -> tuple[str, ...]:
@@ -66,6 +68,8 @@ def create(environment: Environment, catalogue: Catalogue) -> WorkerProfile:
         image=environment.image,
         queues=queues,
         concurrency=environment.concurrency or (queues[names[0]].concurrency if single else image.concurrency),
+        max_tasks_per_child=environment.max_tasks_per_child,
+        max_memory_per_child=environment.max_memory_per_child,
     )
 
 

@@ -1,0 +1,184 @@
+"""What a stack says of its pods beyond the catalogue: environment, volumes, containers, resources, scheduling.
+
+The same keys stand for all pods, for an image's workers, for beat and for one queue's workers. `merged` lays the more
+special over the more general: mappings merge key by key, lists go on, and of single values the last one counts.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import Field, StrictInt
+
+from config.errors import Section
+
+OBJECT_NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+ENV_PREFIX: Final = r"^([A-Za-z_][A-Za-z0-9_]*)?$"
+DATA_KEY: Final = r"^[A-Za-z0-9_.-]{1,253}$"
+CPU: Final = r"^([1-9][0-9]*m?|[0-9]+\.[0-9]{1,3})$"
+SIZE: Final = r"^[1-9][0-9]*(Mi|Gi|Ti)$"
+
+ObjectName = Annotated[str, Field(pattern=OBJECT_NAME)]
+EnvName = Annotated[str, Field(pattern=ENV_NAME)]
+Cpu = Annotated[str, Field(pattern=CPU)]
+Size = Annotated[str, Field(pattern=SIZE)]
+PlainObject = Mapping[str, Any]
+"""An object in Kubernetes' own spelling, with the fields that Kubernetes' documentation describes."""
+
+
+class EnvReference(Section):
+    """One key of a Secret or ConfigMap that is there already."""
+
+    secret: ObjectName | None = Field(None, description="name of the Secret")
+    config_map: ObjectName | None = Field(None, description="name of the ConfigMap, where it is none")
+    key: str = Field(pattern=DATA_KEY, description="the key in it")
+    optional: bool = Field(False, description="whether pods start without it")
+
+
+class EnvFrom(Section):
+    """All keys of a Secret or ConfigMap that is there already, as variables."""
+
+    secret: ObjectName | None = Field(None, description="name of the Secret")
+    config_map: ObjectName | None = Field(None, description="name of the ConfigMap, where it is none")
+    prefix: str = Field("", pattern=ENV_PREFIX, description="what the variables' names begin with")
+    optional: bool = Field(False, description="whether pods start without it")
+
+
+class HostAlias(Section):
+    """A line of /etc/hosts."""
+
+    ip: str = Field(pattern=r"^[0-9a-fA-F.:]+$", description="the address")
+    hostnames: tuple[str, ...] = Field(min_length=1, description="its names")
+
+
+class Toleration(Section):
+    """A Kubernetes toleration of a node's taint."""
+
+    key: str = Field(min_length=1, description="the taint's key")
+    operator: Literal["Exists", "Equal"] = Field("Exists", description="`Exists` or `Equal`")
+    value: str | None = Field(None, description="the taint's value, for `Equal`")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="the taint's effect"
+    )
+
+
+class Amounts(Section):
+    """Amounts of a container's resources; what is not set stays as the image has it."""
+
+    cpu: Cpu | None = Field(None, description="processors, such as `500m` or `4`")
+    memory: Size | None = Field(None, description="memory, such as `2Gi`")
+    ephemeral_storage: Size | None = Field(None, description="disk of the node: logs and emptyDir volumes")
+
+
+class ResourceTuning(Section):
+    """Requests and limits of the worker's container."""
+
+    requests: Amounts = Field(
+        default_factory=lambda: Amounts.model_validate({}), description="what the scheduler reserves"
+    )
+    limits: Amounts = Field(default_factory=lambda: Amounts.model_validate({}), description="the most it may take")
+
+
+class PodOptions(Section):
+    """What pods get beyond the catalogue."""
+
+    env: Mapping[EnvName, str] = Field(default_factory=dict, description="variables as plain text; no secrets")
+    env_value_from: Mapping[EnvName, EnvReference] = Field(
+        default_factory=dict, description="variables from one key of a Secret or ConfigMap"
+    )
+    env_from: tuple[EnvFrom, ...] = Field((), description="variables from all keys of Secrets and ConfigMaps")
+    labels: Mapping[str, str] = Field(default_factory=dict, description="further labels of the pods")
+    annotations: Mapping[str, str] = Field(default_factory=dict, description="further annotations of the pods")
+    image_pull_secrets: tuple[ObjectName, ...] = Field((), description="Secrets to pull the images with")
+    host_aliases: tuple[HostAlias, ...] = Field((), description="lines of /etc/hosts")
+    volumes: tuple[PlainObject, ...] = Field((), description="further volumes, as Kubernetes writes them")
+    volume_mounts: tuple[PlainObject, ...] = Field(
+        (), description="where they are in the worker's or beat's container, as Kubernetes writes them"
+    )
+    init_containers: tuple[PlainObject, ...] = Field(
+        (), description="containers that end before the worker starts, as Kubernetes writes them"
+    )
+    sidecars: tuple[PlainObject, ...] = Field(
+        (),
+        description="containers that run from before the worker's start until after its end, as Kubernetes writes them",
+    )
+    resources: ResourceTuning = Field(
+        default_factory=lambda: ResourceTuning.model_validate({}),
+        description="requests and limits of the worker's or beat's container",
+    )
+    threads: StrictInt | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="threads of OpenMP, BLAS, numba, Polars and Arrow in each task's process; without it the "
+        "processor limit divided by the concurrency",
+    )
+    shared_memory: Size | None = Field(
+        None, description="size of /dev/shm, a part of the memory limit; without it a quarter of that limit"
+    )
+    max_tasks_per_child: StrictInt | None = Field(
+        None, ge=1, le=1_000_000, description="tasks after which Celery replaces a worker's process"
+    )
+    max_memory_per_child: Size | None = Field(
+        None, description="memory after which Celery replaces a worker's process, once its task has ended"
+    )
+    node_selector: Mapping[str, str] = Field(default_factory=dict, description="labels that the nodes must have")
+    tolerations: tuple[Toleration, ...] = Field((), description="taints of nodes that the pods may run on")
+    affinity: PlainObject = Field(default_factory=dict, description="affinity, as Kubernetes writes it")
+    topology_spread_constraints: tuple[PlainObject, ...] = Field(
+        (), description="further rules of spreading over nodes, as Kubernetes writes them"
+    )
+    runtime_class: ObjectName | None = Field(None, description="name of the RuntimeClass")
+    evictable: bool | None = Field(
+        None,
+        description="whether node autoscalers may end running pods; without it they may where no task takes more than "
+        "15 minutes. Pods that never reach zero are always evictable, or no node could be drained",
+    )
+
+    refused: ClassVar[Mapping[str, str]] = {
+        "pool": "tasks run in processes, which alone can be ended at their time limit; there is no other pool",
+        "containers": "say sidecars or initContainers: the worker is the only other container",
+        "runtimeClassName": "is named runtimeClass",
+        "securityContext": "is the same for every pod of the fleet, as the restricted profile demands",
+        "hostNetwork": "is not allowed in a namespace of the restricted profile",
+    }
+
+
+def no_options() -> PodOptions:
+    """Return options that change nothing."""
+    return PodOptions.model_validate({})
+
+
+class Pods(Section):
+    """Options by whose pods they are for; a queue's stand over its image's, and those over `all`."""
+
+    all: PodOptions = Field(default_factory=no_options, description="every pod: workers and beat")
+    worker: PodOptions = Field(default_factory=no_options, description="the workers of image alphaswarm-worker")
+    executor: PodOptions = Field(default_factory=no_options, description="the workers of image alphaswarm-executor")
+    beat: PodOptions = Field(default_factory=no_options, description="beat")
+    queues: Mapping[str, PodOptions] = Field(default_factory=dict, description="the workers of one queue")
+
+
+def merged(*options: PodOptions) -> PodOptions:
+    """Return the options of pods for which all of these stand, the most general first."""
+    result: dict[str, Any] = {}
+    for one in options:
+        for name in one.model_fields_set:
+            result[name] = _laid_over(result.get(name), getattr(one, name))
+        # A variable has one source: a more special text takes the place of a more general reference.
+        references = result.get("env_value_from", {})
+        result["env_value_from"] = {
+            name: found for name, found in references.items() if name not in one.env or name in one.env_value_from
+        }
+    return no_options().model_copy(update=result)
+
+
+def _laid_over(general: Any, special: Any) -> Any:  # noqa: ANN401 any field's value
+    if isinstance(special, Mapping) and isinstance(general, Mapping):
+        return {**general, **special}
+    if isinstance(special, tuple) and isinstance(general, tuple):
+        return (*general, *special)
+    if isinstance(special, Section) and isinstance(general, Section):
+        inner = {name: _laid_over(getattr(general, name), getattr(special, name)) for name in special.model_fields_set}
+        return general.model_copy(update=inner)
+    return special

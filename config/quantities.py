@@ -1,0 +1,27 @@
+"""Kubernetes quantities as numbers and back: thousandths of a processor, and MiB."""
+
+from typing import Final
+
+MILLI_CPU: Final = 1000
+MEBIBYTES: Final = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
+
+
+def milli_cpu(quantity: str) -> int:
+    """Return a quantity in thousandths of a processor: `500m` is 500, `4` is 4000, `0.5` is 500."""
+    if quantity.endswith("m"):
+        return int(quantity[:-1])
+    return round(float(quantity) * MILLI_CPU)
+
+
+def mebibytes(quantity: str) -> int:
+    """Return a quantity in MiB: `1Gi` is 1024.
+
+    Raises:
+        KeyError: a unit that neither the catalogue nor a stack's file may use.
+    """
+    return int(quantity[:-2]) * MEBIBYTES[quantity[-2:]]
+
+
+def format_mebibytes(amount: int) -> str:
+    """Return a number of MiB as a quantity, in GiB where it is a whole number of them: 2048 is `2Gi`."""
+    return f"{amount // 1024}Gi" if amount % 1024 == 0 else f"{amount}Mi"

@@ -1,0 +1,65 @@
+"""What a stack adds to a pod: variables, containers beside the worker, and their security context.
+
+A sidecar is an init container that is always restarted: Kubernetes starts it before the worker and ends it afterwards.
+A second plain container would get SIGTERM together with the worker, and an hour-long task would lose its proxy.
+"""
+
+from collections.abc import Iterable
+
+from config.pods import EnvFrom, EnvReference, PlainObject, PodOptions
+from manifests import Manifest
+
+
+def security_context() -> Manifest:
+    """Return the security context of every container of the fleet."""
+    return {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+
+
+def with_options(environment: Iterable[Manifest], options: PodOptions) -> list[Manifest]:
+    """Return a container's variables with the stack's own, which stand over those of the same name."""
+    own = [
+        *(env_var(name, value) for name, value in options.env.items() if name not in options.env_value_from),
+        *(_value_from(name, reference) for name, reference in options.env_value_from.items()),
+    ]
+    replaced = {variable["name"] for variable in own}
+    return [*(variable for variable in environment if variable["name"] not in replaced), *own]
+
+
+def env_var(name: str, value: object) -> Manifest:
+    """Return a variable with a plain value."""
+    return {"name": name, "value": str(value)}
+
+
+def env_sources(options: PodOptions) -> list[Manifest]:
+    """Return what all keys of become variables: a container's `envFrom`."""
+    return [
+        {**({"prefix": source.prefix} if source.prefix else {}), **_reference(source, "Ref", {})}
+        for source in options.env_from
+    ]
+
+
+def init_containers(options: PodOptions) -> list[Manifest]:
+    """Return the pod's init containers: sidecars first, since others may want what these serve."""
+    return [
+        *({**_hardened(sidecar), "restartPolicy": "Always"} for sidecar in options.sidecars),
+        *(_hardened(container) for container in options.init_containers),
+    ]
+
+
+def _hardened(container: PlainObject) -> Manifest:
+    """Return the container with every rule of the restricted profile that it does not state itself."""
+    own = container.get("securityContext", {})
+    return {**container, "securityContext": {**security_context(), **own}}
+
+
+def _value_from(name: str, reference: EnvReference) -> Manifest:
+    return {"name": name, "valueFrom": _reference(reference, "KeyRef", {"key": reference.key})}
+
+
+def _reference(source: EnvReference | EnvFrom, suffix: str, key: Manifest) -> Manifest:
+    kind, name = ("secret", source.secret) if source.secret else ("configMap", source.config_map)
+    return {f"{kind}{suffix}": {"name": name, **key, **({"optional": True} if source.optional else {})}}

@@ -1,0 +1,246 @@
+"""What `fleet:pods` and `fleet:volumes` may not say: each refused by its key, with the reason and the way out."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pulumi_kubernetes.core.v1 as typed
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from config.errors import SettingsError
+from config.kubernetes_objects import AFFINITIES, CONTAINER_FIELDS, MOUNT_FIELDS, SPREAD_FIELDS, VOLUME_SOURCES
+from config.loading import parse
+from tests.config.messages import told
+from tests.own_rows import OWN_ROWS, catalogue
+from tests.pod_options import pod_options
+from tests.program.harness import configuration
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_rows() -> Iterator[None]:
+    with catalogue(OWN_ROWS):
+        yield
+
+
+def refusal(**sections: Any) -> dict[str, str]:  # noqa: ANN401 any configuration
+    """The refused keys of stack `dev` with these sections, with what is said of each."""
+    try:
+        parse(configuration("dev", **{"scaling": {}, **sections}))
+    except SettingsError as error:
+        return told(str(error))
+    return {}
+
+
+SMALL = {"resources": {side: {"cpu": "1", "memory": "1Gi"} for side in ("requests", "limits")}}
+PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "said"),
+    [
+        ({"env": {"ALPHASWARM_QUEUES": "heavy"}}, "env.ALPHASWARM_QUEUES", "the fleet's own"),
+        ({"env": {"CELERY_APP": "other"}}, "env.CELERY_APP", "the fleet's own"),
+        ({"envValueFrom": {"REDIS_BROKER": {"secret": "a", "key": "b"}}}, "envValueFrom.REDIS_BROKER", "fleet's own"),
+        ({"env": {"OTEL_SERVICE_NAME": "mine"}}, "env.OTEL_SERVICE_NAME", "fleet:tracing"),
+        ({"env": {"DATABASE_PASSWORD": "hunter2"}}, "env.DATABASE_PASSWORD", "envValueFrom"),
+        ({"env": {"DATABASE_URL": "postgres://me:hunter2@db/1"}}, "env.DATABASE_URL", "envValueFrom"),
+        ({"env": {"KEY": "AKIAIOSFODNN7EXAMPLE"}}, "env.KEY", "envValueFrom"),
+        ({"env": {"1BAD": "x"}}, "env.1BAD", "text that matches"),
+        ({"env": {"WITH SPACE": "x"}}, 'env["WITH SPACE"]', "text that matches"),
+        ({"env": {"PORT": 5432}}, "env.PORT", "text, in quotes"),
+        (
+            {"env": {"A": "x"}, "envValueFrom": {"A": {"secret": "a", "key": "b"}}},
+            "env.A", "a variable has one source",
+        ),
+        ({"envValueFrom": {"A": {"key": "b"}}}, "envValueFrom.A", "one is needed"),
+        ({"envFrom": [{"secret": "a", "configMap": "b"}]}, "envFrom[0]", "not both"),
+        ({"labels": {"cost_center": "x"}}, "labels.cost_center", "fleet:labels"),
+        ({"labels": {"alphaswarm.io/queue": "x"}}, 'labels["alphaswarm.io/queue"]', "the fleet's own"),
+        (
+            {"annotations": {"karpenter.sh/do-not-disrupt": "true"}},
+            'annotations["karpenter.sh/do-not-disrupt"]', "evictable",
+        ),
+        (
+            {"annotations": {"controller.kubernetes.io/pod-deletion-cost": "1"}},
+            'annotations["controller.kubernetes.io/pod-deletion-cost"]', "markBusyPods",
+        ),
+        ({"volumes": [{"name": "docker", "hostPath": {"path": "/run"}}]}, "volumes[0]", "restricted profile"),
+        ({"volumes": [{"name": "nothing"}]}, "volumes[0]", "given nothing"),
+        ({"volumes": [{"name": "tmp", "secret": {}}]}, "volumes[0].name", "the fleet's own"),
+        ({"volumes": [{"secret": {}}]}, "volumes[0].name", "missing"),
+        ({"volumes": [{"name": "scratch", "emptyDir": {}}]}, "volumes[0].emptyDir.sizeLimit", "node's disk"),
+        ({"volumeMounts": [{"name": "no", "mountPath": "/x"}]}, "volumeMounts[0].name", "the volumes here are"),
+        ({"volumeMounts": [{"name": "tmp", "mountPath": "x"}]}, "volumeMounts[0].mountPath", "absolute"),
+        ({"volumeMounts": [{"name": "tmp", "mountPath": "/app/data/"}]}, "volumeMounts[0].mountPath", "fleet:volumes"),
+        (
+            {"volumeMounts": [{"name": "tmp", "mountPath": "/x", "readonly": True}]},
+            "volumeMounts[0].readonly", "did you mean readOnly?",
+        ),
+        ({"sidecars": [{**PROXY, "imagePulPolicy": "Always"}]}, "sidecars[0].imagePulPolicy", "imagePullPolicy?"),
+        ({"sidecars": [{"name": "proxy", **SMALL}]}, "sidecars[0].image", "missing"),
+        ({"sidecars": [{**PROXY, "name": "worker"}]}, "sidecars[0].name", "the fleet's own"),
+        ({"sidecars": [{**PROXY, "restartPolicy": "Never"}]}, "sidecars[0].restartPolicy", "remove this key"),
+        (
+            {"initContainers": [{**PROXY, "resources": {**SMALL["resources"], "limits": {"cpu": "1"}}}]},
+            "initContainers[0].resources.limits.memory", "quota",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"privileged": True}}]},
+            "sidecars[0].securityContext.privileged", "restricted profile",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"runAsUser": 0}}]},
+            "sidecars[0].securityContext.runAsUser", "restricted profile",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"capabilities": {"drop": ["ALL"], "add": ["NET_ADMIN"]}}}]},
+            "sidecars[0].securityContext.capabilities", "NET_BIND_SERVICE",
+        ),
+        (
+            {"sidecars": [{**PROXY, "ports": [{"containerPort": 1, "hostPort": 1}]}]},
+            "sidecars[0].ports[0].hostPort", "restricted profile",
+        ),
+        (
+            {"sidecars": [{**PROXY, "env": [{"name": "API_TOKEN", "value": "hunter2"}]}]},
+            "sidecars[0].env[0].value", "valueFrom",
+        ),
+        ({"pool": "gevent"}, "pool", "there is no other pool"),
+        ({"runtimeClassName": "gvisor"}, "runtimeClassName", "is named runtimeClass"),
+        ({"hostNetwork": True}, "hostNetwork", "restricted profile"),
+        ({"threads": 0}, "threads", "at least 1"),
+        ({"sharedMemory": "2 GB"}, "sharedMemory", "text that matches"),
+        ({"affinity": {"nodeAfinity": {}}}, "affinity.nodeAfinity", "did you mean nodeAffinity?"),
+        (
+            {"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone"}]},
+            "topologySpreadConstraints[0].whenUnsatisfiable", "missing",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("scope", ["all", "executor", "queues.heavy"])
+def test_an_option_that_cannot_be_is_refused_wherever_it_stands(
+    scope: str, options: dict[str, Any], key: str, said: str
+) -> None:
+    pods = {"queues": {"heavy": options}} if "." in scope else {scope: options}
+    found = refusal(pods=pods)
+    assert set(found) == {f"fleet:pods.{scope}.{key}"}
+    assert said in found[f"fleet:pods.{scope}.{key}"]
+    assert "hunter2" not in str(found), "the message repeats the secret"
+
+
+@pytest.mark.parametrize(
+    ("pods", "key", "said"),
+    [
+        ({"queues": {"heavvy": {}}}, "pods.queues.heavvy", "did you mean heavy?"),
+        (
+            {"executor": {"resources": {"limits": {"cpu": "500m"}}}},
+            "pods.executor.resources.requests.cpu", "given '1'; the limit is '500m'",
+        ),
+        (
+            {"executor": {"resources": {"requests": {"memory": "2Gi"}}}, "queues": {
+                "heavy": {"resources": {"limits": {"memory": "1Gi"}}}}},
+            "pods.queues.heavy.resources.requests.memory", "the limit is '1Gi'",
+        ),
+        ({"beat": {"resources": {"limits": {"cpu": "50m"}}}}, "pods.beat.resources.requests.cpu", "the limit is '50m'"),
+        ({"queues": {"heavy": {"sharedMemory": "16Gi"}}}, "pods.queues.heavy.sharedMemory", "less than that"),
+        (
+            {"executor": {"resources": {"limits": {"memory": "64Gi"}}}}, "quota.headroom", "the limits of memory",
+        ),
+        (
+            {"all": {"volumes": [{"name": "ca", "secret": {}}]}, "worker": {"volumes": [{"name": "ca", "secret": {}}]}},
+            "pods.worker.volumes[0].name", "another volume has this name",
+        ),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_fit_together_are_refused(pods: dict[str, Any], key: str, said: str) -> None:
+    found = refusal(pods=pods)
+    assert set(found) == {f"fleet:{key}"}
+    assert said in found[f"fleet:{key}"]
+
+
+def test_a_queues_own_options_need_a_pod_of_its_own() -> None:
+    found = refusal(layout="per-image", pods={"queues": {"heavy": {"threads": 2}}})
+    assert set(found) == {"fleet:pods.queues.heavy"}
+    assert "say it in fleet:pods.executor" in found["fleet:pods.queues.heavy"]
+
+
+@pytest.mark.parametrize(
+    ("volumes", "key", "said"),
+    [
+        ({"/app/model": {"kind": "emptyDir"}}, "/app/model", "did you mean /app/models?"),
+        ({"/app/data": {"kind": "nfs"}}, "/app/data.kind", "emptyDir, claim, ephemeral"),
+        ({"/app/data": {"kind": "claim"}}, "/app/data.claim", "missing"),
+        ({"/app/data": {"kind": "ephemeral"}}, "/app/data.size", "missing"),
+        ({"/app/data": {"kind": "claim", "claim": "a", "subPath": "../etc"}}, "/app/data.subPath", "text that matches"),
+        ({"/app/data": {"kind": "emptyDir", "queues": ["uzual"]}}, "/app/data.queues[0]", "did you mean usual?"),
+        ({"/app/models": {"kind": "emptyDir", "queues": ["usual"]}}, "/app/models.queues[0]", "has no /app/models"),
+        (
+            {"/app/models": {"kind": "claim", "claim": "m", "accessMode": "ReadWriteOnce"}},
+            "/app/models.accessMode", "up to 15 pods have it",
+        ),
+    ],
+)  # fmt: skip
+def test_a_volume_that_cannot_be_is_refused(volumes: dict[str, Any], key: str, said: str) -> None:
+    found = refusal(volumes=volumes)
+    assert set(found) == {f"fleet:volumes.{key}"}
+    assert said in found[f"fleet:volumes.{key}"]
+
+
+def test_a_claim_for_one_pod_is_allowed_where_there_is_one_pod() -> None:
+    once = {"kind": "claim", "claim": "m", "accessMode": "ReadWriteOnce", "queues": ["gpu"]}
+    assert refusal(volumes={"/app/models": once}) == {}
+    two = refusal(volumes={"/app/models": once}, scaling={"gpu": {"maxReplicas": 2}})
+    assert "up to 2 pods" in two["fleet:volumes./app/models.accessMode"]
+    assert (
+        "layout per-image"
+        in refusal(volumes={"/app/models": once}, layout="per-image")["fleet:volumes./app/models.accessMode"]
+    )
+
+
+@pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "SECRET_NAME", "PASSWORD_FILE", "DATABASE_HOST"])
+def test_a_name_that_only_speaks_of_secrets_is_no_secret(name: str) -> None:
+    assert refusal(pods={"all": {"env": {name: "something"}}}) == {}
+
+
+def test_the_field_names_are_those_of_kubernetes() -> None:
+    def fields(kind: type) -> set[str]:
+        return {getter for getter in dir(kind) if isinstance(getattr(kind, getter), property)}
+
+    def snake(names: frozenset[str]) -> set[str]:
+        return {re.sub("(?<=[a-z])([A-Z]+)", r"_\1", name).lower() for name in names}
+
+    assert snake(CONTAINER_FIELDS) == fields(typed.ContainerArgs)
+    assert snake(MOUNT_FIELDS) == fields(typed.VolumeMountArgs)
+    assert snake(SPREAD_FIELDS) == fields(typed.TopologySpreadConstraintArgs)
+    assert snake(AFFINITIES) == fields(typed.AffinityArgs)
+    assert snake(VOLUME_SOURCES) < fields(typed.VolumeArgs)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["name", "image", "env", "ports", "resources", "securityContext", "emptyDir", "mountPath", "x"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+LISTS = ("volumes", "volumeMounts", "initContainers", "sidecars", "topologySpreadConstraints")
+
+
+@given(st.sampled_from(LISTS), st.dictionaries(st.sampled_from(sorted(CONTAINER_FIELDS | {"emptyDir"})), PLAIN))
+@hypothesis_settings(max_examples=200)
+def test_whatever_an_object_holds_it_is_read_or_refused(where: str, item: dict[str, Any]) -> None:
+    found = refusal(pods={"executor": {where: [item]}})
+    assert all(key.startswith(f"fleet:pods.executor.{where}[0]") for key in found)
+
+
+def test_every_option_together_is_accepted() -> None:
+    assert refusal(pods={"all": pod_options("all"), "queues": {"heavy": pod_options("heavy")}}) == {}

@@ -1,0 +1,257 @@
+"""What a stack's options make of a pod: each in its place, the special over the general, and nothing unasked."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from config.loading import parse
+from config.schema import Settings
+from tests.own_rows import OWN_ROWS, catalogue
+from tests.pod_options import pod_options
+from tests.program.harness import built_images, configuration, written_objects
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_rows() -> Iterator[None]:
+    with catalogue(OWN_ROWS):
+        yield
+
+
+def settings(**sections: Any) -> Settings:  # noqa: ANN401 any configuration
+    return parse(configuration("dev", **{"scaling": {}, **sections}))
+
+
+def deployment(name: str, found: Settings) -> dict[str, Any]:
+    (manifest,) = (
+        one
+        for one in written_objects(found, built_images())
+        if one["kind"] == "Deployment" and one["metadata"]["name"] == name
+    )
+    return manifest
+
+
+def pod(name: str, **sections: Any) -> dict[str, Any]:  # noqa: ANN401 any configuration
+    """The pod template of a Deployment."""
+    template: dict[str, Any] = deployment(name, settings(**sections))["spec"]["template"]
+    return template
+
+
+def container(template: Mapping[str, Any]) -> dict[str, Any]:
+    (only,) = template["spec"]["containers"]
+    found: dict[str, Any] = only
+    return found
+
+
+def variables(template: Mapping[str, Any]) -> dict[str, Any]:
+    listed = container(template)["env"]
+    names = [variable["name"] for variable in listed]
+    assert len(names) == len(set(names)), f"Kubernetes takes the last of two: {sorted(names)}"
+    return {variable["name"]: variable.get("value", variable.get("valueFrom")) for variable in listed}
+
+
+HEAVY, USUAL, GPU, BEAT = (
+    "alphaswarm-executor-heavy", "alphaswarm-worker-usual", "alphaswarm-executor-gpu", "alphaswarm-beat",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scope", "reached"),
+    [
+        ({"all": {}}, {HEAVY, GPU, USUAL, BEAT}),
+        ({"worker": {}}, {USUAL}),
+        ({"executor": {}}, {HEAVY, GPU}),
+        ({"beat": {}}, {BEAT}),
+        ({"queues": {"gpu": {}}}, {GPU}),
+    ],
+)
+def test_options_reach_the_pods_they_are_for_and_no_other(scope: dict[str, Any], reached: set[str]) -> None:
+    option = {"env": {"MARK": "here"}}
+    (name,) = scope
+    pods = {"queues": {"gpu": option}} if name == "queues" else {name: option}
+    assert {one for one in (HEAVY, GPU, USUAL, BEAT) if "MARK" in variables(pod(one, pods=pods))} == reached
+
+
+def test_what_is_said_of_a_queue_stands_over_its_image_and_that_over_all() -> None:
+    pods = {
+        "all": {"env": {"A": "all", "B": "all", "C": "all"}, "threads": 2, "imagePullSecrets": ["one"]},
+        "executor": {"env": {"B": "image", "C": "image"}, "threads": 3, "imagePullSecrets": ["two"]},
+        "queues": {"heavy": {"env": {"C": "queue"}, "imagePullSecrets": ["three"]}},
+    }
+    template = pod(HEAVY, pods=pods)
+    found = variables(template)
+    assert (found["A"], found["B"], found["C"]) == ("all", "image", "queue")
+    assert found["OMP_NUM_THREADS"] == "3"
+    assert [one["name"] for one in template["spec"]["imagePullSecrets"]] == ["one", "two", "three"]
+
+
+def test_a_variable_has_one_source_whoever_says_it_last() -> None:
+    text, reference = {"env": {"URL": "plain"}}, {"envValueFrom": {"URL": {"secret": "app", "key": "url"}}}
+    assert variables(pod(HEAVY, pods={"all": reference, "executor": text}))["URL"] == "plain"
+    assert variables(pod(HEAVY, pods={"all": text, "executor": reference}))["URL"] == {
+        "secretKeyRef": {"name": "app", "key": "url"}
+    }
+
+
+def test_a_stack_may_replace_the_fleets_own_advice_to_libraries() -> None:
+    pods = {"executor": {"env": {"HF_HOME": "/app/models/hub", "OMP_NUM_THREADS": "7"}}}
+    found = variables(pod(HEAVY, pods=pods))
+    assert (found["HF_HOME"], found["OMP_NUM_THREADS"], found["MKL_NUM_THREADS"]) == ("/app/models/hub", "7", "4")
+
+
+def test_every_option_arrives_in_its_place() -> None:
+    template = pod(HEAVY, pods={"queues": {"heavy": pod_options("heavy")}})
+    spec, worker = template["spec"], container(template)
+    assert template["metadata"]["labels"]["team.example.com/name"] == "quant"
+    assert template["metadata"]["annotations"]["team.example.com/pager"] == "7"
+    assert spec["imagePullSecrets"] == [{"name": "heavy-pull"}]
+    assert spec["hostAliases"] == [{"ip": "10.0.0.9", "hostnames": ["heavy.example.com"]}]
+    assert {"name": "heavy-ca", "secret": {"secretName": "ca"}} in spec["volumes"]
+    assert {"name": "heavy-ca", "mountPath": "/etc/heavy", "readOnly": True} in worker["volumeMounts"]
+    assert spec["nodeSelector"] == {"team.example.com/nodes": "large"}
+    assert spec["tolerations"] == [{"key": "heavy", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}]
+    assert spec["affinity"] == {"nodeAffinity": {}}
+    assert spec["topologySpreadConstraints"][-1]["topologyKey"] == "heavy"
+    assert spec["runtimeClassName"] == "gvisor"
+    assert worker["envFrom"] == [
+        {"prefix": "APP_", "secretRef": {"name": "app", "optional": True}},
+        {"configMapRef": {"name": "app"}},
+    ]
+    assert worker["resources"] == {
+        "requests": {"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "2Gi"},
+        "limits": {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "2Gi"},
+    }
+    found = variables(template)
+    assert (found["ALPHASWARM_MAX_TASKS_PER_CHILD"], found["ALPHASWARM_MAX_MEMORY_PER_CHILD"]) == ("100", "2097152")
+
+
+def test_a_sidecar_starts_before_the_worker_and_outlives_it() -> None:
+    spec = pod(HEAVY, pods={"executor": pod_options("heavy")})["spec"]
+    sidecar, migrate = spec["initContainers"]
+    assert (sidecar["name"], sidecar["restartPolicy"]) == ("heavy-proxy", "Always"), "Kubernetes would end it first"
+    assert migrate["name"] == "heavy-migrate"
+    assert "restartPolicy" not in migrate
+    for one in (sidecar, migrate):
+        assert one["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+        assert one["securityContext"]["allowPrivilegeEscalation"] is False
+
+
+def test_a_stacks_gpu_nodes_and_its_own_scheduling_both_count() -> None:
+    gpu = {"count": 2, "nodeSelector": {"nodes": "gpu"}, "tolerations": [{"key": "gpu"}]}
+    pods = {"executor": {"nodeSelector": {"disk": "fast"}, "tolerations": [{"key": "spot"}]}}
+    spec = pod(GPU, gpu=gpu, pods=pods)["spec"]
+    assert spec["nodeSelector"] == {"nodes": "gpu", "disk": "fast"}
+    assert [one["key"] for one in spec["tolerations"]] == ["gpu", "spot"]
+
+
+@pytest.mark.parametrize(
+    ("name", "sections", "threads"),
+    [
+        (HEAVY, {}, 4),  # 8 processors, 2 tasks
+        (GPU, {}, 8),
+        (USUAL, {}, 1),
+        (HEAVY, {"scaling": {"heavy": {"concurrency": 3}}}, 2),
+        (HEAVY, {"pods": {"executor": {"resources": {"limits": {"cpu": "3500m"}}}}}, 1),
+        (USUAL, {"scaling": {"usual": {"concurrency": 9}}}, 1),
+        (HEAVY, {"pods": {"queues": {"heavy": {"threads": 16}}}}, 16),
+    ],
+)
+def test_libraries_start_as_many_threads_as_the_container_has_processors(
+    name: str, sections: dict[str, Any], threads: int
+) -> None:
+    found = variables(pod(name, **sections))
+    asked = {key: value for key, value in found.items() if key.endswith("_THREADS")}
+    assert len(asked) == 7
+    assert set(asked.values()) == {str(threads)}
+
+
+def test_shared_memory_is_memory_and_a_part_of_the_limit() -> None:
+    def size(**sections: Any) -> Any:  # noqa: ANN401 a quantity
+        (volume,) = (one for one in pod(HEAVY, **sections)["spec"]["volumes"] if one["name"] == "shm")
+        assert volume["emptyDir"]["medium"] == "Memory"
+        return volume["emptyDir"]["sizeLimit"]
+
+    assert size() == "4Gi"
+    assert size(pods={"executor": {"resources": {"limits": {"memory": "6Gi"}}}}) == "1536Mi"
+    assert size(pods={"all": {"sharedMemory": "5Gi"}}) == "5Gi"
+
+
+def test_caches_go_where_there_is_room_and_nothing_fills_tmp() -> None:
+    for name in (HEAVY, USUAL, BEAT):
+        template = pod(name)
+        caches = {
+            key: value
+            for key, value in variables(template).items()
+            if value == "/app/cache" or "/app/cache/" in str(value)
+        }
+        assert len(caches) == 6
+        assert {"name": "cache", "mountPath": "/app/cache"} in container(template)["volumeMounts"]
+
+
+def disk(template: Mapping[str, Any]) -> tuple[str, str]:
+    amounts = container(template)["resources"]
+    return amounts["requests"]["ephemeral-storage"], amounts["limits"]["ephemeral-storage"]
+
+
+def test_the_disk_limit_is_the_room_of_what_lies_on_the_nodes_disk() -> None:
+    assert disk(pod(HEAVY)) == ("1Gi", "63Gi")  # 2 + 20 + 20 + 20, and 1 for the logs
+    claimed = {"/app/data": {"kind": "claim", "claim": "data"}, "/app/cache": {"kind": "emptyDir", "size": "512Mi"}}
+    assert disk(pod(HEAVY, volumes=claimed)) == ("1Gi", "24064Mi")
+
+
+def test_a_directory_lies_where_the_stack_says_for_the_queues_it_says() -> None:
+    volumes = {
+        "/app/data": {"kind": "claim", "claim": "data", "subPath": "fleet"},
+        "/app/models": {"kind": "ephemeral", "storageClass": "fast", "size": "100Gi", "queues": ["gpu"]},
+    }
+    gpu = {one["name"]: one for one in pod(GPU, volumes=volumes)["spec"]["volumes"]}
+    heavy = {one["name"]: one for one in pod(HEAVY, volumes=volumes)["spec"]["volumes"]}
+    assert gpu["data"] == heavy["data"] == {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    assert heavy["models"] == {"name": "models", "emptyDir": {"sizeLimit": "20Gi"}}
+    claim = gpu["models"]["ephemeral"]["volumeClaimTemplate"]["spec"]
+    assert (claim["storageClassName"], claim["resources"]["requests"]["storage"]) == ("fast", "100Gi")
+    mounts = container(pod(GPU, volumes=volumes))["volumeMounts"]
+    assert {"name": "data", "mountPath": "/app/data", "subPath": "fleet"} in mounts
+    beat = {one["name"]: one for one in pod(BEAT, volumes=volumes)["spec"]["volumes"]}
+    assert "emptyDir" in beat["data"], "beat keeps nothing, and needs no claim"
+
+
+def test_a_claim_for_one_pod_is_let_go_before_the_next_pod_wants_it() -> None:
+    once = {"kind": "claim", "claim": "m", "accessMode": "ReadWriteOnce", "queues": ["gpu"]}
+    found = settings(volumes={"/app/models": once}, scaling={"gpu": {"maxReplicas": 1}})
+    assert deployment(GPU, found)["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert deployment(HEAVY, found)["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+
+
+@pytest.mark.parametrize(
+    ("evictable", "name", "spared"),
+    [(None, HEAVY, True), (True, HEAVY, False), (None, USUAL, False), (False, USUAL, True)],
+)
+def test_a_stack_says_whether_node_autoscalers_may_end_a_pod(evictable: bool | None, name: str, spared: bool) -> None:
+    pods = {} if evictable is None else {"all": {"evictable": evictable}}
+    annotations = pod(name, pods=pods)["metadata"].get("annotations", {})
+    assert ("karpenter.sh/do-not-disrupt" in annotations) is spared
+
+
+def test_a_pod_that_is_always_there_never_holds_its_node() -> None:
+    pods = {"all": {"evictable": False}}
+    for name in ("alphaswarm-worker-awake", BEAT):
+        assert "karpenter.sh/do-not-disrupt" not in pod(name, pods=pods)["metadata"].get("annotations", {})
+
+
+def test_a_hung_pod_does_not_get_the_hours_of_a_running_task() -> None:
+    worker = container(pod(HEAVY))
+    for probe in ("startupProbe", "livenessProbe"):
+        assert worker[probe]["terminationGracePeriodSeconds"] == 60
+    assert "terminationGracePeriodSeconds" not in worker["readinessProbe"], "Kubernetes refuses it there"
+
+
+def test_a_stack_that_says_nothing_gets_nothing_of_all_this() -> None:
+    for name in (HEAVY, USUAL, GPU, BEAT):
+        template = pod(name)
+        assert not template["spec"].keys() & {
+            "affinity", "hostAliases", "imagePullSecrets", "initContainers", "nodeSelector", "runtimeClassName",
+            "tolerations",
+        }  # fmt: skip
+        assert "envFrom" not in container(template)
+        assert not {key for key in variables(template) if "PER_CHILD" in key}
