@@ -3,6 +3,7 @@
 0 done, 1 could not be done, 2 the command line is wrong (argparse says so), 130 interrupted, as shells have it.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ def as_exit_status(*, interrupted: str) -> Iterator[None]:
         yield
     except CommandError as error:
         _end(FAILED, str(error))
+    except BrokenPipeError:
+        # Who read the output has enough of it, as `head` has. Nothing may be flushed into the closed pipe at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         _end(INTERRUPTED, interrupted)
 

@@ -2,8 +2,10 @@
 
 import importlib
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from common.errors import CommandError
 from common.exit_status import as_exit_status
 
+ROOT = Path(__file__).parents[2]
 MAINS = {  # each with what it calls first that can fail, and what becomes of its work when it is interrupted
     "tools.bench": ("Workspace", "what was measured stands above"),
     "tools.bench.images": ("temporary_environment", "what was measured stands above"),
@@ -75,3 +78,15 @@ def test_what_the_message_speaks_of_is_put_away_before_it_is_said(capsys: pytest
         raise KeyboardInterrupt
     assert messages == [""]
     assert capsys.readouterr().err == "\nInterrupted.\n"
+
+
+def test_a_reader_who_has_enough_ends_a_command_quietly() -> None:
+    code = (
+        "from common.exit_status import as_exit_status\n"
+        "with as_exit_status(interrupted=''):\n"
+        "    for line in range(100_000):\n"
+        "        print('a line of a long answer', line)\n"
+    )
+    command = f'{sys.executable} -c "{code}" | head -1'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ("a line of a long answer 0\n", "")

@@ -16,6 +16,7 @@ from tools.bench.runtime.workers import FLEET, command, environment
 LEASE = 6  # seconds
 SILENCE = LEASE + 3.0  # seconds for which a worker is stopped, cut off, or hears nothing
 CONCURRENCY = 2
+END_TIMEOUT = 60.0  # seconds: its tasks take a few, and a broker that hangs is given up sooner
 
 
 @dataclass
@@ -74,8 +75,15 @@ class Worker:
             self.continue_at = None
 
     def _end(self) -> None:
-        self.process.wait()
-        self.proxy.close()
+        try:
+            self.process.wait(END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            text = tail(self.log.read_text(), 60)
+            raise ChildProcessError(
+                f"a worker does not end, {END_TIMEOUT:.0f} s after it was told to:\n{text}"
+            ) from None
+        finally:
+            self.proxy.close()
 
 
 def start(server: Server, ledger: Path, folder: Path, skew: float) -> Worker:

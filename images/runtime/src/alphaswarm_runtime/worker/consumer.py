@@ -53,7 +53,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self.context.consuming.detached = self._detached.keys()
         self._deliveries = Deliveries(self, self.context)
         self._upkeep = Upkeep(self.context)
-        self._shutdown_started = False
+        self._stopped_consuming = False  # on this connection
         signals.task_revoked.connect(self._on_task_revoked, weak=False)
 
     def start(self) -> None:
@@ -212,6 +212,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def register_with_event_loop(self, hub: Hub) -> None:
         """Start the timers of this connection; the event loop stops them with the connection."""
         super().register_with_event_loop(hub)
+        self._stopped_consuming = False
+        hub.call_soon(_guarded(self._check_shutdown))  # before the first message of a connection made during a shutdown
         hub.call_repeatedly(self.context.environment.heartbeat, _guarded(self._on_heartbeat))
         hub.call_repeatedly(UPKEEP_INTERVAL, _guarded(self._upkeep.run))
         hub.call_repeatedly(SHUTDOWN_CHECK_INTERVAL, _guarded(self._check_shutdown))
@@ -245,7 +247,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         requested_at = self.context.shutdown_requested_at
         if requested_at is None:
             return
-        if not self._shutdown_started:
+        if not self._stopped_consuming:
             self._stop_consuming()
         waited = time.monotonic() - requested_at
         overdue = [
@@ -263,7 +265,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         return soft_shutdown is not None and waited >= soft_shutdown
 
     def _stop_consuming(self) -> None:
-        self._shutdown_started = True
+        self._stopped_consuming = True
         running = self.context.executions.running()
         logger.warning("shutting down: consuming stopped; waiting for %d running task(s)", len(running))
         self.context.probe_files.mark_not_ready("shutting down")
