@@ -12,7 +12,9 @@ from config.pods import PlainObject
 from config.variables import looks_secret
 from config.volumes import DIRECTORIES
 
-OWN_VOLUMES: Final = frozenset({path.rsplit("/", 1)[1] for path in DIRECTORIES} | {"tmp", "shm", "api-access"})
+OWN_VOLUMES: Final = frozenset(
+    {path.rsplit("/", 1)[1] for path in DIRECTORIES} | {"tmp", "shm", "api-access", "broker-ca"}
+)
 OWN_PATHS: Final = frozenset({*DIRECTORIES, "/", "/tmp", "/dev/shm", "/app", "/proc", "/sys", "/dev"})  # noqa: S108
 # The sources that the restricted profile admits; every other one reaches into the node.
 VOLUME_SOURCES: Final = frozenset(
@@ -63,7 +65,7 @@ def volume_errors(key: str, volume: PlainObject, others: Sequence[PlainObject]) 
 def mount_errors(key: str, mount: PlainObject, volumes: Sequence[PlainObject]) -> Iterator[ErrorLine]:
     """Yield what is wrong with a mount in a pod that has these volumes beside the fleet's own."""
     yield from _unknown_fields(key, mount, MOUNT_FIELDS)
-    names = {str(volume.get("name")) for volume in volumes} | OWN_VOLUMES - {"api-access"}
+    names = {str(volume.get("name")) for volume in volumes} | OWN_VOLUMES - {"api-access", "broker-ca"}
     name, path = mount.get("name"), mount.get("mountPath")
     if not isinstance(name, str) or name not in names:
         yield ErrorLine(f"{key}.name", f"given {format_value(name)}; the volumes here are {comma_separated(names)}")

@@ -11,6 +11,7 @@ from typing import Any, Final
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from config.advice import advice
 from config.errors import ErrorLine, ErrorReader, SettingsError, comma_separated
 from config.pods import PodOptions, Pods
 from config.rules import RULES, Rule, application_folder_rule
@@ -113,7 +114,7 @@ def load() -> tuple[Settings, Secrets]:
         settings = parse(plain, secrets, (*RULES, application_folder_rule(warnings)), _stack_file(pulumi.get_stack()))
     except SettingsError as error:
         raise pulumi.RunError(str(error)) from None
-    for warning in warnings:
+    for warning in (*warnings, *advice(settings)):
         pulumi.log.warn(warning)
     return settings, Secrets(*(config.get_secret(key) for key in (BROKER_PASSWORD, NETRC, GIT_TOKEN)))
 

@@ -16,6 +16,7 @@ import pulumi
 from config.schema import Cluster, Settings
 
 KEDA_CRD: Final = "scaledobjects.keda.sh"
+EXTERNAL_SECRETS_CRD: Final = "externalsecrets.external-secrets.io"
 KEDA_VERSION: Final = "2.21.0"  # what the tests of this repository run
 KEDA_MINIMUM: Final = (2, 20)  # the oldest that was measured
 KUBERNETES_MINIMUM: Final = (1, 35)  # an HPA's tolerance is refused by older API servers, or dropped in silence
@@ -58,6 +59,10 @@ def check_cluster(settings: Settings) -> None:
             kubectl, settings.cluster, "get", "customresourcedefinition", KEDA_CRD, "--output=json"
         )
         errors += _keda_errors(definition)
+    if settings.broker.external_secret is not None:
+        errors += _external_secrets_errors(
+            _run_kubectl(kubectl, settings.cluster, "get", "customresourcedefinition", EXTERNAL_SECRETS_CRD)
+        )
     if errors:
         raise pulumi.RunError("\n".join(errors))
 
@@ -82,6 +87,18 @@ def _keda_errors(definition: _KubectlResult) -> Iterator[str]:
     reported = _mapping(_mapping(_mapping(definition.output).get("metadata")).get("labels")).get(VERSION_LABEL)
     if (version := _major_minor(str(reported))) and version < KEDA_MINIMUM:
         yield f"The cluster has KEDA {reported}; {_format_version(KEDA_MINIMUM)} or newer is needed. {HOW_TO_INSTALL}"
+
+
+def _external_secrets_errors(definition: _KubectlResult) -> Iterator[str]:
+    if definition.error is None:
+        return
+    if "NotFound" in definition.error:
+        yield (
+            "The cluster has no External Secrets operator, which fleet:broker.externalSecret needs. Install it once "
+            "per cluster, or give the password another way (fleet:broker.existingSecret, fleet:brokerPassword)."
+        )
+    else:
+        pulumi.log.warn(f"Whether External Secrets is installed was not checked: {definition.error}")
 
 
 def _report_unreachable(error: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from config.application import folder_findings, is_remote, reference_error
+from config.broker import ExternalBroker, InClusterBroker
 from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
 from config.identity import role_name
 from config.pod_rules import pod_errors
@@ -20,9 +21,7 @@ from config.schema import (
     BROKER_PASSWORD,
     PREFIX,
     BuildImages,
-    ExternalBroker,
     Gpu,
-    InClusterBroker,
     PromoteImages,
     QueueTuning,
 )
@@ -195,12 +194,30 @@ def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iter
                 f"{PREFIX}:broker.host",
                 f"given {broker.host!r}; a fully qualified name or an address: KEDA dials from its own namespace",
             )
-        if (broker.existing_secret is None) is (BROKER_PASSWORD not in secrets):
+        sources = {
+            password: BROKER_PASSWORD in secrets,
+            f"{PREFIX}:broker.existingSecret": broker.existing_secret is not None,
+            f"{PREFIX}:broker.externalSecret": broker.external_secret is not None,
+            f"{PREFIX}:broker.passwordless": broker.passwordless,
+        }
+        given = [key for key, is_given in sources.items() if is_given]
+        if len(given) != 1:
             yield ErrorLine(
                 password,
-                f"give either this secret or {PREFIX}:broker.existingSecret, "
-                + ("not both" if broker.existing_secret else "one is needed"),
+                f"give one of {', '.join(sources)}" + (f", not {' and '.join(given)}" if given else "; none is there"),
             )
+        if broker.ca is not None:
+            yield from _authority_errors(broker)
+
+
+def _authority_errors(broker: ExternalBroker) -> Iterator[ErrorLine]:
+    key = f"{PREFIX}:broker.ca"
+    if not broker.tls:
+        yield ErrorLine(key, f"is of no use with {PREFIX}:broker.tls false; remove one of them")
+    if broker.ca is not None and (broker.ca.secret is None) is (broker.ca.config_map is None):
+        yield ErrorLine(
+            key, "give either secret or configMap, " + ("not both" if broker.ca.secret else "one is needed")
+        )
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, StrictInt
 from pydantic_core import PydanticCustomError
 
 from config.application import FOLDER_OR_COMMIT, REFERENCE_APPLICATION
+from config.broker import Broker, Port
 from config.errors import Section
 from config.pods import Pods, Toleration
 from config.volumes import Volume
@@ -22,11 +23,9 @@ GIT_TOKEN: Final = "gitToken"  # noqa: S105 the key's name
 SECRET_KEYS: Final = frozenset({BROKER_PASSWORD, NETRC, GIT_TOKEN})
 
 DNS_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
-HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 ACCOUNT: Final = r"^[0-9]{12}$"
 DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
-IN_CLUSTER_REDIS_PORT: Final = 6379
 APPLICATION: Final = f"{PREFIX}:images.application"
 APPLICATION_STAGE: Final = "application"  # the Dockerfile's stage that holds the application's source
 BUILD_CONTEXT: Final = "images"  # of both images
@@ -35,7 +34,6 @@ REPRODUCIBLE_BUILD_ARGS: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source h
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
 PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$")]
-Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 Seconds = Annotated[StrictInt, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
 Platform = Literal["linux/amd64", "linux/arm64"]
 
@@ -155,53 +153,6 @@ class GivenImages(Section):
 
 
 Images = Annotated[BuildImages | PromoteImages | GivenImages, Field(discriminator="source")]
-
-
-class InClusterBroker(Section):
-    """A Redis of the stack's own, without persistent storage: for trying things out."""
-
-    kind: Literal["in-cluster"] = Field(description="`in-cluster`")
-    image: str = Field("docker.io/library/redis:7.4", min_length=1, description="Redis' image")
-    scaler_address: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z0-9.-]+:[0-9]+$",
-        description="host:port that KEDA dials where it does not run in the cluster",
-    )
-    database: StrictInt = Field(0, ge=0, le=15, description="Redis database of the queues")
-    result_database: StrictInt = Field(1, ge=0, le=15, description="Redis database of the results")
-
-    @property
-    def tls(self) -> bool:
-        """Never: traffic stays in the namespace."""
-        return False
-
-    @property
-    def user(self) -> str | None:
-        """None: Redis' default user."""
-        return None
-
-    @property
-    def existing_secret(self) -> str | None:
-        """None: the stack creates its own."""
-        return None
-
-
-class ExternalBroker(Section):
-    """A Redis that somebody else runs. Its password: `fleet:brokerPassword`, or a Secret that is there already."""
-
-    kind: Literal["external"] = Field(description="`external`")
-    host: str = Field(pattern=HOST, description="fully qualified: KEDA dials from a namespace of its own")
-    port: Port = Field(6379, description="TCP port")
-    tls: bool = Field(True, description="whether the connection is encrypted")
-    user: str | None = Field(None, pattern=r"^[\w.-]+$", description="ACL user; without it Redis' default user")
-    database: StrictInt = Field(0, ge=0, le=15, description="Redis database of the queues")
-    result_database: StrictInt = Field(1, ge=0, le=15, description="Redis database of the results")
-    existing_secret: str | None = Field(
-        None, pattern=DNS_LABEL, description="name of a Secret in the namespace with the key `password`"
-    )
-
-
-Broker = Annotated[InClusterBroker | ExternalBroker, Field(discriminator="kind")]
 
 
 class QueueTuning(Section):

@@ -6,11 +6,15 @@ The password is in one Secret. Workers read it as `REDIS_BROKER`, the environmen
 
 from typing import Any
 
-from config.schema import IN_CLUSTER_REDIS_PORT, InClusterBroker, Settings
+from config.broker import IN_CLUSTER_REDIS_PORT, Authority, ExternalSecretSource, InClusterBroker
+from config.schema import Settings
 from manifests import Manifest
 from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, common_labels, label_selector, object_meta
 
 PASSWORD_KEY = "password"  # noqa: S105 the key's name
+AUTHORITY_VOLUME = "broker-ca"
+AUTHORITY_DIRECTORY = "/etc/alphaswarm/broker"
+AUTHORITY_FILE = "ca.crt"
 REDIS_UID = 999  # the `redis` user of the official image
 REDIS_DATA = "/data"
 # The password goes in by standard input: every process of the node can read arguments, and the root file system is
@@ -42,7 +46,7 @@ def scaler_address(settings: Settings) -> str:
 
 
 def secret_name(settings: Settings) -> str:
-    """Return the name of the Secret that has the key `password`."""
+    """Return the name of the Secret that has the password."""
     return settings.broker.existing_secret or BROKER
 
 
@@ -53,21 +57,33 @@ def broker_environment(settings: Settings) -> list[Manifest]:
     """
     host, port = host_and_port(settings)
     broker = settings.broker
-    plain = {
+    plain: dict[str, object] = {
         "ALPHASWARM_BROKER_HOST": host,
         "ALPHASWARM_BROKER_PORT": port,
         "ALPHASWARM_BROKER_TLS": str(broker.tls).lower(),
         "ALPHASWARM_BROKER_DB": broker.database,
         "ALPHASWARM_RESULT_DB": broker.result_database,
         **({"ALPHASWARM_BROKER_USER": broker.user} if broker.user else {}),
+        **({"ALPHASWARM_BROKER_CA": f"{AUTHORITY_DIRECTORY}/{AUTHORITY_FILE}"} if broker.ca else {}),
     }
-    return [
-        *({"name": name, "value": str(value)} for name, value in plain.items()),
-        {
-            "name": "REDIS_BROKER",
-            "valueFrom": {"secretKeyRef": {"name": secret_name(settings), "key": PASSWORD_KEY}},
-        },
-    ]
+    environment: list[Manifest] = [{"name": name, "value": str(value)} for name, value in plain.items()]
+    if not broker.passwordless:
+        environment.append(_from_secret("REDIS_BROKER", secret_name(settings), broker.existing_secret_key))
+    if broker.result_url is not None:
+        environment.append(_from_secret("CELERY_RESULT_BACKEND", broker.result_url.secret, broker.result_url.key))
+    return environment
+
+
+def _from_secret(variable: str, secret: str, key: str) -> Manifest:
+    return {"name": variable, "valueFrom": {"secretKeyRef": {"name": secret, "key": key}}}
+
+
+def authority_volume(authority: Authority) -> Manifest:
+    """Return the volume with the certificate authority of Redis' server, as one file."""
+    items = [{"key": authority.key, "path": AUTHORITY_FILE}]
+    if authority.secret is not None:
+        return {"name": AUTHORITY_VOLUME, "secret": {"secretName": authority.secret, "items": items}}
+    return {"name": AUTHORITY_VOLUME, "configMap": {"name": authority.config_map, "items": items}}
 
 
 def broker_secret(settings: Settings, password: Any) -> Manifest:  # noqa: ANN401 text, or a secret output of it
@@ -81,14 +97,51 @@ def broker_secret(settings: Settings, password: Any) -> Manifest:  # noqa: ANN40
     }
 
 
-def trigger_authentication(settings: Settings) -> Manifest:
-    """Return the TriggerAuthentication with which every scaler of the namespace gets the password."""
+def external_secret(settings: Settings, source: ExternalSecretSource) -> Manifest:
+    """Return the order to the External Secrets operator to make and keep the password's Secret."""
+    remote = {"key": source.key, **({"property": source.property} if source.property else {})}
+    return {
+        "apiVersion": "external-secrets.io/v1",
+        "kind": "ExternalSecret",
+        "metadata": object_meta(settings, BROKER),
+        "spec": {
+            "refreshInterval": source.refresh_interval,
+            "secretStoreRef": {"name": source.store, "kind": source.store_kind},
+            "target": {"name": BROKER, "creationPolicy": "Owner"},
+            "data": [{"secretKey": PASSWORD_KEY, "remoteRef": remote}],
+        },
+    }
+
+
+def trigger_authentication(settings: Settings) -> Manifest | None:
+    """Return the TriggerAuthentication with which every scaler of the namespace gets password and authority.
+
+    None where there is neither, or where the stack names somebody else's ClusterTriggerAuthentication.
+    """
+    broker = settings.broker
+    if broker.scaler_authentication is not None or (broker.passwordless and broker.ca is None):
+        return None
+    secrets: list[Manifest] = []
+    if not broker.passwordless:
+        secrets.append({"parameter": "password", "name": secret_name(settings), "key": broker.existing_secret_key})
+    spec: Manifest = {}
+    if broker.ca is not None and broker.ca.secret is not None:
+        secrets.append({"parameter": "ca", "name": broker.ca.secret, "key": broker.ca.key})
+    elif broker.ca is not None:
+        spec["configMapTargetRef"] = [{"parameter": "ca", "name": broker.ca.config_map, "key": broker.ca.key}]
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "TriggerAuthentication",
         "metadata": object_meta(settings, BROKER),
-        "spec": {"secretTargetRef": [{"parameter": "password", "name": secret_name(settings), "key": PASSWORD_KEY}]},
+        "spec": {**({"secretTargetRef": secrets} if secrets else {}), **spec},
     }
+
+
+def scaler_authentication(settings: Settings) -> Manifest:
+    """Return a trigger's reference to what gives KEDA the password; empty where it needs nothing."""
+    if name := settings.broker.scaler_authentication:
+        return {"authenticationRef": {"name": name, "kind": "ClusterTriggerAuthentication"}}
+    return {} if trigger_authentication(settings) is None else {"authenticationRef": {"name": BROKER}}
 
 
 def redis_service(settings: Settings) -> Manifest:

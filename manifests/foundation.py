@@ -2,9 +2,10 @@
 
 import math
 
+from config.broker import InClusterBroker
 from config.identity import role_arn
 from config.quantities import mebibytes, milli_cpu
-from config.schema import InClusterBroker, Settings
+from config.schema import Settings
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, max_pods
 from manifests import Manifest
 from manifests.broker import host_and_port

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from config.schema import InClusterBroker, Settings
+from config.broker import InClusterBroker
+from config.schema import Settings
 from config.tuning import tuned_catalogue
 from manifests import ImageReferences, Manifest
 from manifests.beat_access import beat_access
-from manifests.broker import broker_secret, redis_deployment, redis_service, trigger_authentication
+from manifests.broker import broker_secret, external_secret, redis_deployment, redis_service, trigger_authentication
 from manifests.deployment import beat_deployment, worker_deployment
 from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
 from manifests.scaling import horizontal_pod_autoscaler, pod_disruption_budget, scaled_object
@@ -108,15 +109,17 @@ def _foundation(settings: Settings, fleet: str) -> Unit:
 
 def _broker(settings: Settings, inputs: PlanInputs, fleet: str) -> Unit:
     """Return access to Redis for workers and scalers, and Redis itself for a stack without its own."""
-    name, secret, broker = f"{fleet}-broker", ("Secret",), settings.broker
+    name, secret, broker = f"{fleet}-broker", ("Secret", "ExternalSecret"), settings.broker
     objects: list[PlannedObject] = []
-    if broker.existing_secret is None:
+    if broker.external_secret is not None:
+        objects.append(PlannedObject(f"{name}-password", external_secret(settings, broker.external_secret)))
+    elif broker.existing_secret is None and not broker.passwordless:
         objects.append(PlannedObject(f"{name}-password", broker_secret(settings, inputs.broker_password)))
     if isinstance(broker, InClusterBroker):
         objects.append(PlannedObject(f"{name}-service", redis_service(settings)))
         objects.append(PlannedObject(f"{name}-redis", redis_deployment(settings, broker), secret))
-    if settings.layout == "per-queue":
-        objects.append(PlannedObject(f"{name}-scaler-access", trigger_authentication(settings), secret))
+    if settings.layout == "per-queue" and (access := trigger_authentication(settings)) is not None:
+        objects.append(PlannedObject(f"{name}-scaler-access", access, secret))
     return Unit(UnitKind.BROKER, name, tuple(objects), (fleet,))
 
 

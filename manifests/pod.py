@@ -12,7 +12,7 @@ from config.quantities import mebibytes
 from config.schema import Settings
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, beat_options, worker_options
 from manifests import ImageReferences, Manifest, beat_access
-from manifests.broker import broker_environment
+from manifests.broker import AUTHORITY_DIRECTORY, AUTHORITY_VOLUME, authority_volume, broker_environment
 from manifests.containers import env_sources, env_var, init_containers, security_context, with_options
 from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class_name
 from manifests.process_environment import CACHES, thread_variables
@@ -34,7 +34,10 @@ NEVER_EVICT = {
 def worker_pod_template(settings: Settings, workload: Workload, images: ImageReferences, labels: Labels) -> Manifest:
     """Return the pod template of a Celery worker."""
     image, options = workload.image, worker_options(settings, workload.image, workload.queues)
-    volumes = worker_volumes(settings, image, workload.queues, shared_memory(image.limits, options))
+    volumes = (
+        *worker_volumes(settings, image, workload.queues, shared_memory(image.limits, options)),
+        *_broker_volumes(settings),
+    )
     gpus = {settings.gpu.resource: str(workload.gpus)} if workload.gpus and settings.gpu else {}
     container = _container(
         settings,
@@ -57,7 +60,7 @@ def worker_pod_template(settings: Settings, workload: Workload, images: ImageRef
 def beat_pod_template(settings: Settings, image: Image, images: ImageReferences, labels: Labels, name: str) -> Manifest:
     """Return the pod template of Celery beat; it alone may have access to the Kubernetes API."""
     options = beat_options(settings)
-    volumes = beat_volumes(image)
+    volumes = (*beat_volumes(image), *_broker_volumes(settings))
     if settings.mark_busy_pods:
         mount = {"name": beat_access.VOLUME, "mountPath": beat_access.DIRECTORY, "readOnly": True}
         volumes = (*volumes, MountedVolume(beat_access.access_volume(), mount))
@@ -77,6 +80,12 @@ def beat_pod_template(settings: Settings, image: Image, images: ImageReferences,
         **_contents(container, volumes, options),
     }
     return {"metadata": _metadata(labels, {}, options), "spec": spec}
+
+
+def _broker_volumes(settings: Settings) -> Iterator[MountedVolume]:
+    if settings.broker.ca is not None:
+        mount = {"name": AUTHORITY_VOLUME, "mountPath": AUTHORITY_DIRECTORY, "readOnly": True}
+        yield MountedVolume(authority_volume(settings.broker.ca), mount)
 
 
 def _metadata(labels: Labels, annotations: Mapping[str, str], options: PodOptions) -> Manifest:

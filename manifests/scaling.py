@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 from config.schema import Settings
 from manifests import Manifest
-from manifests.broker import scaler_address
-from manifests.metadata import BROKER, label_selector, object_meta
+from manifests.broker import scaler_address, scaler_authentication
+from manifests.metadata import label_selector, object_meta
 from manifests.workload import Workload
 from queues import Queue, ScaleDown
 
@@ -80,7 +80,7 @@ def _redis_trigger(settings: Settings, name: str, key: str) -> Manifest:
             "listLength": "1",  # the formula's target decides; one task counts as one
             **({"username": broker.user} if broker.user else {}),
         },
-        "authenticationRef": {"name": BROKER},
+        **scaler_authentication(settings),
     }
 
 

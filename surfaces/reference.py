@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from config.application import FOLDER_OR_COMMIT
-from config.schema import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, HOST, LABEL_VALUE, PREFIX, SECRET_KEYS
+from config.broker import HOST
+from config.schema import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, LABEL_VALUE, PREFIX, SECRET_KEYS
 from surfaces.markdown import table
 from surfaces.schema import SECRETS, Schema, required_sections, section_schemas
 

@@ -15,7 +15,7 @@ Schema = dict[str, Any]
 
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 SECRETS: Final[Mapping[str, str]] = {
-    BROKER_PASSWORD: "password of Redis, for stacks without fleet:broker.existingSecret",
+    BROKER_PASSWORD: "password of Redis, for stacks whose fleet:broker names no other source",
     NETRC: "a netrc file with the credentials of private package indexes, for the images' build",
     GIT_TOKEN: "a token that may read the repository of fleet:images.application",
 }

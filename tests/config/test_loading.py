@@ -90,8 +90,15 @@ REGISTRY = {
     "readers": ["444455556666"], "protect": False, "address": "127.0.0.1:5000",
 }  # fmt: skip
 EXTERNAL = {
-    "kind": "external", "host": "redis.example.com", "port": 6380, "tls": False, "user": "fleet",
-    "database": 2, "resultDatabase": 3, "existingSecret": "theirs",
+    "kind": "external", "host": "redis.example.com", "port": 6380, "tls": True, "user": "fleet",
+    "database": 2, "resultDatabase": 3, "existingSecret": "theirs", "existingSecretKey": "redis-password",
+    "passwordless": False, "ca": {"configMap": "company-ca", "key": "root.pem"},
+    "resultUrl": {"secret": "results", "key": "url"}, "scalerAuthentication": "keda-redis",
+}  # fmt: skip
+FETCHED = {
+    "kind": "external", "host": "redis.example.com", "ca": {"secret": "company-ca"}, "externalSecret": {
+        "store": "vault", "storeKind": "SecretStore", "key": "redis", "property": "password", "refreshInterval": "15m",
+    },
 }  # fmt: skip
 IN_CLUSTER = {
     "kind": "in-cluster", "image": "redis:8", "scalerAddress": "127.0.0.1:6379", "database": 4, "resultDatabase": 5,
@@ -104,7 +111,7 @@ BUILD = {
 FULL: Mapping[str, tuple[dict[str, Any], frozenset[str]]] = {
     "building": ({**COMMON, "registry": REGISTRY, "images": BUILD, "broker": EXTERNAL}, frozenset()),
     "promoting": ({**COMMON, "images": {"source": "promote", "stack": "o/p/s"}, "broker": IN_CLUSTER}, PASSWORD),
-    "given": ({**COMMON, "images": {"source": "digests", **DIGESTS}, "broker": EXTERNAL}, frozenset()),
+    "given": ({**COMMON, "images": {"source": "digests", **DIGESTS}, "broker": FETCHED}, frozenset()),
 }
 
 
@@ -362,6 +369,13 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"images": {"source": "elsewhere"}}, "fleet:images.source", "build, promote, digests"),
         ({"broker": {"kind": "kafka"}}, "fleet:broker.kind", "in-cluster, external"),
         ({"broker": {**EXTERNAL, "host": "redis"}}, "fleet:broker.host", "fully qualified"),
+        ({"broker": {**EXTERNAL, "ca": {}}}, "fleet:broker.ca", "one is needed"),
+        ({"broker": {**EXTERNAL, "tls": False}}, "fleet:broker.ca", "of no use"),
+        ({"broker": {**EXTERNAL, "passwordless": True}}, "fleet:brokerPassword", "not fleet:broker.existingSecret"),
+        ({"broker": {"kind": "external", "host": "a.b"}}, "fleet:brokerPassword", "none is there"),
+        ({"broker": {**EXTERNAL, "password": "hunter2"}}, "fleet:broker.password", "is a secret"),
+        ({"broker": {**EXTERNAL, "sentinelMaster": "m"}}, "fleet:broker.sentinelMaster", "follows the primary"),
+        ({"broker": {**EXTERNAL, "tlsServerName": "m"}}, "fleet:broker.tlsServerName", "KEDA's redis scaler"),
         ({"registry": None}, "fleet:registry", "owns the repositories"),
         ({"aws": None}, "fleet:aws", "needs an account and a region"),
         ({"aws": {"region": "eu-central-1", "accountId": "1"}}, "fleet:aws.accountId", "12-digit"),
@@ -386,10 +400,10 @@ def test_each_rule_names_the_key_and_what_is_allowed(change: dict[str, Any], key
     [
         ({"scaling": {"usual": {"minReplicas": 0}}}, frozenset(), "fleet:scaling.usual.minReplicas", "always on"),
         ({"broker": {"kind": "in-cluster"}}, PASSWORD, "fleet:broker.kind", "in prod: external"),
-        ({}, PASSWORD, "fleet:brokerPassword", "not both"),
+        ({}, PASSWORD, "fleet:brokerPassword", "not fleet:brokerPassword and fleet:broker.existingSecret"),
         (
             {"broker": {"kind": "external", "host": "r.example.com"}},
-            frozenset(), "fleet:brokerPassword", "one is needed",
+            frozenset(), "fleet:brokerPassword", "none is there",
         ),
     ],
 )  # fmt: skip

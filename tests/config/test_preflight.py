@@ -8,7 +8,7 @@ import pytest
 from pulumi import RunError
 
 from config.loading import parse
-from config.preflight import check_cluster
+from config.preflight import EXTERNAL_SECRETS_CRD, check_cluster
 from config.schema import Settings
 from queues import QUEUES
 from tests.program.harness import configuration, fail, run, secrets_of
@@ -104,7 +104,7 @@ def test_an_old_cluster_with_an_old_keda_hears_of_both_at_once() -> None:
 
 def test_who_may_not_look_for_keda_is_warned_and_not_stopped() -> None:
     found = run(configuration("dev"), {}, kubectl={"customresourcedefinition": refused(FORBIDDEN)})
-    assert found.warnings() == [f"Whether KEDA is installed was not checked: {FORBIDDEN}"]
+    assert f"Whether KEDA is installed was not checked: {FORBIDDEN}" in found.warnings()
 
 
 def test_an_unreachable_cluster_stops_an_update() -> None:
@@ -115,9 +115,8 @@ def test_an_unreachable_cluster_stops_an_update() -> None:
 
 def test_an_unreachable_cluster_is_a_warning_in_a_preview_which_needs_none() -> None:
     found = run(configuration("dev"), {}, preview=True, kubectl=NO_CLUSTER)
-    assert found.warnings() == [
-        f"No cluster was reached, so the versions of Kubernetes and KEDA were not checked: {AWAY}"
-    ]
+    warning = f"No cluster was reached, so the versions of Kubernetes and KEDA were not checked: {AWAY}"
+    assert warning in found.warnings()
     assert set(found.workers()) == {queue.deployment for queue in QUEUES.queues}
 
 
@@ -125,6 +124,20 @@ def test_an_unreachable_cluster_is_a_warning_in_a_preview_which_needs_none() -> 
 def test_the_layout_without_keda_asks_for_none(stack: str) -> None:
     found = run(configuration(stack, layout="per-image"), secrets_of(stack), kubectl=NO_KEDA)
     assert len(found.workers()) == 2
+
+
+FETCHED = {"kind": "external", "host": "redis.example.com", "externalSecret": {"store": "vault", "key": "redis"}}
+
+
+@pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
+def test_a_password_to_fetch_needs_the_operator_that_fetches_it(preview: bool) -> None:
+    missing = refused('Error from server (NotFound): customresourcedefinitions "externalsecrets…" not found')
+    failure = fail(configuration("dev", broker=FETCHED), {}, preview=preview, kubectl={EXTERNAL_SECRETS_CRD: missing})
+    assert "no External Secrets operator, which fleet:broker.externalSecret needs" in str(failure.error)
+    assert not failure.registrations
+    assert run(configuration("dev", broker=FETCHED), {}).workers()
+    forbidden = run(configuration("dev", broker=FETCHED), {}, kubectl={EXTERNAL_SECRETS_CRD: refused(FORBIDDEN)})
+    assert f"Whether External Secrets is installed was not checked: {FORBIDDEN}" in forbidden.warnings()
 
 
 def test_a_cluster_that_answers_nothing_readable_is_left_in_peace(

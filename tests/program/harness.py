@@ -260,7 +260,7 @@ def _kubectl(answers: Mapping[str, subprocess.CompletedProcess[str]]) -> Iterato
     """The cluster's answers, whether or not this machine has kubectl or a cluster."""
 
     def answer(command: list[str], **_how: object) -> subprocess.CompletedProcess[str]:
-        return next(found for word, found in {**NO_ERROR, **answers}.items() if word in command)
+        return next(found for word, found in (*answers.items(), *NO_ERROR.items()) if word in command)
 
     with (
         mock.patch("config.preflight.shutil.which", return_value="kubectl"),

@@ -49,12 +49,25 @@ CASES: Mapping[str, Mapping[str, Any]] = {
         "broker": EXTERNAL,
         "labels": LABELS,
     },
+    "fetched-password": {
+        "environment": "dev",
+        "images": PROMOTED,
+        "broker": {**EXTERNAL_BARE, "externalSecret": {"store": "vault", "key": "redis"}, "ca": {"secret": "root"}},
+        "labels": LABELS,
+    },
+    "no-password": {
+        "environment": "dev",
+        "images": PROMOTED,
+        "broker": {**EXTERNAL_BARE, "tls": False, "passwordless": True},
+        "labels": LABELS,
+    },
     "everything": {
         "environment": "prod",
         "namespace": "yes",
         "images": PROMOTED,
         "broker": {
-            **EXTERNAL, "port": 6380, "tls": False, "user": "no", "database": 5, "resultDatabase": 6,
+            **EXTERNAL, "port": 6380, "user": "no", "database": 5, "resultDatabase": 6, "ca": {"configMap": "root"},
+            "existingSecretKey": "redis-password", "resultUrl": {"secret": "results", "key": "url"},
         },
         "celeryApp": "other.app:celery",
         "scaling": {

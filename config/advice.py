@@ -1,0 +1,51 @@
+"""What a stack's settings allow and its owner may not have meant: warnings of a preview and an update.
+
+Each is about work that could be lost or would never be done. What cannot work at all is an error instead (rules.py).
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from config.errors import comma_separated
+from config.schema import BuildImages, Settings
+from config.tuning import tuned_catalogue, worker_options
+from config.volumes import ClaimVolume
+from queues import EXECUTOR, Queue
+
+SPOT_NOTICE: Final = 120  # seconds between AWS' notice and the end of a spot instance
+CUDA_EXTRA: Final = "cuda"
+
+
+def advice(settings: Settings) -> Iterator[str]:
+    """Yield one sentence for each doubt, with the key that would end it."""
+    queues = tuned_catalogue(settings).queues
+    if resuming := [queue for queue in queues if queue.soft_shutdown and not _lasting(settings, queue)]:
+        directories = comma_separated({path for queue in resuming for path in queue.image.directories})
+        yield (
+            f"A pod of {comma_separated(queue.name for queue in resuming)} that stops re-queues its tasks to go on "
+            f"elsewhere, and what they left in {directories} is gone with it; a claim in fleet:volumes would keep it."
+        )
+    for queue in queues:
+        grace = int(queue.grace_period.total_seconds())
+        if worker_options(settings, queue.image, (queue,)).evictable and grace > SPOT_NOTICE:
+            yield (
+                f"Pods of {queue.name} are evictable and have {grace} s to stop; a spot instance ends {SPOT_NOTICE} s "
+                f"after its notice, and a task that runs for longer begins anew (fleet:pods, evictable)."
+            )
+    if settings.gpu and isinstance(settings.images, BuildImages) and not _has_cuda(settings.images):
+        wanting = comma_separated(queue.name for queue in queues if queue.gpus)
+        yield (
+            f"{wanting} gets GPUs, and {EXECUTOR.name} is built with torch for processors only; an extra of the "
+            "application with torch for CUDA, named in fleet:images.buildArgs.MORE_EXTRAS, would use them."
+        )
+
+
+def _lasting(settings: Settings, queue: Queue) -> bool:
+    volumes = (settings.volumes.get(path) for path in queue.image.directories)
+    return any(
+        isinstance(volume, ClaimVolume) and (volume.queues is None or queue.name in volume.queues) for volume in volumes
+    )
+
+
+def _has_cuda(images: BuildImages) -> bool:
+    return CUDA_EXTRA in images.build_args.get("MORE_EXTRAS", "")

@@ -1,0 +1,64 @@
+"""What a preview warns of: work that could be lost or never done, said once, and silent where it was thought of."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from config.advice import advice
+from config.loading import parse
+from tests.own_rows import OWN_ROWS, catalogue
+from tests.program.harness import configuration
+
+CLAIM = {"kind": "claim", "claim": "kept"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_rows() -> Iterator[None]:
+    with catalogue(OWN_ROWS):
+        yield
+
+
+def warnings(**sections: Any) -> list[str]:  # noqa: ANN401 any configuration
+    return list(advice(parse(configuration("dev", **{"scaling": {}, **sections}))))
+
+
+def test_tasks_that_resume_need_what_they_left_behind() -> None:
+    (said,) = warnings()
+    assert said.startswith("A pod of gpu, resumes that stops re-queues its tasks")
+    assert "/app/data, /app/models" in said
+    assert "fleet:volumes" in said
+
+
+@pytest.mark.parametrize(
+    ("volumes", "still"),
+    [
+        ({"/app/data": CLAIM}, ""),
+        ({"/app/models": CLAIM}, "resumes"),
+        ({"/app/models": {**CLAIM, "queues": ["heavy"]}}, "gpu, resumes"),
+        ({"/app/data": {"kind": "ephemeral", "size": "1Gi"}}, "gpu, resumes"),
+    ],
+)
+def test_a_lasting_volume_ends_the_warning_for_the_queues_that_have_it(volumes: dict[str, Any], still: str) -> None:
+    found = warnings(volumes=volumes)
+    assert [text.removeprefix("A pod of ").partition(" that stops")[0] for text in found] == ([still] if still else [])
+
+
+def test_a_spot_instance_ends_before_a_long_grace_period_does() -> None:
+    pods = {"worker": {"evictable": True}}
+    found = [text for text in warnings(pods=pods) if "spot" in text]
+    assert len(found) == 4
+    assert "Pods of usual are evictable and have 660 s to stop" in found[0]
+    short = {"usual": {"timeLimit": 60, "gracePeriod": 100}}
+    assert not [
+        text for text in warnings(pods={"queues": {"usual": {"evictable": True}}}, scaling=short) if "spot" in text
+    ]
+
+
+def test_gpus_are_no_use_to_torch_for_processors() -> None:
+    gpu = {"count": 1}
+    assert [text for text in warnings(gpu=gpu) if "torch for processors only" in text]
+    cuda = {"source": "build", "buildArgs": {"MORE_EXTRAS": "ml-torch-cuda"}}
+    assert not [text for text in warnings(gpu=gpu, images=cuda) if "torch" in text]
+    promoted = {"source": "promote", "stack": "a/b/c"}
+    assert not [text for text in warnings(gpu=gpu, images=promoted, registry=None) if "torch" in text]
