@@ -45,12 +45,9 @@ OWN_CONTAINERS: Final = frozenset({"worker", "beat"})
 MAY_ADD: Final = frozenset({"NET_BIND_SERVICE"})  # all that the restricted profile lets a container add
 
 
-def volume_errors(key: str, volume: PlainObject, others: Sequence[PlainObject]) -> Iterator[ErrorLine]:
-    """Yield what is wrong with a volume in a pod that has `others` too."""
-    name = volume.get("name")
-    yield from _name_errors(key, name, OWN_VOLUMES, "volume")
-    if any(other.get("name") == name for other in others):
-        yield ErrorLine(f"{key}.name", f"given {format_value(name)}; another volume has this name")
+def volume_errors(key: str, volume: PlainObject) -> Iterator[ErrorLine]:
+    """Yield what is wrong with a volume."""
+    yield from _name_errors(key, volume.get("name"), OWN_VOLUMES, "volume")
     sources = sorted(volume.keys() - {"name"})
     if len(sources) != 1 or sources[0] not in VOLUME_SOURCES:
         given = comma_separated(sources) or "nothing"

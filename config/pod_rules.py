@@ -16,7 +16,7 @@ from config.kubernetes_objects import (
     spread_errors,
     volume_errors,
 )
-from config.pods import EnvFrom, EnvReference, PodOptions, Pods, no_options
+from config.pods import KEYS_OF_ITEMS, EnvFrom, EnvReference, PodOptions, Pods, no_options
 from config.quantities import mebibytes, milli_cpu
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, queue_options
 from config.variables import FLEETS_OWN_PREFIX, FLEETS_OWN_VARIABLES, TRACING_VARIABLES, looks_secret
@@ -130,10 +130,10 @@ def _metadata_errors(scope: Scope) -> Iterator[ErrorLine]:
 
 def _object_errors(scope: Scope) -> Iterator[ErrorLine]:
     options = scope.options
+    yield from _repeated_items(scope)
     volumes = [volume for one in (*scope.more_general, options) for volume in one.volumes]
     for index, volume in enumerate(options.volumes):
-        others = [other for other in volumes if other is not volume]
-        yield from volume_errors(f"{scope.key}.volumes[{index}]", volume, others)
+        yield from volume_errors(f"{scope.key}.volumes[{index}]", volume)
     for index, mount in enumerate(options.volume_mounts):
         yield from mount_errors(f"{scope.key}.volumeMounts[{index}]", mount, volumes)
     for name, containers in (("initContainers", options.init_containers), ("sidecars", options.sidecars)):
@@ -142,6 +142,19 @@ def _object_errors(scope: Scope) -> Iterator[ErrorLine]:
     yield from affinity_errors(f"{scope.key}.affinity", options.affinity)
     for index, constraint in enumerate(options.topology_spread_constraints):
         yield from spread_errors(f"{scope.key}.topologySpreadConstraints[{index}]", constraint)
+
+
+def _repeated_items(scope: Scope) -> Iterator[ErrorLine]:
+    for name, key_of in KEYS_OF_ITEMS.items():
+        keys = [key_of(item) for item in getattr(scope.options, name)]
+        alias = PodOptions.model_fields[name].alias
+        for index, key in enumerate(keys):
+            if key in keys[:index]:
+                yield ErrorLine(f"{scope.key}.{alias}[{index}]", f"stands here twice: {key}")
+    before = {str(sidecar.get("name")) for one in (*scope.more_general, scope.options) for sidecar in one.sidecars}
+    for index, container in enumerate(scope.options.init_containers):
+        if str(container.get("name")) in before:
+            yield ErrorLine(f"{scope.key}.initContainers[{index}].name", "a sidecar has this name")
 
 
 def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:

@@ -1,10 +1,11 @@
 """What a stack says of its pods beyond the catalogue: environment, volumes, containers, resources, scheduling.
 
 The same keys stand for all pods, for an image's workers, for beat and for one queue's workers. `merged` lays the more
-special over the more general: mappings merge key by key, lists go on, and of single values the last one counts.
+special over the more general: mappings merge key by key, lists go on, an item takes the place of one with the same key
+(Kubernetes has one volume a name, one mount a path), and of single values the last one counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, StrictInt
@@ -24,6 +25,7 @@ Cpu = Annotated[str, Field(pattern=CPU)]
 Size = Annotated[str, Field(pattern=SIZE)]
 PlainObject = Mapping[str, Any]
 """An object in Kubernetes' own spelling, with the fields that Kubernetes' documentation describes."""
+ItemKey = Callable[[Any], str]
 
 
 class EnvReference(Section):
@@ -144,6 +146,27 @@ class PodOptions(Section):
     }
 
 
+def spread_key(constraint: PlainObject) -> str:
+    """Return what Kubernetes knows a topology spread constraint by."""
+    return f"{constraint.get('topologyKey')} {constraint.get('whenUnsatisfiable')}"
+
+
+def _named(item: PlainObject) -> str:
+    return str(item.get("name"))
+
+
+KEYS_OF_ITEMS: Final[Mapping[str, ItemKey]] = {
+    "volumes": _named,
+    "volume_mounts": lambda mount: str(mount.get("mountPath")),
+    "init_containers": _named,
+    "sidecars": _named,
+    "image_pull_secrets": str,
+    "host_aliases": lambda alias: str(alias.ip),
+    "topology_spread_constraints": spread_key,
+}
+"""By what an item of a list is known, where Kubernetes has one of each."""
+
+
 def no_options() -> PodOptions:
     """Return options that change nothing."""
     return PodOptions.model_validate({})
@@ -164,7 +187,7 @@ def merged(*options: PodOptions) -> PodOptions:
     result: dict[str, Any] = {}
     for one in options:
         for name in one.model_fields_set:
-            result[name] = _laid_over(result.get(name), getattr(one, name))
+            result[name] = _laid_over(result.get(name), getattr(one, name), KEYS_OF_ITEMS.get(name))
         # A variable has one source: a more special text takes the place of a more general reference.
         references = result.get("env_value_from", {})
         result["env_value_from"] = {
@@ -173,11 +196,16 @@ def merged(*options: PodOptions) -> PodOptions:
     return no_options().model_copy(update=result)
 
 
-def _laid_over(general: Any, special: Any) -> Any:  # noqa: ANN401 any field's value
+def by_key(items: Iterable[Any], key: ItemKey) -> tuple[Any, ...]:
+    """Return the items with the last one of each key, where the first one was."""
+    return tuple({key(item): item for item in items}.values())
+
+
+def _laid_over(general: Any, special: Any, key: ItemKey | None = None) -> Any:  # noqa: ANN401 any field's value
     if isinstance(special, Mapping) and isinstance(general, Mapping):
         return {**general, **special}
     if isinstance(special, tuple) and isinstance(general, tuple):
-        return (*general, *special)
+        return by_key((*general, *special), key) if key else (*general, *special)
     if isinstance(special, Section) and isinstance(general, Section):
         inner = {name: _laid_over(getattr(general, name), getattr(special, name)) for name in special.model_fields_set}
         return general.model_copy(update=inner)

@@ -7,7 +7,7 @@ is merely busy. Service links are off: a Service named `redis` would put REDIS_â
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
-from config.pods import PodOptions
+from config.pods import PodOptions, by_key, spread_key
 from config.quantities import mebibytes
 from config.schema import Settings
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, beat_options, worker_options
@@ -116,7 +116,7 @@ def _pod_spec(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "topologySpreadConstraints": [*spread, *options.topology_spread_constraints],
+        "topologySpreadConstraints": list(by_key([*spread, *options.topology_spread_constraints], spread_key)),
     }
 
 

@@ -107,6 +107,15 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
             {"sidecars": [{**PROXY, "env": [{"name": "API_TOKEN", "value": "hunter2"}]}]},
             "sidecars[0].env[0].value", "valueFrom",
         ),
+        (
+            {"volumes": [{"name": "ca", "secret": {}}, {"name": "ca", "secret": {}}]},
+            "volumes[1]", "stands here twice: ca",
+        ),
+        ({"imagePullSecrets": ["a", "b", "a"]}, "imagePullSecrets[2]", "stands here twice: a"),
+        (
+            {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a"]}, {"ip": "10.0.0.1", "hostnames": ["b"]}]},
+            "hostAliases[1]", "stands here twice: 10.0.0.1",
+        ),
         ({"pool": "gevent"}, "pool", "there is no other pool"),
         ({"runtimeClassName": "gvisor"}, "runtimeClassName", "is named runtimeClass"),
         ({"hostNetwork": True}, "hostNetwork", "restricted profile"),
@@ -149,8 +158,8 @@ def test_an_option_that_cannot_be_is_refused_wherever_it_stands(
             {"executor": {"resources": {"limits": {"memory": "64Gi"}}}}, "quota.headroom", "the limits of memory",
         ),
         (
-            {"all": {"volumes": [{"name": "ca", "secret": {}}]}, "worker": {"volumes": [{"name": "ca", "secret": {}}]}},
-            "pods.worker.volumes[0].name", "another volume has this name",
+            {"all": {"sidecars": [PROXY]}, "worker": {"initContainers": [PROXY]}},
+            "pods.worker.initContainers[0].name", "a sidecar has this name",
         ),
     ],
 )  # fmt: skip

@@ -85,6 +85,28 @@ def test_what_is_said_of_a_queue_stands_over_its_image_and_that_over_all() -> No
     assert [one["name"] for one in template["spec"]["imagePullSecrets"]] == ["one", "two", "three"]
 
 
+def test_an_item_takes_the_place_of_a_more_general_one_that_kubernetes_would_not_have_beside_it() -> None:
+    def items(size: str, name: str) -> dict[str, Any]:
+        spread = {"maxSkew": 5, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
+        return {
+            "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": size}}],
+            "volumeMounts": [{"name": "scratch", "mountPath": "/scratch", "subPath": name}],
+            "hostAliases": [{"ip": "10.0.0.9", "hostnames": [name]}],
+            "imagePullSecrets": ["pull"],
+            "topologySpreadConstraints": [spread],
+        }
+
+    spec = pod(HEAVY, pods={"all": items("1Gi", "general"), "executor": items("2Gi", "special")})["spec"]
+    assert [one for one in spec["volumes"] if one["name"] == "scratch"] == [
+        {"name": "scratch", "emptyDir": {"sizeLimit": "2Gi"}}
+    ]
+    mounts = spec["containers"][0]["volumeMounts"]
+    assert [one["subPath"] for one in mounts if one["mountPath"] == "/scratch"] == ["special"]
+    assert spec["hostAliases"] == [{"ip": "10.0.0.9", "hostnames": ["special"]}]
+    assert spec["imagePullSecrets"] == [{"name": "pull"}]
+    assert [one["maxSkew"] for one in spec["topologySpreadConstraints"]] == [1, 5], "zone is ours, the other theirs"
+
+
 def test_a_variable_has_one_source_whoever_says_it_last() -> None:
     text, reference = {"env": {"URL": "plain"}}, {"envValueFrom": {"URL": {"secret": "app", "key": "url"}}}
     assert variables(pod(HEAVY, pods={"all": reference, "executor": text}))["URL"] == "plain"
