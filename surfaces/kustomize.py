@@ -26,6 +26,24 @@ FILE_OF_KIND: Final = {
     "PodDisruptionBudget": "pdb.yaml",
 }
 """File names that do not follow from the kind."""
+NAME_REFERENCES_FILE: Final = "name-references.yaml"
+NAME_REFERENCES: Final = {
+    "nameReference": [
+        {
+            "kind": "Deployment",
+            "group": "apps",
+            "fieldSpecs": [{"kind": "ScaledObject", "group": "keda.sh", "path": "spec/scaleTargetRef/name"}],
+        },
+        {
+            "kind": "TriggerAuthentication",
+            "group": "keda.sh",
+            "fieldSpecs": [
+                {"kind": "ScaledObject", "group": "keda.sh", "path": "spec/triggers/authenticationRef/name"}
+            ],
+        },
+    ]
+}
+"""Where a ScaledObject names others, which Kustomize does not know: `namePrefix` and `nameSuffix` change these too."""
 
 
 Files = dict[str, str]
@@ -97,10 +115,12 @@ def _per_queue_component() -> Files:
     component = {
         "apiVersion": "kustomize.config.k8s.io/v1alpha1",
         "kind": "Component",
+        "configurations": [NAME_REFERENCES_FILE],
         "resources": list(contents),
         "patches": [{"patch": delete_patch(manifest)} for manifest in replaced],
     }
     files = {name: dump_documents(HEADER, as_plain_data(manifests)) for name, manifests in contents.items()}
+    files[NAME_REFERENCES_FILE] = HEADER + dump_block(NAME_REFERENCES)
     return _in_folder("components/per-queue", {"kustomization.yaml": HEADER + dump_block(component), **files})
 
 

@@ -209,7 +209,11 @@ def test_the_tree_has_the_files_that_an_image_takes_along(root: Path) -> None:
 
 def test_the_component_has_one_file_a_queue(root: Path) -> None:
     files = {file.stem for file in (root / "deploy/kustomize/components/per-queue").iterdir()}
-    assert files == {queue.deployment for queue in QUEUES.queues} | {"kustomization", "trigger-authentication"}
+    assert files == {queue.deployment for queue in QUEUES.queues} | {
+        "kustomization",
+        "name-references",
+        "trigger-authentication",
+    }
 
 
 @pytest.mark.usefixtures("own_rows")
