@@ -1,5 +1,6 @@
 """Running and ending tasks: none is lost, and none runs twice at once. The figures printed are the evidence."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -218,6 +219,38 @@ def test_a_worker_with_a_detached_task_fetches_no_second_one(fleet: Fleet, tmp_p
     assert worker.probe_succeeds("ready")
     assert (waiting, running) == (1, 1), "a task waits inside the worker, where its visibility timeout already runs"
     until(lambda: second.exists() and "done" in second.read_text(), "the second task runs after the first")
+
+
+@pytest.mark.parametrize("queue", ["default", "terraform"])
+def test_a_task_whose_process_has_not_said_that_it_began_is_cancelled_too(
+    fleet: Fleet, tmp_path: Path, queue: str
+) -> None:
+    worker = fleet.worker(queue)
+    fleet.send("sleep", "before", 0, queue=queue).get()
+    child = int(fleet.server.journal()[0].split()[-1])
+    file = tmp_path / "marks"
+    os.kill(child, signal.SIGSTOP)  # as one that gets no processor
+    try:
+        sent = fleet.send("leave_marks", str(file), 4, queue=queue)
+        with fleet.server.client() as client:
+            until(lambda: client.hlen(keys.unacked(queue)) == 1, "the worker has the task")
+        time.sleep(1.0)
+        other = fleet.worker(queue)
+        fleet.server.drop_connections()
+        until(file.exists, "the task runs")
+        until(lambda: worker.output.count("mingle: all alone") == 2, "the first worker is connected again")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGCONT)
+    sent.get()
+    with fleet.server.client() as client:
+        until(lambda: client.hlen(keys.unacked(queue)) == 0, "nothing is left of it")
+    runs = len(marks(file))
+    print(f"{queue}: runs {runs}, seconds two ran at once {overlap(file)}")
+    assert (runs, overlap(file)) == (1, 0)
+    assert other.probe_succeeds("ready")
+    for number in range(4):
+        assert fleet.send("note", str(number), queue=queue).get() == str(number)
 
 
 def test_a_dropped_connection_ends_the_program_that_the_task_started(fleet: Fleet) -> None:

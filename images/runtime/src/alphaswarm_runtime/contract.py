@@ -55,6 +55,13 @@ USES = (
     Use("celery.concurrency.prefork", ("_pool",), "the pool's processes"),
     Use("billiard.process", ("_config", "authkey", "daemon"), "tasks may start processes of their own"),
     Use("celery.concurrency.asynpool", ("_sentinel_poll",), "a process that ends during a reconnection"),
+    Use(
+        "celery.concurrency.asynpool",
+        ("_fileno_to_outq", "handle_result_event", "maintain_pool"),
+        "hear processes; replace dead ones",
+    ),
+    Use("celery.worker.request", ("_apply_result",), "the pool's job of a request"),
+    Use("billiard.pool", ("_write_to", "_scheduled_for", "_accepted", "discard"), "take a job back that has not begun"),
     Use("celery.beat", ("populate_heap", "apply_entry"), "keep when an entry was sent last"),
     Use("celery.app.base", ("_get_backend",), "guard the result backend of each thread"),
     Use("celery.backends.base", ("_get_task_meta_for",), "read results elsewhere than in the event loop"),

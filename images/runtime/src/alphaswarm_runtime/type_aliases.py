@@ -6,6 +6,7 @@ App: TypeAlias = Any  # celery.Celery
 Backend: TypeAlias = Any  # celery.backends.base.Backend
 Pool: TypeAlias = Any  # celery.concurrency.base.BasePool
 PoolProcess: TypeAlias = Any  # billiard.process.Process
+PoolJob: TypeAlias = Any  # billiard.pool.ApplyResult
 Request: TypeAlias = Any  # celery.worker.request.Request
 ControlState: TypeAlias = Any  # celery.utils.objects.Bunch, with the app and the consumer
 Worker: TypeAlias = Any  # celery.worker.WorkController

@@ -30,6 +30,7 @@ MAX_COUNTDOWN = 8.0  # seconds
 SHORT, LONG = 0.02, (1.0, 4.0)  # seconds that a task runs; one in `--long` is long
 RESTART = "restart"
 KINDS = ("kill", "terminate", "stop", "cut", "hang", RESTART)
+SHOWN = 5  # overlaps
 GIVE_UP = 300.0  # seconds without the end of any task
 
 
@@ -76,7 +77,9 @@ class Soak:
         lost, overlaps = self.ledger.lost(self._options.tasks), self.ledger.overlaps()
         print(f"tasks {self._options.tasks}, disturbances {len(self.disturbances)}")
         print(f"lost {len(lost)}, ended twice {len(self.ledger.doubled())}, overlapping runs {len(overlaps)}", end="")
-        print(f", for up to {max(overlaps):.3f} s" if overlaps else "")
+        print(f", for up to {max(overlap.seconds for overlap in overlaps):.3f} s" if overlaps else "")
+        for overlap in overlaps[:SHOWN]:
+            print("  " + overlap.story(self.disturbances))
         waits = self.ledger.waits(self.disturbances)
         for kind in KINDS:
             count = sum(disturbance.kind == kind for disturbance in self.disturbances)

@@ -27,6 +27,30 @@ class Disturbance:
     at: float
 
 
+@dataclass(frozen=True)
+class Overlap:
+    """Two runs of one task that were under way at once."""
+
+    task: int
+    first: Run
+    second: Run
+
+    @property
+    def seconds(self) -> float:
+        """For how long."""
+        return self.first.seen_at - self.second.started_at
+
+    def story(self, disturbances: Iterable[Disturbance]) -> str:
+        """Return what happened to either worker shortly before, to look into it."""
+        began = self.second.started_at
+        told = [f"task {self.task}: {self.seconds:.3f} s at once"]
+        for name, run in (("first", self.first), ("second", self.second)):
+            near = [one for one in disturbances if one.group in (None, run.group) and -30 < one.at - began < 10]
+            done = ", ".join(f"{one.kind} {one.at - began:+.1f}" for one in near) or "nothing"
+            told.append(f"{name} run in group {run.group} from {run.started_at - began:+.2f} s; before: {done}")
+        return "\n    ".join(told)
+
+
 @dataclass
 class Ledger:
     """The runs of every task, by its number. It reads a file that grows."""
@@ -69,14 +93,14 @@ class Ledger:
         """Return the tasks that ended more than once."""
         return [number for number, runs in self.runs.items() if sum(run.ended for run in runs) > 1]
 
-    def overlaps(self) -> list[float]:
-        """Return for how many seconds two runs of one task were under way at once, for each two that were."""
-        found = []
-        for runs in self.runs.values():
-            for first, second in pairwise(sorted(runs, key=lambda run: run.started_at)):
-                if first.seen_at > second.started_at:
-                    found.append(first.seen_at - second.started_at)
-        return found
+    def overlaps(self) -> list[Overlap]:
+        """Return each two runs of one task that were under way at once."""
+        return [
+            Overlap(number, first, second)
+            for number, runs in self.runs.items()
+            for first, second in pairwise(sorted(runs, key=lambda run: run.started_at))
+            if first.seen_at > second.started_at
+        ]
 
     def waits(self, disturbances: Iterable[Disturbance]) -> dict[str, list[float]]:
         """Return the seconds from what ended a run to the task's next start, by kind of disturbance."""

@@ -5,7 +5,7 @@
 - When the connection is lost, it terminates the running tasks *before* their messages return to the queue. Celery
   does it afterwards, so another worker may run the task at the same time for a moment. In a queue whose tasks must
   not be interrupted (terraform) the task goes on, detached from the connection: its message is acknowledged over the
-  next one, or is redelivered after the visibility timeout when the worker dies.
+  next one, or is redelivered after the visibility timeout when the worker dies. What has not begun is cancelled.
 - On SIGTERM it stops consuming, waits for running tasks, and requeues what does not end within the soft shutdown of
   its queue. Celery's own soft shutdown sleeps in the signal handler for its whole time, and acknowledges nothing.
 - It returns what other, dead workers owned, and what is due (upkeep.py).
@@ -157,9 +157,12 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Cancel or detach the running tasks, and let Celery restore their messages only then."""
         self.context.probe_files.mark_not_ready("the connection to the broker is lost")
+        self.context.executions.hear(self.pool)
         running = self.context.executions.running()
         cancelled = [
-            execution for execution in running if self.context.profile.queue(execution.queue).cancel_on_connection_loss
+            execution
+            for execution in running
+            if self.context.profile.queue(execution.queue).cancel_on_connection_loss or not execution.has_begun
         ]
         for execution in running:
             if execution not in cancelled and not execution.detached:

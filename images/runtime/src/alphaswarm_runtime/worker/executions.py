@@ -6,6 +6,7 @@ may ask for longer ones) and ends are observed.
 """
 
 import functools
+import select
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from celery.exceptions import Ignore, Reject, Retry
 from alphaswarm_runtime.health.metrics import Metrics
 from alphaswarm_runtime.settings.worker_profile import WorkerProfile, soft_time_limit
 from alphaswarm_runtime.transport.channel import Consuming, queue_of
-from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, Request
+from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, PoolJob, PoolProcess, Request
 from alphaswarm_runtime.worker import processes
 
 Callback: TypeAlias = Callable[..., Any]  # one of those that a request gives to the pool
@@ -34,6 +35,7 @@ STATE_BY_EXCEPTION: tuple[tuple[type[BaseException], str], ...] = (
 )
 FAILED = "failed"
 BLAMED_STATES = ("lost", "timeout")
+JOIN_TIMEOUT = 2.0  # seconds
 
 
 @dataclass(eq=False)
@@ -48,6 +50,25 @@ class Execution:
     started_at: float  # CLOCK_MONOTONIC
     state: str = ""
     detached: bool = False
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether its process has said that it began; it does so before the task's first step."""
+        return self.request.worker_pid is not None
+
+    @property
+    def process_id(self) -> int | None:
+        """The process that runs it, or was given it and has not said so; None while the pool still has it."""
+        if self.has_begun:
+            return int(self.request.worker_pid)
+        process = self.job and _process_of(self.job)
+        return process.pid if process and process._is_alive() else None  # noqa: SLF001
+
+    @property
+    def job(self) -> PoolJob | None:
+        """The pool's job; None before it has one."""
+        reference = self.request._apply_result  # noqa: SLF001
+        return reference and reference()
 
     @property
     def message(self) -> Message:
@@ -75,18 +96,29 @@ class ExecutionTracker:
 
     def cancel(self, executions: list[Execution], pool: Pool) -> None:
         """Terminate the tasks and every process they started. No task becomes a failure, no message is acknowledged."""
+        # Also of those that have not begun: Celery forgets them, and their processes would run them all the same.
         pids = [
             pid
             for execution in executions
-            if execution.request.worker_pid
-            for pid in processes.process_tree(execution.request.worker_pid)
+            if execution.process_id
+            for pid in processes.process_tree(execution.process_id)
         ]
         for execution in executions:
             # No RETRY state: it would need the result backend, which may be down with the broker.
             execution.request.cancel(pool, emit_retry=False)
             self._record_end(execution, "returned")
             self._executions.pop(id(execution.request), None)
+        unseen = [execution.job for execution in executions if not execution.has_begun and execution.job is not None]
         processes.terminate(pids)
+        _forget(unseen, pool)
+
+    def hear(self, pool: Pool) -> None:
+        """Handle what the pool's processes have said by now: which tasks began, and which ended."""
+        poll = select.poll()
+        for descriptor in pool._pool._fileno_to_outq:  # noqa: SLF001
+            poll.register(descriptor, select.POLLIN)
+        for descriptor, _event in poll.poll(0):
+            pool._pool.handle_result_event(descriptor)  # noqa: SLF001
 
     def _apply_async(self, apply_async: Callback, target: object, *args: object, **options: object) -> object:
         request: Request = getattr(options.get("accept_callback"), "__self__", None)
@@ -156,6 +188,26 @@ class ExecutionTracker:
     def _discard_if_acknowledged(self, execution: Execution) -> None:
         if execution.state and execution.request.acknowledged:
             self._executions.pop(id(execution.request), None)
+
+
+def _process_of(job: PoolJob) -> PoolProcess | None:
+    return job._write_to or job._scheduled_for  # noqa: SLF001
+
+
+def _forget(jobs: list[PoolJob], pool: Pool) -> None:
+    """Have the pool forget jobs that have not begun, when the processes that were given them are dead.
+
+    The pool would give a job that nobody accepted to the next process. And the next process would read it from the pipe
+    of the dead one, which the pool replaces only while it knows of a job that went there.
+    """
+    for job in jobs:
+        job._accepted = True  # noqa: SLF001
+        if (process := _process_of(job)) is not None:
+            process.join(JOIN_TIMEOUT)  # a dead one may have threads that have not gone yet
+    if jobs:
+        pool._pool.maintain_pool()  # noqa: SLF001
+    for job in jobs:
+        job.discard()
 
 
 def _exception_of(info: ExceptionInfo) -> BaseException:
