@@ -121,11 +121,11 @@ def _pod_spec(
 
 
 def _placement(settings: Settings, workload: Workload | None, options: PodOptions) -> Manifest:
-    """Return which nodes a pod may run on: those of the GPU node group, and what the stack says."""
+    """Return which nodes a pod may run on: what the stack says, and the GPU node group's own for pods with GPUs."""
     gpu = settings.gpu if workload is not None and workload.gpus else None
     tolerations = (*(gpu.tolerations if gpu else ()), *options.tolerations)
     every: Manifest = {
-        "nodeSelector": {**(gpu.node_selector if gpu else {}), **options.node_selector},
+        "nodeSelector": {**options.node_selector, **(gpu.node_selector if gpu else {})},
         "tolerations": [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in tolerations],
         "affinity": options.affinity,
         "runtimeClassName": options.runtime_class,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from surfaces.dockerfiles import dockerfiles
+from surfaces.karpenter import karpenter_node_pools
 from surfaces.kustomize import GENERATED_FOLDERS, kustomize_tree
 from surfaces.queue_matrix import queue_matrix
 from surfaces.reference import configuration_reference
@@ -20,6 +21,7 @@ from surfaces.schema import stack_schema
 from surfaces.stacks import stacks
 
 KUSTOMIZE: Final = "deploy/kustomize"
+KARPENTER: Final = "deploy/karpenter"
 DIFF_LINES: Final = 12  # of each file
 
 
@@ -60,6 +62,7 @@ def generated_files(root: Path) -> dict[str, str]:
     return {
         **dockerfiles(root),
         **{f"{KUSTOMIZE}/{path}": text for path, text in kustomize_tree(stacks(root)).items()},
+        **{f"{KARPENTER}/{name}": text for name, text in karpenter_node_pools().items()},
         "config/stack.schema.json": stack_schema(),
         "docs/configuration.md": configuration_reference(),
         "docs/queues.md": queue_matrix(),
@@ -89,8 +92,8 @@ def write(root: Path, differing: list[Difference]) -> None:
 
 
 def _files_in_generated_folders(root: Path) -> Iterator[str]:
-    for folder in GENERATED_FOLDERS:
-        for file in (root / KUSTOMIZE / folder).rglob("*"):
+    for folder in (*(root / KUSTOMIZE / name for name in GENERATED_FOLDERS), root / KARPENTER):
+        for file in folder.rglob("*"):
             if file.is_file():
                 yield file.relative_to(root).as_posix()
 

@@ -166,6 +166,13 @@ def test_a_stacks_gpu_nodes_and_its_own_scheduling_both_count() -> None:
     assert [one["key"] for one in spec["tolerations"]] == ["gpu", "spot"]
 
 
+def test_a_queue_with_gpus_runs_where_there_are_some_although_its_image_has_nodes_of_its_own() -> None:
+    gpu = {"count": 1, "nodeSelector": {"nodes": "gpu"}}
+    pods = {"executor": {"nodeSelector": {"nodes": "executor"}}}
+    assert pod(GPU, gpu=gpu, pods=pods)["spec"]["nodeSelector"] == {"nodes": "gpu"}
+    assert pod(HEAVY, gpu=gpu, pods=pods)["spec"]["nodeSelector"] == {"nodes": "executor"}
+
+
 @pytest.mark.parametrize(
     ("name", "sections", "threads"),
     [

@@ -29,13 +29,17 @@ def fleet_pods(stack: str, layout: str) -> dict[str, Mapping[str, Any]]:
 
 
 @pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)
-def test_a_worker_gets_exactly_its_images_profile(stack: str, layout: str) -> None:
+def test_a_worker_gets_exactly_its_images_profile_or_what_the_stack_says(stack: str, layout: str) -> None:
+    tuned = configuration(stack).get("pods", {})
+    assert (stack == "local") is bool(tuned), "another stack than the laptop's has pods of another size"
     for name, deployment in program(stack, layout).workers().items():
         (image,) = (image for image in IMAGES if f"/{image.name}@" in container(deployment)["image"])
         resources = container(deployment)["resources"]
         for side, amounts in (("requests", image.requests), ("limits", image.limits)):
             got = {key: value for key, value in resources[side].items() if key in ("cpu", "memory")}
-            assert got == {"cpu": amounts.cpu, "memory": amounts.memory}, f"{name} in {stack}"
+            own = tuned.get(image.target, {}).get("resources", {}).get(side, {})
+            said = {key: value for key, value in own.items() if key in ("cpu", "memory")}
+            assert got == {"cpu": amounts.cpu, "memory": amounts.memory, **said}, f"{name} in {stack}"
         mounted = {mount["mountPath"] for mount in container(deployment)["volumeMounts"]}
         assert mounted == {"/tmp", "/dev/shm", "/app/cache", *image.directories}  # noqa: S108 inside the container
 

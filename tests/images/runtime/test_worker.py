@@ -282,6 +282,17 @@ def slow_to_start(fleet: Fleet, seconds: float) -> Process:
     return fleet.worker(CELERY_APP="slow")
 
 
+def test_a_connection_that_drops_while_the_worker_starts_is_made_anew(fleet: Fleet) -> None:
+    worker = fleet.start("worker", "--queues", "default", "--concurrency", "1")
+    until(lambda: "mingle: searching" in worker.output, "the worker is connected, and not in its event loop")
+    for _ in range(5):
+        fleet.server.drop_connections()
+        time.sleep(0.1)
+    worker.wait_ready()
+    assert "Restoring" not in worker.output
+    assert fleet.send("note", "after").get() == "after"
+
+
 def test_a_process_that_is_slow_to_start_is_waited_for_after_a_dropped_connection(fleet: Fleet) -> None:
     worker = slow_to_start(fleet, 6)
     sent = fleet.send("sleep", "long", 3)

@@ -55,6 +55,7 @@ USES = (
     Use("celery.concurrency.prefork", ("_pool",), "the pool's processes"),
     Use("billiard.process", ("_config", "authkey", "daemon"), "tasks may start processes of their own"),
     Use("celery.concurrency.asynpool", ("_sentinel_poll",), "a process that ends during a reconnection"),
+    Use("celery.concurrency.asynpool", ("_is_alive",), "whether a process that was given a job still lives"),
     Use(
         "celery.concurrency.asynpool",
         ("_fileno_to_outq", "handle_result_event", "maintain_pool"),

@@ -114,6 +114,8 @@ class ExecutionTracker:
 
     def hear(self, pool: Pool) -> None:
         """Handle what the pool's processes have said by now: which tasks began, and which ended."""
+        if not self.running():  # and nothing has been, where the pool is not part of the event loop yet
+            return
         poll = select.poll()
         for descriptor in pool._pool._fileno_to_outq:  # noqa: SLF001
             poll.register(descriptor, select.POLLIN)
