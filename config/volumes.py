@@ -16,10 +16,8 @@ DIRECTORIES: Final = tuple(dict.fromkeys([path for image in IMAGES for path in i
 DEFAULT_SIZE: Final = "20Gi"
 SUB_PATH: Final = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$"
 
-QueueNames = Annotated[
-    tuple[str, ...],
-    Field(min_length=1, description="the queues whose workers have it; without it those of every queue"),
-]
+QueueNames = Annotated[tuple[str, ...], Field(min_length=1)]
+QUEUES_DESCRIPTION: Final = "the queues whose workers have it; without it those of every queue"
 
 
 class EmptyDirVolume(Section):
@@ -27,7 +25,7 @@ class EmptyDirVolume(Section):
 
     kind: Literal["emptyDir"] = Field(description="`emptyDir`")
     size: Size = Field(DEFAULT_SIZE, description="the most it may hold; a pod that writes more is evicted")
-    queues: QueueNames | None = Field(None)
+    queues: QueueNames | None = Field(None, description=QUEUES_DESCRIPTION)
 
 
 class ClaimVolume(Section):
@@ -39,7 +37,7 @@ class ClaimVolume(Section):
         "ReadWriteMany", description="the claim's access mode; but for the first, one pod at most may have it"
     )
     sub_path: str | None = Field(None, pattern=SUB_PATH, description="a folder in the volume, made when it is missing")
-    queues: QueueNames | None = Field(None)
+    queues: QueueNames | None = Field(None, description=QUEUES_DESCRIPTION)
 
 
 class EphemeralVolume(Section):
@@ -48,7 +46,7 @@ class EphemeralVolume(Section):
     kind: Literal["ephemeral"] = Field(description="`ephemeral`")
     storage_class: ObjectName | None = Field(None, description="the StorageClass; without it the cluster's default")
     size: Size = Field(description="how much it holds")
-    queues: QueueNames | None = Field(None)
+    queues: QueueNames | None = Field(None, description=QUEUES_DESCRIPTION)
 
 
 Volume = Annotated[EmptyDirVolume | ClaimVolume | EphemeralVolume, Field(discriminator="kind")]

@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from config.application import FOLDER_OR_COMMIT
 from config.broker import HOST
+from config.pods import CPU, DATA_KEY, ENV_PREFIX, OBJECT_NAME, SIZE
 from config.schema import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, LABEL_VALUE, PREFIX, SECRET_KEYS
+from config.volumes import SUB_PATH
 from surfaces.markdown import table
 from surfaces.schema import SECRETS, Schema, required_sections, section_schemas
 
@@ -31,6 +33,12 @@ PATTERNS: Final[Mapping[str, str]] = {
     HOST: "host name or address",
     LABEL_VALUE: "label value: letters, digits, inner `-`, `_`, `.`, at most 63",
     ACCOUNT: "12 digits in quotes",
+    OBJECT_NAME: "an object's name",
+    SUB_PATH: "relative path",
+    DATA_KEY: "key: letters, digits, `-`, `_`, `.`",
+    ENV_PREFIX: "beginning of a variable's name",
+    CPU: "processors: `500m`, `4`",
+    SIZE: "size: `512Mi`, `2Gi`",
     DIGEST_REFERENCE: "`repository@sha256:` and 64 hexadecimal digits",
     FOLDER_OR_COMMIT: "folder, or `https://host/repository.git#<commit>` with or without `:folder`",
 }
@@ -63,32 +71,45 @@ def _section(key: str, schema: Schema, models: Mapping[str, Schema]) -> str:
     for member in members:
         title = f"### {_discriminator(member)}\n\n" if len(members) > 1 else ""
         rows = list(_key_rows(_key_path(f"{PREFIX}:{key}", schema), member, models))
-        if "propertyNames" in schema:  # a tuning: what is not set stays as the catalogue has it
+        if key == "scaling":  # what is not set stays as the catalogue has it
             rows = [[name, value, "the queue's own", meaning] for name, value, _, meaning in rows]
         text += title + f"{member['description']}\n\n" + table(COLUMNS, rows)
     return text
 
 
-def _key_rows(prefix: str, model: Schema, models: Mapping[str, Schema]) -> Iterator[list[str]]:
+def _key_rows(
+    prefix: str, model: Schema, models: Mapping[str, Schema], described: dict[int, str] | None = None
+) -> Iterator[list[str]]:
+    """Yield a row for each key. Keys that stand in several places are described at the first of them."""
+    known: dict[int, str] = {} if described is None else described
     for key, field in model["properties"].items():
+        path = f"{prefix}.{key}"
         default = "required" if key in model.get("required", []) else _default(field)
-        yield [f"`{prefix}.{key}`", describe_type(field, models), default, field.get("description", "")]
-        for nested in _referenced_models(field, models):
-            yield from _key_rows(_key_path(f"{prefix}.{key}", field), nested, models)
+        inside = _key_path(path, field)
+        nested = [one for one in _referenced_models(field, models) if id(one) not in known]
+        again = [known[id(one)] for one in _referenced_models(field, models) if id(one) in known]
+        meaning = field.get("description", "") + "".join(f"; with the keys of `{place}`" for place in again)
+        yield [f"`{path}`", describe_type(field, models), default, meaning]
+        known |= {id(one): inside for one in nested}
+        for one in nested:
+            yield from _key_rows(inside, one, models, known)
 
 
 def _key_path(path: str, schema: Schema) -> str:
-    """Return the prefix of the keys below `path`: `[]` is an item of a list, `<queue>` a queue's name."""
+    """Return the prefix of the keys below `path`: `[]` is an item of a list, `<…>` a name of the reader's own."""
     if schema.get("type") == "array":
         return f"{path}[]"
-    return f"{path}.<queue>" if "propertyNames" in schema else path
+    if "propertyNames" in schema:
+        return f"{path}.<{'directory' if path.endswith('volumes') else 'queue'}>"
+    named = isinstance(schema.get("additionalProperties"), dict) or "patternProperties" in schema
+    return f"{path}.<name>" if named else path
 
 
 def _referenced_models(schema: Schema, models: Mapping[str, Schema]) -> list[Schema]:
     """Return the models that a value may have: none for plain values, several for a union."""
     if "$ref" in schema:
         return [models[schema["$ref"].rsplit("/", 1)[1]]]
-    inner = [*schema.get("anyOf", []), *schema.get("oneOf", [])]
+    inner = [*schema.get("anyOf", []), *schema.get("oneOf", []), *schema.get("patternProperties", {}).values()]
     inner += [schema[key] for key in ("items", "additionalProperties") if isinstance(schema.get(key), dict)]
     return [model for part in inner for model in _referenced_models(part, models)]
 
@@ -123,7 +144,9 @@ def describe_type(schema: Schema, models: Mapping[str, Schema]) -> str:
     if kind == "array":
         return f"list of: {describe_type(schema['items'], models)}"
     if kind == "object":
-        return "mapping of text to text"
+        return (
+            "mapping, as Kubernetes has it" if schema.get("additionalProperties") is True else "mapping of text to text"
+        )
     return {"boolean": "`true` or `false`", "string": _text(schema)}.get(str(kind)) or _number(schema)
 
 

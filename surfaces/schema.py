@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, Settings
+from config.volumes import DIRECTORIES
 from queues import QUEUES
 
 Schema = dict[str, Any]
@@ -65,6 +66,10 @@ def section_schemas() -> tuple[dict[str, Schema], dict[str, Schema]]:
     model_schema: Schema = _without_titles(Settings.model_json_schema(by_alias=True, ref_template="#/$defs/{model}"))
     sections: dict[str, Schema] = model_schema["properties"]
     sections["scaling"]["propertyNames"] = {"enum": [queue.name for queue in QUEUES.queues]}
+    model_schema["$defs"]["Pods"]["properties"]["queues"]["propertyNames"] = {
+        "enum": [queue.name for queue in QUEUES.queues]
+    }
+    sections["volumes"]["propertyNames"] = {"enum": list(DIRECTORIES)}
     for section in sections.values():
         if section.get("type") == "boolean":  # `pulumi config set fleet:protect true` writes it in quotes
             section["anyOf"] = [{"type": section.pop("type")}, {"enum": ["true", "false"]}]
