@@ -46,6 +46,8 @@ def identity_args(image: Image, settings: Settings, identity: Identity, aws: Aws
         namespace=settings.namespace,
         service_account=image.name,
         oidc_provider_arn=identity.oidc_provider_arn,
+        pod_identity_cluster=identity.pod_identity_cluster,
+        partition=aws.partition,
         region=aws.region,
         account_id=aws.account_id,
         tags=finops_labels(settings),

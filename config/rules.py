@@ -118,8 +118,15 @@ def _aws_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterat
 
 
 def _role_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
-    if sections.get("identity") is None:
+    identity = sections.get("identity")
+    if identity is None:
         return
+    if (identity.oidc_provider_arn is None) is (identity.pod_identity_cluster is None):
+        yield ErrorLine(
+            f"{PREFIX}:identity",
+            "give either oidcProviderArn (IRSA) or podIdentityCluster, "
+            + ("not both" if identity.oidc_provider_arn else "one is needed"),
+        )
     namespace, environment = sections.get("namespace", ""), sections.get("environment", "")
     for image in IMAGES:
         if (length := len(role_name(namespace, environment, image))) > ROLE_NAME_MAX:

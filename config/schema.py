@@ -204,10 +204,17 @@ class Gpu(Section):
 
 
 class Identity(Section):
-    """IAM roles for the images' service accounts (IRSA)."""
+    """IAM roles for the images' service accounts: by the cluster's OIDC provider (IRSA), or by EKS Pod Identity."""
 
-    oidc_provider_arn: str = Field(
-        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/.+$", description="ARN of the cluster's OIDC provider"
+    oidc_provider_arn: str | None = Field(
+        None,
+        pattern=r"^arn:aws[a-z-]*:iam::[0-9]{12}:oidc-provider/.+$",
+        description="ARN of the cluster's OIDC provider, for IRSA",
+    )
+    pod_identity_cluster: str | None = Field(
+        None,
+        pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$",
+        description="name of the EKS cluster whose Pod Identity agent hands out the roles, in place of IRSA",
     )
     worker_policies: tuple[PolicyArn, ...] = Field((), description="ARNs of further policies for alphaswarm-worker")
     executor_policies: tuple[PolicyArn, ...] = Field((), description="ARNs of further policies for alphaswarm-executor")

@@ -24,6 +24,7 @@ from queues import IMAGES, QUEUES, Image, Priority, Resources
 KEDA_NAMESPACE = "keda"
 API_SERVER_PORTS = (443, 6443)  # behind the Service `kubernetes`: of hosted clusters, and of others
 NODE_LOCAL_DNS = "169.254.20.10/32"  # a node's DNS cache is no pod, so no selector finds it
+POD_IDENTITY_AGENT = ("169.254.170.23/32", "fd00:ec2::23/128")  # on each node; it serves one family, or both
 INSTANCE_METADATA_IPV6 = "fd00:ec2::254/128"
 INSTANCE_METADATA = "169.254.0.0/16"  # the node's own credentials are none of a task's business
 DESCRIPTIONS = {
@@ -112,6 +113,9 @@ def _egress_rules(settings: Settings) -> list[Manifest]:
     rules: list[Manifest] = [dns, broker, {**_anywhere(), "ports": [_tcp_port(443)]}]
     if settings.tracing:
         rules.append({"ports": [_tcp_port(int(settings.tracing.endpoint.rsplit(":", 1)[1]))]})
+    if settings.identity and settings.identity.pod_identity_cluster:
+        agents = [{"ipBlock": {"cidr": address}} for address in POD_IDENTITY_AGENT]
+        rules.append({"to": agents, "ports": [_tcp_port(80)]})
     rules += [
         {"to": [{"ipBlock": {"cidr": other.cidr}}], "ports": [_tcp_port(port) for port in other.ports]}
         for other in settings.egress

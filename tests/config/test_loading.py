@@ -111,7 +111,15 @@ BUILD = {
 FULL: Mapping[str, tuple[dict[str, Any], frozenset[str]]] = {
     "building": ({**COMMON, "registry": REGISTRY, "images": BUILD, "broker": EXTERNAL}, frozenset()),
     "promoting": ({**COMMON, "images": {"source": "promote", "stack": "o/p/s"}, "broker": IN_CLUSTER}, PASSWORD),
-    "given": ({**COMMON, "images": {"source": "digests", **DIGESTS}, "broker": FETCHED}, frozenset()),
+    "given": (
+        {
+            **COMMON,
+            "images": {"source": "digests", **DIGESTS},
+            "broker": FETCHED,
+            "identity": {"podIdentityCluster": "trading"},
+        },
+        frozenset(),
+    ),
 }
 
 
@@ -376,6 +384,10 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"broker": {**EXTERNAL, "password": "hunter2"}}, "fleet:broker.password", "is a secret"),
         ({"broker": {**EXTERNAL, "sentinelMaster": "m"}}, "fleet:broker.sentinelMaster", "follows the primary"),
         ({"broker": {**EXTERNAL, "tlsServerName": "m"}}, "fleet:broker.tlsServerName", "KEDA's redis scaler"),
+        ({"identity": {}}, "fleet:identity", "one is needed"),
+        (
+            {"identity": {**COMMON["identity"], "podIdentityCluster": "trading"}}, "fleet:identity", "not both",
+        ),
         ({"registry": None}, "fleet:registry", "owns the repositories"),
         ({"aws": None}, "fleet:aws", "needs an account and a region"),
         ({"aws": {"region": "eu-central-1", "accountId": "1"}}, "fleet:aws.accountId", "12-digit"),

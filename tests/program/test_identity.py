@@ -48,6 +48,43 @@ def test_service_accounts_bear_their_own_images_role(stack: str) -> None:
     assert {one["automountServiceAccountToken"] for one in accounts.values()} == {False}
 
 
+def with_pod_identity() -> Program:
+    return run(configuration("prod", identity={"podIdentityCluster": "trading"}), secrets_of("prod"))
+
+
+@pytest.mark.parametrize("image", ["worker", "executor"])
+def test_pod_identity_gives_a_role_to_one_service_account_of_one_cluster(image: str) -> None:
+    found, name = with_pod_identity(), f"alphaswarm-{image}"
+    association = found.one("aws:eks/podIdentityAssociation:PodIdentityAssociation", name).inputs
+    assert (association["clusterName"], association["namespace"]) == ("trading", "alphaswarm")
+    assert association["serviceAccount"] == name
+    assert association["roleArn"].endswith(f"alphaswarm-prod-{image}")
+    assert trust(found, name) == {
+        "Effect": "Allow",
+        "Principal": {"Service": "pods.eks.amazonaws.com"},
+        "Action": ["sts:AssumeRole", "sts:TagSession"],
+        "Condition": {
+            "StringEquals": {
+                "aws:RequestTag/eks-cluster-name": "trading",
+                "aws:RequestTag/kubernetes-namespace": "alphaswarm",
+                "aws:RequestTag/kubernetes-service-account": name,
+            }
+        },
+    }
+
+
+def test_pods_with_pod_identity_reach_its_agent_and_their_service_accounts_name_no_role() -> None:
+    found = with_pod_identity()
+    assert not [one for one in found.manifests("ServiceAccount").values() if "annotations" in one["metadata"]]
+    rules = found.manifest("NetworkPolicy", "workers-egress")["spec"]["egress"]
+    agent = {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}, {"ipBlock": {"cidr": "fd00:ec2::23/128"}}]}
+    assert {**agent, "ports": [{"protocol": "TCP", "port": 80}]} in rules
+    assert agent["to"][0] not in [
+        peer for rule in program("prod").manifest("NetworkPolicy", "workers-egress")["spec"]["egress"]
+        for peer in rule.get("to", ())
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("stack", ACCOUNTS)
 def test_a_role_may_read_the_platforms_credentials_and_nothing_else(stack: str) -> None:
     policies = program(stack).every("aws:iam/rolePolicy:RolePolicy")
