@@ -8,7 +8,7 @@ Whether the lock fits the runtime is asked in the build's own words, which is wh
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +16,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from images.build.check_application import lock_findings
-from queues import EXECUTOR, IMAGES
+from queues import IMAGES
 
+Extras = Mapping[str, Sequence[str]]
 REFERENCE_APPLICATION: Final = "images/reference_app"
 PYTHON: Final = "3.13"  # of the images
 PATCH_RELEASES: Final = range(100)  # a range such as >=3.13.2 leaves out some of its releases, and fits
@@ -28,6 +29,7 @@ REMOTE_PREFIX: Final = r"([A-Za-z0-9+.-]+://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:|gith
 SSH_PREFIX: Final = r"ssh://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:"
 URL_WITH_USER: Final = r"[A-Za-z0-9+.-]+://[^/]*@"
 MUTABLE_REFERENCE: Final = r"(?P<repository>https://[^\s?#@]+\.git)(#(?P<name>[^:]*)(:.*)?)?"
+OTHER_EXTRAS: Final = "or say in fleet:images.extras which extras of its own each image has"
 FOLDER_OR_COMMIT: Final = rf"^((?!{REMOTE_PREFIX}).+|{COMMIT_REFERENCE})$"  # both, for editors
 
 
@@ -56,20 +58,23 @@ def reference_error(reference: str) -> str | None:
     return f"allowed: a folder, or {REFERENCE_FORMAT}"
 
 
-def folder_findings(folder: Path, more_extras: str = "") -> tuple[list[str], list[str]]:
+OWN_EXTRAS: Final[Extras] = {image.name: image.extras for image in IMAGES}
+
+
+def folder_findings(folder: Path, extras: Extras = OWN_EXTRAS) -> tuple[list[str], list[str]]:
     """Return what an application's folder lacks, and what may not work.
 
     Args:
         folder: the application's.
-        more_extras: the executor's, besides those of its row.
+        extras: those that each image has, by the image's name.
     """
     if not folder.is_dir():
         return ["there is no such folder, seen from the project's own; give its path, or a git reference"], []
     errors, warnings = lock_findings(folder / "uv.lock")
-    return [*errors, *_pyproject_errors(folder, more_extras)], warnings
+    return [*errors, *_pyproject_errors(folder, extras)], warnings
 
 
-def _pyproject_errors(folder: Path, more_extras: str) -> Iterator[str]:
+def _pyproject_errors(folder: Path, extras: Extras) -> Iterator[str]:
     try:
         project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project")
     except FileNotFoundError:
@@ -79,17 +84,17 @@ def _pyproject_errors(folder: Path, more_extras: str) -> Iterator[str]:
     except ValueError as error:  # no TOML, or no text
         yield f"its pyproject.toml is not TOML: {error}"
     else:
-        yield from _project_errors(project, more_extras)
+        yield from _project_errors(project, extras)
 
 
-def _project_errors(project: Any, more_extras: str) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
+def _project_errors(project: Any, extras: Extras) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
     if not isinstance(project, Mapping):
         yield "its pyproject.toml has no [project] table, which uv reads"
         return
     yield from _python_errors(project.get("requires-python", ""))
     dynamic = project.get("dynamic")
     if not (isinstance(dynamic, list) and "optional-dependencies" in dynamic):  # then only its build backend knows them
-        yield from _extra_errors(project.get("optional-dependencies", {}), more_extras)
+        yield from _extra_errors(project.get("optional-dependencies", {}), extras)
 
 
 def _python_errors(requires: Any) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
@@ -102,15 +107,13 @@ def _python_errors(requires: Any) -> Iterator[str]:  # noqa: ANN401 whatever the
         yield f"its requires-python is {requires!r}, and the images have Python {PYTHON}; make it allow {PYTHON}"
 
 
-def _extra_errors(extras: Any, more_extras: str) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
-    if not isinstance(extras, Mapping):
+def _extra_errors(declared: Any, extras: Extras) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
+    if not isinstance(declared, Mapping):
         yield "its [project.optional-dependencies] is no table of lists"
         return
-    available = {canonicalize_name(name) for name in extras}
-    required = {image.name: list(image.extras) for image in IMAGES}
-    required[EXECUTOR.name] += [extra for extra in more_extras.split() if extra not in EXECUTOR.extras]
+    available = {canonicalize_name(name) for name in declared}
     missing: dict[str, list[str]] = {}
-    for image, names in required.items():
+    for image, names in extras.items():
         for extra in names:
             if canonicalize_name(extra) not in available:
                 missing.setdefault(extra, []).append(image)
@@ -118,13 +121,13 @@ def _extra_errors(extras: Any, more_extras: str) -> Iterator[str]:  # noqa: ANN4
         ((extra, images),) = missing.items()
         yield (
             f"its pyproject.toml has no extra {extra!r}, which {_needing(images)}; "
-            "add it to [project.optional-dependencies], empty if it needs no package"
+            f"add it to [project.optional-dependencies], empty if it needs no package, {OTHER_EXTRAS}"
         )
     elif missing:
         listing = "; ".join(f"{extra!r}, which {_needing(images)}" for extra, images in missing.items())
         yield (
             f"its pyproject.toml lacks {len(missing)} extras: {listing}; "
-            "add them to [project.optional-dependencies], empty those that need no package"
+            f"add them to [project.optional-dependencies], empty those that need no package, {OTHER_EXTRAS}"
         )
 
 

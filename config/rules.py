@@ -4,7 +4,7 @@ Each rule takes the sections that could be read, so that all errors show at once
 set. A new rule is one function and one line of RULES.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +27,7 @@ from config.schema import (
 )
 from config.tuning import max_pods, queue_options, tuned_queue
 from config.volume_rules import volume_rule
-from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError
+from queues import EXECUTOR, IMAGES, QUEUES, AlwaysOn, CatalogueError
 
 ROLE_NAME_MAX: Final = 64  # IAM's limit
 Rule = Callable[[Mapping[str, Any], frozenset[str]], Iterator[ErrorLine]]
@@ -179,12 +179,18 @@ def application_folder_rule(warnings: list[str]) -> Rule:
         images = sections.get("images")
         if not isinstance(images, BuildImages) or is_remote(images.application):
             return
-        errors, doubts = folder_findings(Path(images.application), images.build_args.get("MORE_EXTRAS", ""))
+        errors, doubts = folder_findings(Path(images.application), _all_extras(images))
         warnings.extend(f"{APPLICATION}: {doubt}." for doubt in doubts)
         for error in errors:
             yield ErrorLine(APPLICATION, f"given {format_value(images.application)}; {error}")
 
     return rule
+
+
+def _all_extras(images: BuildImages) -> Mapping[str, Sequence[str]]:
+    """Return the extras of each image, by its name; MORE_EXTRAS come to the executor's."""
+    more = {EXECUTOR.name: images.build_args.get("MORE_EXTRAS", "").split()}
+    return {image.name: tuple(dict.fromkeys((*images.extras_of(image), *more.get(image.name, ())))) for image in IMAGES}
 
 
 def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[ErrorLine]:

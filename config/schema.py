@@ -15,6 +15,7 @@ from config.broker import Broker, Port
 from config.errors import Section
 from config.pods import Pods, Toleration
 from config.volumes import Volume
+from queues import IMAGES, Image
 
 PREFIX: Final = "fleet"
 BROKER_PASSWORD: Final = "brokerPassword"  # noqa: S105 the key's name, not a password
@@ -35,6 +36,7 @@ REPRODUCIBLE_BUILD_ARGS: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source h
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
 PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$")]
 Seconds = Annotated[StrictInt, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
+ExtraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 Platform = Literal["linux/amd64", "linux/arm64"]
 
 
@@ -99,6 +101,17 @@ class Registry(Section):
     )
 
 
+class ImageExtras(Section):
+    """Which of the application's extras stand for each image, where they are not AlphaSwarm's."""
+
+    worker: tuple[ExtraName, ...] | None = Field(
+        None, description="the extras in alphaswarm-worker; without it those of queues.py"
+    )
+    executor: tuple[ExtraName, ...] | None = Field(
+        None, description="the extras in alphaswarm-executor; without it those of queues.py"
+    )
+
+
 class BuildImages(Section):
     """Build both images from source and push them to the stack's repositories."""
 
@@ -123,6 +136,16 @@ class BuildImages(Section):
         description="build arguments, for instance SOURCE, REVISION and VERSION (labels) or MORE_EXTRAS; no secrets",
     )
 
+    extras: ImageExtras = Field(
+        default_factory=lambda: ImageExtras.model_validate({}),
+        description="the application's extras in each image",
+    )
+
+    def extras_of(self, image: Image) -> tuple[str, ...]:
+        """Return the application's extras in an image, without MORE_EXTRAS."""
+        own: tuple[str, ...] | None = getattr(self.extras, image.target)
+        return image.extras if own is None else own
+
     @property
     def all_contexts(self) -> Mapping[str, str]:
         """Every named context of the builds, by stage; the main context has the reference application."""
@@ -132,7 +155,12 @@ class BuildImages(Section):
     @property
     def all_build_args(self) -> Mapping[str, str]:
         """Every build argument that decides what is built."""
-        return {**REPRODUCIBLE_BUILD_ARGS, **self.build_args}
+        own = {
+            f"{image.target.upper()}_EXTRAS": " ".join(self.extras_of(image))
+            for image in IMAGES
+            if getattr(self.extras, image.target) is not None
+        }
+        return {**REPRODUCIBLE_BUILD_ARGS, **own, **self.build_args}
 
 
 class PromoteImages(Section):

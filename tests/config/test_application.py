@@ -134,7 +134,7 @@ def test_a_folder_with_all_it_needs_is_built(app: Path) -> None:
 
 
 def test_the_reference_application_has_all_it_needs() -> None:
-    assert folder_findings(ROOT / "images/reference_app", "ml-torch-cuda")[0] == []
+    assert folder_findings(ROOT / "images/reference_app", {"alphaswarm-executor": ["ml-torch-cuda"]})[0] == []
 
 
 @pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
@@ -241,6 +241,22 @@ def test_all_missing_extras_are_named_at_once(app: Path) -> None:
 def test_an_extra_that_the_stack_adds_must_be_there_too(app: Path) -> None:
     said = refusal(app, buildArgs={"MORE_EXTRAS": "ml-torch-cuda otel"})
     assert "has no extra 'ml-torch-cuda', which alphaswarm-executor needs" in said
+
+
+def test_another_application_names_extras_of_its_own_for_each_image(app: Path) -> None:
+    (app / "pyproject.toml").write_text(project(extras=["web", "models", "gpu"]))
+    (app / "uv.lock").write_text((ROOT / "images/reference_app/uv.lock").read_text())
+    images = {"source": "build", "application": str(app), "extras": {"worker": ["web"], "executor": ["web", "models"]}}
+    found = run(configuration("dev", images=images), {})
+    arguments = [one.inputs["buildArgs"] for one in found.every("docker-build:index:Image")]
+    assert {(one["WORKER_EXTRAS"], one["EXECUTOR_EXTRAS"]) for one in arguments} == {("web", "web models")}
+    wrong = {**images, "extras": {"worker": [], "executor": ["web", "modles"]}}
+    failure = fail(configuration("dev", images=wrong), {})
+    assert "has no extra 'modles', which alphaswarm-executor needs" in str(failure.error)
+    assert "fleet:images.extras" in str(failure.error)
+    without = {**images, "extras": {"worker": [], "executor": []}}
+    (first, *_) = run(configuration("dev", images=without), {}).every("docker-build:index:Image")
+    assert (first.inputs["buildArgs"]["WORKER_EXTRAS"], first.inputs["buildArgs"]["EXECUTOR_EXTRAS"]) == ("", "")
 
 
 def test_an_extra_may_be_spelt_as_uv_accepts_it(app: Path) -> None:

@@ -166,6 +166,14 @@ def test_a_stacks_gpu_nodes_and_its_own_scheduling_both_count() -> None:
     assert [one["key"] for one in spec["tolerations"]] == ["gpu", "spot"]
 
 
+def test_a_part_of_a_gpu_is_asked_for_by_its_own_name() -> None:
+    found = settings(gpu={"count": 2, "resource": "nvidia.com/mig-1g.10gb"})
+    amounts = container(deployment(GPU, found)["spec"]["template"])["resources"]
+    assert amounts["requests"]["nvidia.com/mig-1g.10gb"] == amounts["limits"]["nvidia.com/mig-1g.10gb"] == "1"
+    (quota,) = (one for one in written_objects(found, built_images()) if one["kind"] == "ResourceQuota")
+    assert quota["spec"]["hard"]["requests.nvidia.com/mig-1g.10gb"] == "4"
+
+
 def test_a_queue_with_gpus_runs_where_there_are_some_although_its_image_has_nodes_of_its_own() -> None:
     gpu = {"count": 1, "nodeSelector": {"nodes": "gpu"}}
     pods = {"executor": {"nodeSelector": {"nodes": "executor"}}}
