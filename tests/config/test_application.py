@@ -250,9 +250,9 @@ def test_another_application_names_extras_of_its_own_for_each_image(app: Path) -
     found = run(configuration("dev", images=images), {})
     arguments = [one.inputs["buildArgs"] for one in found.every("docker-build:index:Image")]
     assert {(one["WORKER_EXTRAS"], one["EXECUTOR_EXTRAS"]) for one in arguments} == {("web", "web models")}
-    wrong = {**images, "extras": {"worker": [], "executor": ["web", "modles"]}}
+    wrong = {**images, "extras": {"worker": [], "executor": ["web", "modelz"]}}
     failure = fail(configuration("dev", images=wrong), {})
-    assert "has no extra 'modles', which alphaswarm-executor needs" in str(failure.error)
+    assert "has no extra 'modelz', which alphaswarm-executor needs" in str(failure.error)
     assert "fleet:images.extras" in str(failure.error)
     without = {**images, "extras": {"worker": [], "executor": []}}
     (first, *_) = run(configuration("dev", images=without), {}).every("docker-build:index:Image")
