@@ -4,6 +4,7 @@ They are plain Kubernetes objects. What the API server checks by itself is left 
 and what the namespace's restricted profile and quota refuse only when a pod is created.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from config.pods import PlainObject
 from config.variables import looks_secret
 from config.volumes import DIRECTORIES
 
+DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 OWN_VOLUMES: Final = frozenset(
     {path.rsplit("/", 1)[1] for path in DIRECTORIES} | {"tmp", "shm", "api-access", "broker-ca"}
 )
@@ -115,6 +117,8 @@ def spread_errors(key: str, constraint: PlainObject) -> Iterator[ErrorLine]:
 def _name_errors(key: str, name: Any, own: frozenset[str], kind: str) -> Iterator[ErrorLine]:  # noqa: ANN401 any input
     if not isinstance(name, str) or not name:
         yield ErrorLine(f"{key}.name", f"missing; the {kind}'s name")
+    elif not DNS_LABEL.fullmatch(name):
+        yield ErrorLine(f"{key}.name", f"given {format_value(name)}; lower case letters, digits and inner dashes only")
     elif name in own:
         yield ErrorLine(f"{key}.name", f"given {format_value(name)}, the name of a {kind} of the fleet's own")
 

@@ -6,9 +6,11 @@ special over the more general: mappings merge key by key, lists go on, an item t
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field, StrictInt
+from pydantic import AfterValidator, Field, StrictInt
+from pydantic_core import PydanticCustomError
 
 from config.errors import Section
 
@@ -16,16 +18,29 @@ OBJECT_NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ENV_PREFIX: Final = r"^([A-Za-z_][A-Za-z0-9_]*)?$"
 DATA_KEY: Final = r"^[A-Za-z0-9_.-]{1,253}$"
+# With a prefix or without.
+LABEL_NAME: Final = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+LABEL_TEXT: Final = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
 CPU: Final = r"^([1-9][0-9]*m?|[0-9]+\.[0-9]{1,3})$"
 SIZE: Final = r"^[1-9][0-9]*(Mi|Gi|Ti)$"
 
 ObjectName = Annotated[str, Field(pattern=OBJECT_NAME)]
+LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
+LabelText = Annotated[str, Field(pattern=LABEL_TEXT)]
 EnvName = Annotated[str, Field(pattern=ENV_NAME)]
 Cpu = Annotated[str, Field(pattern=CPU)]
 Size = Annotated[str, Field(pattern=SIZE)]
 PlainObject = Mapping[str, Any]
 """An object in Kubernetes' own spelling, with the fields that Kubernetes' documentation describes."""
 ItemKey = Callable[[Any], str]
+
+
+def _validate_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise PydanticCustomError("address", "an address such as 10.40.0.9 or fd00::9") from None
+    return text
 
 
 class EnvReference(Section):
@@ -49,8 +64,8 @@ class EnvFrom(Section):
 class HostAlias(Section):
     """A line of /etc/hosts."""
 
-    ip: str = Field(pattern=r"^[0-9a-fA-F.:]+$", description="the address")
-    hostnames: tuple[str, ...] = Field(min_length=1, description="its names")
+    ip: Annotated[str, AfterValidator(_validate_address)] = Field(description="the address")
+    hostnames: tuple[ObjectName, ...] = Field(min_length=1, description="its names")
 
 
 class Toleration(Section):
@@ -89,8 +104,8 @@ class PodOptions(Section):
         default_factory=dict, description="variables from one key of a Secret or ConfigMap"
     )
     env_from: tuple[EnvFrom, ...] = Field((), description="variables from all keys of Secrets and ConfigMaps")
-    labels: Mapping[str, str] = Field(default_factory=dict, description="further labels of the pods")
-    annotations: Mapping[str, str] = Field(default_factory=dict, description="further annotations of the pods")
+    labels: Mapping[LabelName, LabelText] = Field(default_factory=dict, description="further labels of the pods")
+    annotations: Mapping[LabelName, str] = Field(default_factory=dict, description="further annotations of the pods")
     image_pull_secrets: tuple[ObjectName, ...] = Field((), description="Secrets to pull the images with")
     host_aliases: tuple[HostAlias, ...] = Field((), description="lines of /etc/hosts")
     volumes: tuple[PlainObject, ...] = Field((), description="further volumes, as Kubernetes writes them")
@@ -124,7 +139,9 @@ class PodOptions(Section):
     max_memory_per_child: Size | None = Field(
         None, description="memory after which Celery replaces a worker's process, once its task has ended"
     )
-    node_selector: Mapping[str, str] = Field(default_factory=dict, description="labels that the nodes must have")
+    node_selector: Mapping[LabelName, LabelText] = Field(
+        default_factory=dict, description="labels that the nodes must have"
+    )
     tolerations: tuple[Toleration, ...] = Field((), description="taints of nodes that the pods may run on")
     affinity: PlainObject = Field(default_factory=dict, description="affinity, as Kubernetes writes it")
     topology_spread_constraints: tuple[PlainObject, ...] = Field(

@@ -57,6 +57,12 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
         ),
         ({"envValueFrom": {"A": {"key": "b"}}}, "envValueFrom.A", "one is needed"),
         ({"envFrom": [{"secret": "a", "configMap": "b"}]}, "envFrom[0]", "not both"),
+        ({"labels": {"team": "two words"}}, "labels.team", "text that matches"),
+        ({"annotations": {"two words": "x"}}, 'annotations["two words"]', "text that matches"),
+        ({"nodeSelector": {"a/b/c": "x"}}, "nodeSelector.a/b/c", "text that matches"),
+        ({"hostAliases": [{"ip": "10.0.0", "hostnames": ["a"]}]}, "hostAliases[0].ip", "an address such as"),
+        ({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["A_B"]}]}, "hostAliases[0].hostnames[0]", "text that"),
+        ({"volumes": [{"name": "Big_One", "secret": {}}]}, "volumes[0].name", "lower case letters"),
         ({"labels": {"cost_center": "x"}}, "labels.cost_center", "fleet:labels"),
         ({"labels": {"alphaswarm.io/queue": "x"}}, 'labels["alphaswarm.io/queue"]', "the fleet's own"),
         (
