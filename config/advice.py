@@ -9,11 +9,11 @@ from typing import Final
 from config.errors import comma_separated
 from config.schema import BuildImages, Settings
 from config.tuning import tuned_catalogue, worker_options
-from config.volumes import ClaimVolume
+from config.volumes import ClaimVolume, is_for
 from queues import EXECUTOR, Queue
 
 SPOT_NOTICE: Final = 120  # seconds between AWS' notice and the end of a spot instance
-CUDA_EXTRA: Final = "cuda"
+CUDA: Final = "cuda"  # in the name of an extra with torch for GPUs
 
 
 def advice(settings: Settings) -> Iterator[str]:
@@ -42,10 +42,8 @@ def advice(settings: Settings) -> Iterator[str]:
 
 def _lasting(settings: Settings, queue: Queue) -> bool:
     volumes = (settings.volumes.get(path) for path in queue.image.directories)
-    return any(
-        isinstance(volume, ClaimVolume) and (volume.queues is None or queue.name in volume.queues) for volume in volumes
-    )
+    return any(isinstance(volume, ClaimVolume) and is_for(volume, (queue.name,)) for volume in volumes)
 
 
 def _has_cuda(images: BuildImages) -> bool:
-    return CUDA_EXTRA in images.build_args.get("MORE_EXTRAS", "")
+    return any(CUDA in extra for extra in images.all_extras(EXECUTOR))

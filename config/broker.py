@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field, StrictInt
 
 from config.errors import Section
-from config.pods import DATA_KEY, ObjectName
+from config.pods import DATA_KEY, ObjectName, SecretOrConfigMap
 
 HOST: Final = r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 IN_CLUSTER_REDIS_PORT: Final = 6379
@@ -23,11 +23,9 @@ class SecretKey(Section):
     key: str = Field(pattern=DATA_KEY, description="the key in it")
 
 
-class Authority(Section):
+class Authority(SecretOrConfigMap):
     """The certificate authority of a server, in PEM, in a Secret or ConfigMap that is there already."""
 
-    secret: ObjectName | None = Field(None, description="name of the Secret")
-    config_map: ObjectName | None = Field(None, description="name of the ConfigMap, where it is none")
     key: str = Field("ca.crt", pattern=DATA_KEY, description="the key in it")
 
 

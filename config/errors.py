@@ -146,6 +146,19 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     return f", did you mean {close[0]}?" if close else ""
 
 
+def no_such_queue(name: str, queues: Iterable[str]) -> str:
+    """Return what is wrong with a queue's name that stands nowhere in the catalogue, whose names are `queues`."""
+    names = tuple(queues)
+    return f"there is no such queue{suggestion(name, names)}; queues.py has {comma_separated(names)}"
+
+
+def either_errors(key: str, **given: object) -> Iterator["ErrorLine"]:
+    """Yield an error unless exactly one of two values is given; their names are those that the message says."""
+    count = sum(value is not None for value in given.values())
+    if count != 1:
+        yield ErrorLine(key, f"give either {' or '.join(given)}, " + ("not both" if count else "one is needed"))
+
+
 def format_value(value: Any) -> str:  # noqa: ANN401 any input
     """Return a value's `repr` for a message: shortened, and without a password in a URL."""
     text = PASSWORD_IN_URL.sub("***@", repr(value))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
+from config.errors import ErrorLine, below, format_value, no_such_queue
 from config.kubernetes_objects import (
     affinity_errors,
     container_errors,
@@ -16,15 +16,16 @@ from config.kubernetes_objects import (
     spread_errors,
     volume_errors,
 )
-from config.pods import KEYS_OF_ITEMS, EnvFrom, EnvReference, PodOptions, Pods, no_options
+from config.pods import KEYS_OF_ITEMS, PodOptions, Pods, source_errors
 from config.quantities import mebibytes, milli_cpu
-from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, queue_options
+from config.schema import FinOps
+from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, image_options, queue_options
 from config.variables import FLEETS_OWN_PREFIX, FLEETS_OWN_VARIABLES, TRACING_VARIABLES, looks_secret
-from queues import IMAGES, QUEUES, Image, Resources
+from queues import IMAGES, QUEUES, Resources
 
 PODS: Final = "fleet:pods"
 OWN_LABEL_PREFIXES: Final = ("app.kubernetes.io/", "alphaswarm.io/")
-FINOPS_LABELS: Final = frozenset({"project", "cost_center", "owner", "data_classification"})
+FINOPS_LABELS: Final = frozenset(FinOps.model_fields)
 NEEDED_ELSEWHERE: Final = {
     "controller.kubernetes.io/pod-deletion-cost": "is written by beat, see fleet:markBusyPods",
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "follows from the key evictable",
@@ -58,27 +59,19 @@ def scopes(pods: Pods) -> Iterator[Scope]:
     """Yield all options that a stack gives, the most general first."""
     yield Scope(f"{PODS}.all", pods.all)
     for image in IMAGES:
-        yield Scope(f"{PODS}.{image.target}", _of_image(pods, image), (pods.all,))
+        yield Scope(f"{PODS}.{image.target}", image_options(pods, image), (pods.all,))
     yield Scope(f"{PODS}.beat", pods.beat, (pods.all,))
     for name, options in pods.queues.items():
         if name in QUEUES.names:
-            general = (pods.all, _of_image(pods, QUEUES.image_of(name)))
+            general = (pods.all, image_options(pods, QUEUES.image_of(name)))
             yield Scope(below(f"{PODS}.queues", name), options, general)
-
-
-def _of_image(pods: Pods, image: Image) -> PodOptions:
-    return queue_options(pods.model_copy(update={"all": no_options()}), image, ())
 
 
 def _queue_errors(pods: Pods, layout: str) -> Iterator[ErrorLine]:
     for name in pods.queues:
         key = below(f"{PODS}.queues", name)
         if name not in QUEUES.names:
-            yield ErrorLine(
-                key,
-                f"there is no such queue{suggestion(name, QUEUES.names)}; "
-                f"queues.py has {comma_separated(QUEUES.names)}: correct or remove this key",
-            )
+            yield ErrorLine(key, f"{no_such_queue(name, QUEUES.names)}: correct or remove this key")
         elif layout == "per-image":
             target = QUEUES.image_of(name).target
             yield ErrorLine(key, f"a pod of layout per-image drains all queues of its image: say it in {PODS}.{target}")
@@ -104,16 +97,9 @@ def _environment_errors(scope: Scope) -> Iterator[ErrorLine]:
                 "into a Secret and name that in envValueFrom, and treat the old value as known",
             )
     for name, reference in options.env_value_from.items():
-        yield from _reference_errors(below(f"{scope.key}.envValueFrom", name), reference)
+        yield from source_errors(below(f"{scope.key}.envValueFrom", name), reference)
     for index, source in enumerate(options.env_from):
-        yield from _reference_errors(f"{scope.key}.envFrom[{index}]", source)
-
-
-def _reference_errors(key: str, reference: EnvReference | EnvFrom) -> Iterator[ErrorLine]:
-    if (reference.secret is None) is (reference.config_map is None):
-        yield ErrorLine(
-            key, "give either secret or configMap, " + ("not both" if reference.secret else "one is needed")
-        )
+        yield from source_errors(f"{scope.key}.envFrom[{index}]", source)
 
 
 def _metadata_errors(scope: Scope) -> Iterator[ErrorLine]:
@@ -159,16 +145,16 @@ def _repeated_items(scope: Scope) -> Iterator[ErrorLine]:
 
 def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:
     """Yield each request above its limit, at the most special key that says either, and each /dev/shm too big."""
+    every = Scope(f"{PODS}.all", pods.all)
     for image in IMAGES:
-        own = [scope for scope in scopes(pods) if scope.key in (f"{PODS}.all", f"{PODS}.{image.target}")]
+        own = [every, Scope(f"{PODS}.{image.target}", image_options(pods, image))]
         yield from _amount_errors(own, queue_options(pods, image, ()), image.requests, image.limits)
     for name, options in pods.queues.items():
         if name in QUEUES.names:
             image = QUEUES.image_of(name)
             own = [Scope(below(f"{PODS}.queues", name), options)]
             yield from _amount_errors(own, queue_options(pods, image, (name,)), image.requests, image.limits)
-    beat = [scope for scope in scopes(pods) if scope.key == f"{PODS}.beat"]
-    yield from _amount_errors(beat, pods.beat, BEAT_REQUESTS, BEAT_LIMITS)
+    yield from _amount_errors([Scope(f"{PODS}.beat", pods.beat)], pods.beat, BEAT_REQUESTS, BEAT_LIMITS)
 
 
 def _amount_errors(

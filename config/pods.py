@@ -5,14 +5,14 @@ special over the more general: mappings merge key by key, lists go on, an item t
 (Kubernetes has one volume a name, one mount a path), and of single values the last one counts.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictInt
 from pydantic_core import PydanticCustomError
 
-from config.errors import Section
+from config.errors import ErrorLine, Section, either_errors
 
 OBJECT_NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -43,20 +43,28 @@ def _validate_address(text: str) -> str:
     return text
 
 
-class EnvReference(Section):
-    """One key of a Secret or ConfigMap that is there already."""
+class SecretOrConfigMap(Section):
+    """A Secret or a ConfigMap that is there already; `source_errors` asks for exactly one."""
 
     secret: ObjectName | None = Field(None, description="name of the Secret")
     config_map: ObjectName | None = Field(None, description="name of the ConfigMap, where it is none")
+
+
+def source_errors(key: str, source: SecretOrConfigMap) -> Iterator[ErrorLine]:
+    """Yield an error unless exactly one of the two is given."""
+    return either_errors(key, secret=source.secret, configMap=source.config_map)
+
+
+class EnvReference(SecretOrConfigMap):
+    """One key of a Secret or ConfigMap that is there already."""
+
     key: str = Field(pattern=DATA_KEY, description="the key in it")
     optional: bool = Field(False, description="whether pods start without it")
 
 
-class EnvFrom(Section):
+class EnvFrom(SecretOrConfigMap):
     """All keys of a Secret or ConfigMap that is there already, as variables."""
 
-    secret: ObjectName | None = Field(None, description="name of the Secret")
-    config_map: ObjectName | None = Field(None, description="name of the ConfigMap, where it is none")
     prefix: str = Field("", pattern=ENV_PREFIX, description="what the variables' names begin with")
     optional: bool = Field(False, description="whether pods start without it")
 
@@ -205,12 +213,14 @@ def merged(*options: PodOptions) -> PodOptions:
     for one in options:
         for name in one.model_fields_set:
             result[name] = _laid_over(result.get(name), getattr(one, name), KEYS_OF_ITEMS.get(name))
-        # A variable has one source: a more special text takes the place of a more general reference.
-        references = result.get("env_value_from", {})
-        result["env_value_from"] = {
-            name: found for name, found in references.items() if name not in one.env or name in one.env_value_from
-        }
+        # A variable has one source: the more special one, be it a text or a reference.
+        result["env"] = _without(result.get("env", {}), one.env_value_from)
+        result["env_value_from"] = _without(result.get("env_value_from", {}), one.env)
     return no_options().model_copy(update=result)
+
+
+def _without(variables: Mapping[str, Any], names: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in variables.items() if name not in names}
 
 
 def by_key(items: Iterable[Any], key: ItemKey) -> tuple[Any, ...]:

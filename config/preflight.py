@@ -78,11 +78,9 @@ def _kubernetes_errors(output: str) -> Iterator[str]:
 
 
 def _keda_errors(definition: _KubectlResult) -> Iterator[str]:
-    if definition.error is not None and "NotFound" in definition.error:
-        yield f"The cluster has no KEDA, which scales the per-queue layout. {HOW_TO_INSTALL}"
-        return
     if definition.error is not None:
-        pulumi.log.warn(f"Whether KEDA is installed was not checked: {definition.error}")
+        if _is_missing("KEDA", definition.error):
+            yield f"The cluster has no KEDA, which scales the per-queue layout. {HOW_TO_INSTALL}"
         return
     reported = _mapping(_mapping(_mapping(definition.output).get("metadata")).get("labels")).get(VERSION_LABEL)
     if (version := _major_minor(str(reported))) and version < KEDA_MINIMUM:
@@ -90,15 +88,19 @@ def _keda_errors(definition: _KubectlResult) -> Iterator[str]:
 
 
 def _external_secrets_errors(definition: _KubectlResult) -> Iterator[str]:
-    if definition.error is None:
-        return
-    if "NotFound" in definition.error:
+    if definition.error is not None and _is_missing("External Secrets", definition.error):
         yield (
             "The cluster has no External Secrets operator, which fleet:broker.externalSecret needs. Install it once "
             "per cluster, or give the password another way (fleet:broker.existingSecret, fleet:brokerPassword)."
         )
-    else:
-        pulumi.log.warn(f"Whether External Secrets is installed was not checked: {definition.error}")
+
+
+def _is_missing(what: str, error: str) -> bool:
+    """Return whether the cluster lacks something; warn where it did not say."""
+    if "NotFound" in error:
+        return True
+    pulumi.log.warn(f"Whether {what} is installed was not checked: {error}")
+    return False
 
 
 def _report_unreachable(error: str) -> None:

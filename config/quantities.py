@@ -1,6 +1,10 @@
 """Kubernetes quantities as numbers and back: thousandths of a processor, and MiB."""
 
+import math
+from collections.abc import Iterable
 from typing import Final
+
+from queues import Resources
 
 MILLI_CPU: Final = 1000
 MEBIBYTES: Final = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
@@ -25,3 +29,13 @@ def mebibytes(quantity: str) -> int:
 def format_mebibytes(amount: int) -> str:
     """Return a number of MiB as a quantity, in GiB where it is a whole number of them: 2048 is `2Gi`."""
     return f"{amount // 1024}Gi" if amount % 1024 == 0 else f"{amount}Mi"
+
+
+def total_cpu(pods: Iterable[tuple[int, Resources]], factor: float) -> str:
+    """Return the processors of so many pods of each kind, times `factor`, as a quantity rounded up."""
+    return str(math.ceil(factor * sum(count * milli_cpu(each.cpu) for count, each in pods) / 1000))
+
+
+def total_memory(pods: Iterable[tuple[int, Resources]], factor: float) -> str:
+    """Return the memory of so many pods of each kind, times `factor`, as a quantity rounded up."""
+    return f"{math.ceil(factor * sum(count * mebibytes(each.memory) for count, each in pods) / 1024)}Gi"

@@ -4,16 +4,16 @@ Each rule takes the sections that could be read, so that all errors show at once
 set. A new rule is one function and one line of RULES.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from config.application import folder_findings, is_remote, reference_error
 from config.broker import ExternalBroker, InClusterBroker
-from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
+from config.errors import ErrorLine, below, either_errors, format_value, no_such_queue
 from config.identity import role_name
 from config.pod_rules import pod_errors
-from config.pods import Pods
+from config.pods import Pods, source_errors
 from config.quantities import mebibytes, milli_cpu
 from config.schema import (
     APPLICATION,
@@ -25,9 +25,9 @@ from config.schema import (
     PromoteImages,
     QueueTuning,
 )
-from config.tuning import max_pods, queue_options, tuned_queue
+from config.tuning import max_pods, queue_options, tuned_max_pods, tuned_queue
 from config.volume_rules import volume_rule
-from queues import EXECUTOR, IMAGES, QUEUES, AlwaysOn, CatalogueError
+from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError
 
 ROLE_NAME_MAX: Final = 64  # IAM's limit
 Rule = Callable[[Mapping[str, Any], frozenset[str]], Iterator[ErrorLine]]
@@ -38,11 +38,7 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
     for name, tuning in sections.get("scaling", {}).items():
         key = below(f"{PREFIX}:scaling", name)
         if name not in QUEUES.names:
-            yield ErrorLine(
-                key,
-                f"there is no such queue{suggestion(name, QUEUES.names)}; "
-                f"queues.py has {comma_separated(QUEUES.names)}: correct or remove this key",
-            )
+            yield ErrorLine(key, f"{no_such_queue(name, QUEUES.names)}: correct or remove this key")
             continue
         queue = QUEUES.queue(name)
         try:
@@ -67,8 +63,7 @@ def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iter
     for image in IMAGES:
         queues = QUEUES.of(image)
         untuned = sum(max_pods(queue, gpu) for queue in queues)
-        overrides = {name: tuning.max_replicas for name, tuning in scaling.items()}
-        tuned = sum(overrides.get(queue.name) or max_pods(queue, gpu) for queue in queues)
+        tuned = sum(tuned_max_pods(queue, scaling.get(queue.name), gpu) for queue in queues)
         if tuned > headroom * untuned:
             yield ErrorLine(
                 f"{PREFIX}:quota.headroom",
@@ -85,6 +80,7 @@ def _resource_quota_errors(
     """Yield an error where the stack's larger pods would not fit into a quota that follows the catalogue."""
     if pods is None:
         return
+    tunings = {queue: queue_options(pods, queue.image, (queue.name,)).resources for queue in QUEUES.queues}
     for side, name, number in (
         ("requests", "cpu", milli_cpu),
         ("requests", "memory", mebibytes),
@@ -92,14 +88,11 @@ def _resource_quota_errors(
         ("limits", "memory", mebibytes),
     ):
         catalogue = tuned = 0
-        for queue in QUEUES.queues:
-            tuning, options = scaling.get(queue.name), queue_options(pods, queue.image, (queue.name,))
-            most = max_pods(queue, gpu)
+        for queue, resources in tunings.items():
             own = getattr(getattr(queue.image, side), name)
-            catalogue += most * number(own)
-            tuned += ((tuning.max_replicas if tuning else None) or most) * number(
-                getattr(getattr(options.resources, side), name) or own
-            )
+            catalogue += max_pods(queue, gpu) * number(own)
+            amount = number(getattr(getattr(resources, side), name) or own)
+            tuned += tuned_max_pods(queue, scaling.get(queue.name), gpu) * amount
         if tuned > headroom * catalogue:
             yield ErrorLine(
                 f"{PREFIX}:quota.headroom",
@@ -121,12 +114,8 @@ def _role_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Itera
     identity = sections.get("identity")
     if identity is None:
         return
-    if (identity.oidc_provider_arn is None) is (identity.pod_identity_cluster is None):
-        yield ErrorLine(
-            f"{PREFIX}:identity",
-            "give either oidcProviderArn (IRSA) or podIdentityCluster, "
-            + ("not both" if identity.oidc_provider_arn else "one is needed"),
-        )
+    ways = {"oidcProviderArn (IRSA)": identity.oidc_provider_arn, "podIdentityCluster": identity.pod_identity_cluster}
+    yield from either_errors(f"{PREFIX}:identity", **ways)
     namespace, environment = sections.get("namespace", ""), sections.get("environment", "")
     for image in IMAGES:
         if (length := len(role_name(namespace, environment, image))) > ROLE_NAME_MAX:
@@ -179,18 +168,13 @@ def application_folder_rule(warnings: list[str]) -> Rule:
         images = sections.get("images")
         if not isinstance(images, BuildImages) or is_remote(images.application):
             return
-        errors, doubts = folder_findings(Path(images.application), _all_extras(images))
+        extras = {image.name: images.all_extras(image) for image in IMAGES}
+        errors, doubts = folder_findings(Path(images.application), extras)
         warnings.extend(f"{APPLICATION}: {doubt}." for doubt in doubts)
         for error in errors:
             yield ErrorLine(APPLICATION, f"given {format_value(images.application)}; {error}")
 
     return rule
-
-
-def _all_extras(images: BuildImages) -> Mapping[str, Sequence[str]]:
-    """Return the extras of each image, by its name; MORE_EXTRAS come to the executor's."""
-    more = {EXECUTOR.name: images.build_args.get("MORE_EXTRAS", "").split()}
-    return {image.name: tuple(dict.fromkeys((*images.extras_of(image), *more.get(image.name, ())))) for image in IMAGES}
 
 
 def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iterator[ErrorLine]:
@@ -220,17 +204,10 @@ def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iter
                 f"give one of {', '.join(sources)}" + (f", not {' and '.join(given)}" if given else "; none is there"),
             )
         if broker.ca is not None:
-            yield from _authority_errors(broker)
-
-
-def _authority_errors(broker: ExternalBroker) -> Iterator[ErrorLine]:
-    key = f"{PREFIX}:broker.ca"
-    if not broker.tls:
-        yield ErrorLine(key, f"is of no use with {PREFIX}:broker.tls false; remove one of them")
-    if broker.ca is not None and (broker.ca.secret is None) is (broker.ca.config_map is None):
-        yield ErrorLine(
-            key, "give either secret or configMap, " + ("not both" if broker.ca.secret else "one is needed")
-        )
+            key = f"{PREFIX}:broker.ca"
+            yield from source_errors(key, broker.ca)
+            if not broker.tls:
+                yield ErrorLine(key, f"is of no use with {PREFIX}:broker.tls false; remove one of them")
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -15,7 +15,7 @@ from config.broker import Broker, Port
 from config.errors import Section
 from config.pods import Pods, Toleration
 from config.volumes import Volume
-from queues import IMAGES, Image
+from queues import EXECUTOR, IMAGES, Image
 
 PREFIX: Final = "fleet"
 BROKER_PASSWORD: Final = "brokerPassword"  # noqa: S105 the key's name, not a password
@@ -145,6 +145,11 @@ class BuildImages(Section):
         """Return the application's extras in an image, without MORE_EXTRAS."""
         own: tuple[str, ...] | None = getattr(self.extras, image.target)
         return image.extras if own is None else own
+
+    def all_extras(self, image: Image) -> tuple[str, ...]:
+        """Return all extras in an image: MORE_EXTRAS come to the executor's."""
+        more = self.build_args.get("MORE_EXTRAS", "").split() if image is EXECUTOR else ()
+        return tuple(dict.fromkeys((*self.extras_of(image), *more)))
 
     @property
     def all_contexts(self) -> Mapping[str, str]:

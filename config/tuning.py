@@ -34,15 +34,14 @@ def tuned_queue(queue: Queue, tuning: QueueTuning | None, gpu: Gpu | None, envir
         CatalogueError: the result breaks a constraint.
     """
     tuning = tuning or QueueTuning.model_validate({})
-    min_replicas, max_replicas = queue.min_replicas, max_pods(queue, gpu)
+    min_replicas = queue.min_replicas
     if queue.always_on is AlwaysOn.PRODUCTION and environment == "prod":
         min_replicas = max(min_replicas, 1)
     min_replicas = min_replicas if tuning.min_replicas is None else tuning.min_replicas
-    max_replicas = max_replicas if tuning.max_replicas is None else tuning.max_replicas
     return replace(
         queue,
         gpus=queue.gpus if gpu else 0,
-        replicas=(min_replicas, max_replicas),
+        replicas=(min_replicas, tuned_max_pods(queue, tuning, gpu)),
         concurrency=queue.concurrency if tuning.concurrency is None else tuning.concurrency,
         polling_interval=_duration(tuning.polling_interval, queue.polling_interval),
         cooldown_period=_duration(tuning.cooldown_period, queue.cooldown_period),
@@ -60,13 +59,22 @@ def worker_options(settings: Settings, image: Image, queues: Sequence[Queue]) ->
 
 def queue_options(pods: Pods, image: Image, queues: Iterable[str]) -> PodOptions:
     """Return what `pods` say of the workers of an image that drain the queues of these names."""
-    of_image = pods.worker if image is WORKER else pods.executor
-    return merged(pods.all, of_image, *(pods.queues[name] for name in queues if name in pods.queues))
+    return merged(pods.all, image_options(pods, image), *(pods.queues[name] for name in queues if name in pods.queues))
+
+
+def image_options(pods: Pods, image: Image) -> PodOptions:
+    """Return what `pods` say of an image's workers alone."""
+    return pods.worker if image is WORKER else pods.executor
 
 
 def beat_options(settings: Settings) -> PodOptions:
     """Return what the stack says of beat."""
     return merged(settings.pods.all, settings.pods.beat)
+
+
+def tuned_max_pods(queue: Queue, tuning: QueueTuning | None, gpu: Gpu | None) -> int:
+    """Return the most pods of a queue with `tuning` applied."""
+    return max_pods(queue, gpu) if tuning is None or tuning.max_replicas is None else tuning.max_replicas
 
 
 def max_pods(queue: Queue, gpu: Gpu | None) -> int:

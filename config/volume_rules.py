@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from config.errors import ErrorLine, below, comma_separated, suggestion
-from config.tuning import max_pods
-from config.volumes import CACHE_DIRECTORY, DIRECTORIES, ClaimVolume, Volume
+from config.errors import ErrorLine, below, comma_separated, no_such_queue, suggestion
+from config.tuning import tuned_max_pods
+from config.volumes import DIRECTORIES, ClaimVolume, Volume, directories, is_for
 from queues import QUEUES, Queue
 
 VOLUMES: Final = "fleet:volumes"
@@ -29,23 +29,14 @@ def volume_rule(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterat
 
 def queues_with(directory: str, volume: Volume) -> list[Queue]:
     """Return the queues whose workers have the volume behind the directory."""
-    return [
-        queue
-        for queue in QUEUES.queues
-        if directory in (*queue.image.directories, CACHE_DIRECTORY)
-        and (volume.queues is None or queue.name in volume.queues)
-    ]
+    return [queue for queue in QUEUES.queues if directory in directories(queue.image) and is_for(volume, (queue.name,))]
 
 
 def _queue_errors(key: str, directory: str, volume: Volume) -> Iterator[ErrorLine]:
     for index, name in enumerate(volume.queues or ()):
         if name not in QUEUES.names:
-            yield ErrorLine(
-                f"{key}.queues[{index}]",
-                f"there is no such queue{suggestion(name, QUEUES.names)}; "
-                f"queues.py has {comma_separated(QUEUES.names)}",
-            )
-        elif directory not in (*QUEUES.image_of(name).directories, CACHE_DIRECTORY):
+            yield ErrorLine(f"{key}.queues[{index}]", no_such_queue(name, QUEUES.names))
+        elif directory not in directories(QUEUES.image_of(name)):
             yield ErrorLine(
                 f"{key}.queues[{index}]", f"given {name!r}; {QUEUES.image_of(name).name} has no {directory}"
             )
@@ -53,10 +44,7 @@ def _queue_errors(key: str, directory: str, volume: Volume) -> Iterator[ErrorLin
 
 def _claim_errors(key: str, sections: Mapping[str, Any], directory: str, volume: ClaimVolume) -> Iterator[ErrorLine]:
     queues, scaling, gpu = queues_with(directory, volume), sections.get("scaling") or {}, sections.get("gpu")
-    pods = 0
-    for queue in queues:
-        tuning = scaling.get(queue.name)
-        pods += (tuning.max_replicas if tuning else None) or max_pods(queue, gpu)
+    pods = sum(tuned_max_pods(queue, scaling.get(queue.name), gpu) for queue in queues)
     if sections.get("layout") == "per-image":
         named = comma_separated({queue.image.name for queue in queues})
         yield ErrorLine(

@@ -3,18 +3,26 @@
 Without an entry a directory is an emptyDir, which ends with its pod.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from config.errors import Section
 from config.pods import ObjectName, Size
-from queues import IMAGES
+from queues import IMAGES, Image
 
 CACHE_DIRECTORY: Final = "/app/cache"
-DIRECTORIES: Final = tuple(dict.fromkeys([path for image in IMAGES for path in image.directories] + [CACHE_DIRECTORY]))
 DEFAULT_SIZE: Final = "20Gi"
 SUB_PATH: Final = r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*$"
+
+
+def directories(image: Image) -> tuple[str, ...]:
+    """Return the directories of an image's workers that a volume may lie behind."""
+    return (*image.directories, CACHE_DIRECTORY)
+
+
+DIRECTORIES: Final = (*dict.fromkeys(path for image in IMAGES for path in image.directories), CACHE_DIRECTORY)
 
 QueueNames = Annotated[tuple[str, ...], Field(min_length=1)]
 QUEUES_DESCRIPTION: Final = "the queues whose workers have it; without it those of every queue"
@@ -50,3 +58,8 @@ class EphemeralVolume(Section):
 
 
 Volume = Annotated[EmptyDirVolume | ClaimVolume | EphemeralVolume, Field(discriminator="kind")]
+
+
+def is_for(volume: Volume, queues: Iterable[str]) -> bool:
+    """Return whether a worker of these queues has the volume."""
+    return volume.queues is None or not set(volume.queues).isdisjoint(queues)

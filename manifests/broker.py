@@ -6,12 +6,12 @@ The password is in one Secret. Workers read it as `REDIS_BROKER`, the environmen
 
 from typing import Any
 
-from config.broker import IN_CLUSTER_REDIS_PORT, Authority, ExternalSecretSource, InClusterBroker
+from config.broker import IN_CLUSTER_REDIS_PORT, PASSWORD, Authority, ExternalSecretSource, InClusterBroker
 from config.schema import Settings
 from manifests import Manifest
+from manifests.containers import env_var, security_context
 from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, common_labels, label_selector, object_meta
 
-PASSWORD_KEY = "password"  # noqa: S105 the key's name
 AUTHORITY_VOLUME = "broker-ca"
 AUTHORITY_DIRECTORY = "/etc/alphaswarm/broker"
 AUTHORITY_FILE = "ca.crt"
@@ -66,7 +66,7 @@ def broker_environment(settings: Settings) -> list[Manifest]:
         **({"ALPHASWARM_BROKER_USER": broker.user} if broker.user else {}),
         **({"ALPHASWARM_BROKER_CA": f"{AUTHORITY_DIRECTORY}/{AUTHORITY_FILE}"} if broker.ca else {}),
     }
-    environment: list[Manifest] = [{"name": name, "value": str(value)} for name, value in plain.items()]
+    environment = [env_var(name, value) for name, value in plain.items()]
     if not broker.passwordless:
         environment.append(_from_secret("REDIS_BROKER", secret_name(settings), broker.existing_secret_key))
     if broker.result_url is not None:
@@ -93,7 +93,7 @@ def broker_secret(settings: Settings, password: Any) -> Manifest:  # noqa: ANN40
         "kind": "Secret",
         "metadata": object_meta(settings, BROKER),
         "type": "Opaque",
-        "stringData": {PASSWORD_KEY: password},
+        "stringData": {PASSWORD: password},
     }
 
 
@@ -108,7 +108,7 @@ def external_secret(settings: Settings, source: ExternalSecretSource) -> Manifes
             "refreshInterval": source.refresh_interval,
             "secretStoreRef": {"name": source.store, "kind": source.store_kind},
             "target": {"name": BROKER, "creationPolicy": "Owner"},
-            "data": [{"secretKey": PASSWORD_KEY, "remoteRef": remote}],
+            "data": [{"secretKey": PASSWORD, "remoteRef": remote}],
         },
     }
 
@@ -164,21 +164,12 @@ def redis_deployment(settings: Settings, broker: InClusterBroker) -> Manifest:
         "name": "redis",
         "image": broker.image,
         "command": ["sh", "-c", REDIS_COMMAND],
-        "env": [
-            {
-                "name": "REDIS_PASSWORD",
-                "valueFrom": {"secretKeyRef": {"name": secret_name(settings), "key": PASSWORD_KEY}},
-            }
-        ],
+        "env": [_from_secret("REDIS_PASSWORD", secret_name(settings), PASSWORD)],
         "ports": [{"name": "redis", "containerPort": IN_CLUSTER_REDIS_PORT, "protocol": "TCP"}],
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}},
         "readinessProbe": {**ping, "periodSeconds": 5, "timeoutSeconds": 3},
         "livenessProbe": {**ping, "periodSeconds": 15, "timeoutSeconds": 3, "failureThreshold": 4},
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": security_context(),
         "volumeMounts": [{"name": "data", "mountPath": REDIS_DATA}],
     }
     return {

@@ -22,7 +22,7 @@ def security_context() -> Manifest:
 def with_options(environment: Iterable[Manifest], options: PodOptions) -> list[Manifest]:
     """Return a container's variables with the stack's own, which stand over those of the same name."""
     own = [
-        *(env_var(name, value) for name, value in options.env.items() if name not in options.env_value_from),
+        *(env_var(name, value) for name, value in options.env.items()),
         *(_value_from(name, reference) for name, reference in options.env_value_from.items()),
     ]
     replaced = {variable["name"] for variable in own}

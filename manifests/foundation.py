@@ -4,7 +4,7 @@ import math
 
 from config.broker import InClusterBroker
 from config.identity import role_arn
-from config.quantities import mebibytes, milli_cpu
+from config.quantities import total_cpu, total_memory
 from config.schema import Settings
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, max_pods
 from manifests import Manifest
@@ -161,10 +161,10 @@ def resource_quota(settings: Settings) -> Manifest:
     headroom = settings.quota.headroom
     hard = {
         "pods": str(math.ceil(headroom * sum(count for count, _, _ in pods))),
-        "requests.cpu": _total_cpu(requests, headroom),
-        "requests.memory": _total_memory(requests, headroom),
-        "limits.cpu": _total_cpu(limits, headroom),
-        "limits.memory": _total_memory(limits, headroom),
+        "requests.cpu": total_cpu(requests, headroom),
+        "requests.memory": total_memory(requests, headroom),
+        "limits.cpu": total_cpu(limits, headroom),
+        "limits.memory": total_memory(limits, headroom),
         **(
             {f"requests.{settings.gpu.resource}": str(math.ceil(headroom * settings.gpu.count))} if settings.gpu else {}
         ),
@@ -175,11 +175,3 @@ def resource_quota(settings: Settings) -> Manifest:
         "metadata": object_meta(settings, "alphaswarm"),
         "spec": {"hard": hard},
     }
-
-
-def _total_cpu(pods: list[tuple[int, Resources]], headroom: float) -> str:
-    return str(math.ceil(headroom * sum(count * milli_cpu(each.cpu) for count, each in pods) / 1000))
-
-
-def _total_memory(pods: list[tuple[int, Resources]], headroom: float) -> str:
-    return f"{math.ceil(headroom * sum(count * mebibytes(each.memory) for count, each in pods) / 1024)}Gi"

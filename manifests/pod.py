@@ -165,7 +165,7 @@ def _container(
     amounts: Manifest,
 ) -> Manifest:
     """Return the container that runs as `role` with these variables and resources."""
-    sources = env_sources(options)
+    sources, grace = env_sources(options), {"terminationGracePeriodSeconds": PROBE_GRACE_PERIOD}
     container: Manifest = {
         "name": role,
         "image": image,
@@ -177,8 +177,8 @@ def _container(
         "securityContext": security_context(),
         "volumeMounts": [*(one.mount for one in volumes), *options.volume_mounts],
         # Importing the application may take a minute on a cold node; until then liveness must not judge.
-        "startupProbe": {**_probe("live", period=5, failures=60), **_probe_grace()},
-        "livenessProbe": {**_probe("live", period=15, failures=4), **_probe_grace()},
+        "startupProbe": {**_probe("live", period=5, failures=60), **grace},
+        "livenessProbe": {**_probe("live", period=15, failures=4), **grace},
         "readinessProbe": _probe("ready", period=10, failures=3),
     }
     if settings.metrics.enabled:
@@ -193,10 +193,6 @@ def _probe(kind: str, period: int, failures: int) -> Manifest:
         "timeoutSeconds": 5,
         "failureThreshold": failures,
     }
-
-
-def _probe_grace() -> Manifest:
-    return {"terminationGracePeriodSeconds": PROBE_GRACE_PERIOD}
 
 
 def _disk(volumes: Sequence[MountedVolume]) -> int:

@@ -9,7 +9,15 @@ from typing import Final
 
 from config.quantities import mebibytes
 from config.schema import Settings
-from config.volumes import CACHE_DIRECTORY, DEFAULT_SIZE, ClaimVolume, EmptyDirVolume, EphemeralVolume, Volume
+from config.volumes import (
+    DEFAULT_SIZE,
+    ClaimVolume,
+    EmptyDirVolume,
+    EphemeralVolume,
+    Volume,
+    directories,
+    is_for,
+)
 from manifests import Manifest
 from queues import Image, Queue
 
@@ -32,10 +40,9 @@ def worker_volumes(
     settings: Settings, image: Image, queues: Sequence[Queue], shared_memory: str
 ) -> tuple[MountedVolume, ...]:
     """Return the volumes of a worker of `queues`, with `shared_memory` as the size of /dev/shm."""
-    directories = (*image.directories, CACHE_DIRECTORY)
     return (
         _mounted(TMP_DIRECTORY, ON_DISK.model_copy(update={"size": TMP_SIZE})),
-        *(_mounted(path, volume_of(settings, path, queues)) for path in directories),
+        *(_mounted(path, volume_of(settings, path, queues)) for path in directories(image)),
         _in_memory(SHARED_MEMORY_DIRECTORY, shared_memory),
     )
 
@@ -44,20 +51,19 @@ def beat_volumes(image: Image) -> tuple[MountedVolume, ...]:
     """Return the volumes of beat, which computes nothing and keeps nothing."""
     return (
         _mounted(TMP_DIRECTORY, ON_DISK.model_copy(update={"size": TMP_SIZE})),
-        *(_mounted(path, ON_DISK) for path in (*image.directories, CACHE_DIRECTORY)),
+        *(_mounted(path, ON_DISK) for path in directories(image)),
     )
 
 
 def volume_of(settings: Settings, directory: str, queues: Sequence[Queue]) -> Volume:
     """Return what lies behind a directory in a pod that drains `queues`."""
     volume = settings.volumes.get(directory, ON_DISK)
-    names = {queue.name for queue in queues}
-    return volume if volume.queues is None or not names.isdisjoint(volume.queues) else ON_DISK
+    return volume if is_for(volume, (queue.name for queue in queues)) else ON_DISK
 
 
 def single_pod_claims(settings: Settings, image: Image, queues: Sequence[Queue]) -> Iterator[ClaimVolume]:
     """Yield the claims of a worker that one pod at most can have."""
-    for directory in (*image.directories, CACHE_DIRECTORY):
+    for directory in directories(image):
         volume = volume_of(settings, directory, queues)
         if isinstance(volume, ClaimVolume) and volume.access_mode != "ReadWriteMany":
             yield volume

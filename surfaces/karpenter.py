@@ -5,15 +5,15 @@ and forces both to end when the node's `terminationGracePeriod` is over. It must
 of the queues that run there, or hour-long tasks are killed with their node.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from config.quantities import mebibytes, milli_cpu
+from config.quantities import total_cpu, total_memory
 from queues import IMAGES, QUEUES, Image, Queue
 from surfaces.yaml_text import dump_block
 
 NODES: Final = "alphaswarm.io/nodes"  # the label by which a stack's file chooses the nodes
+ROLLOUT: Final = 2  # old pods in their grace period, and new ones
 EXPIRE_AFTER: Final = "336h"  # two weeks; EKS Auto Mode allows no more than 21 days
 HEADER: Final = """\
 # Generated from queues.py by `make surfaces`; do not edit. An example: copy it, and name your own node class.
@@ -77,7 +77,6 @@ def _architectures(image: Image) -> list[str]:
 
 
 def _limits(queues: tuple[Queue, ...]) -> Mapping[str, str]:
-    """Return twice what the queues' most pods request: the old and the new pods of a rollout."""
-    cpu = sum(queue.max_replicas * milli_cpu(queue.image.requests.cpu) for queue in queues)
-    memory = sum(queue.max_replicas * mebibytes(queue.image.requests.memory) for queue in queues)
-    return {"cpu": str(math.ceil(2 * cpu / 1000)), "memory": f"{math.ceil(2 * memory / 1024)}Gi"}
+    """Return what the queues' most pods request, the old and the new ones of a rollout."""
+    pods = [(queue.max_replicas, queue.image.requests) for queue in queues]
+    return {"cpu": total_cpu(pods, ROLLOUT), "memory": total_memory(pods, ROLLOUT)}

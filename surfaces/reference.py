@@ -85,13 +85,13 @@ def _key_rows(
     for key, field in model["properties"].items():
         path = f"{prefix}.{key}"
         default = "required" if key in model.get("required", []) else _default(field)
-        inside = _key_path(path, field)
-        nested = [one for one in _referenced_models(field, models) if id(one) not in known]
-        again = [known[id(one)] for one in _referenced_models(field, models) if id(one) in known]
+        inside, nested = _key_path(path, field), _referenced_models(field, models)
+        again = [known[id(one)] for one in nested if id(one) in known]
         meaning = field.get("description", "") + "".join(f"; with the keys of `{place}`" for place in again)
         yield [f"`{path}`", describe_type(field, models), default, meaning]
-        known |= {id(one): inside for one in nested}
-        for one in nested:
+        new = [one for one in nested if id(one) not in known]
+        known |= {id(one): inside for one in new}
+        for one in new:
             yield from _key_rows(inside, one, models, known)
 
 

@@ -97,12 +97,8 @@ class ExecutionTracker:
     def cancel(self, executions: list[Execution], pool: Pool) -> None:
         """Terminate the tasks and every process they started. No task becomes a failure, no message is acknowledged."""
         # Also of those that have not begun: Celery forgets them, and their processes would run them all the same.
-        pids = [
-            pid
-            for execution in executions
-            if execution.process_id
-            for pid in processes.process_tree(execution.process_id)
-        ]
+        own = filter(None, [execution.process_id for execution in executions])
+        pids = [pid for process_id in own for pid in processes.process_tree(process_id)]
         for execution in executions:
             # No RETRY state: it would need the result backend, which may be down with the broker.
             execution.request.cancel(pool, emit_retry=False)
@@ -202,12 +198,13 @@ def _forget(jobs: list[PoolJob], pool: Pool) -> None:
     The pool would give a job that nobody accepted to the next process. And the next process would read it from the pipe
     of the dead one, which the pool replaces only while it knows of a job that went there.
     """
+    if not jobs:
+        return
     for job in jobs:
         job._accepted = True  # noqa: SLF001
         if (process := _process_of(job)) is not None:
             process.join(JOIN_TIMEOUT)  # a dead one may have threads that have not gone yet
-    if jobs:
-        pool._pool.maintain_pool()  # noqa: SLF001
+    pool._pool.maintain_pool()  # noqa: SLF001
     for job in jobs:
         job.discard()
 
