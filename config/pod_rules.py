@@ -16,12 +16,12 @@ from config.kubernetes_objects import (
     spread_errors,
     volume_errors,
 )
-from config.pods import KEYS_OF_ITEMS, PodOptions, Pods, source_errors
+from config.pods import KEYS_OF_ITEMS, PodOptions, Pods, merged, source_errors
 from config.quantities import mebibytes, milli_cpu
 from config.schema import FinOps
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, image_options, queue_options
 from config.variables import FLEETS_OWN_PREFIX, FLEETS_OWN_VARIABLES, TRACING_VARIABLES, looks_secret
-from queues import IMAGES, QUEUES, Resources
+from queues import IMAGES, QUEUES, Image, Resources
 
 PODS: Final = "fleet:pods"
 OWN_LABEL_PREFIXES: Final = ("app.kubernetes.io/", "alphaswarm.io/")
@@ -148,17 +148,24 @@ def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:
     every = Scope(f"{PODS}.all", pods.all)
     for image in IMAGES:
         own = [every, Scope(f"{PODS}.{image.target}", image_options(pods, image))]
-        yield from _amount_errors(own, queue_options(pods, image, ()), image.requests, image.limits)
+        yield from _worker_errors(own, queue_options(pods, image, ()), image)
     for name, options in pods.queues.items():
         if name in QUEUES.names:
             image = QUEUES.image_of(name)
             own = [Scope(below(f"{PODS}.queues", name), options)]
-            yield from _amount_errors(own, queue_options(pods, image, (name,)), image.requests, image.limits)
-    yield from _amount_errors([Scope(f"{PODS}.beat", pods.beat)], pods.beat, BEAT_REQUESTS, BEAT_LIMITS)
+            yield from _worker_errors(own, queue_options(pods, image, (name,)), image)
+    beat = Scope(f"{PODS}.beat", pods.beat)
+    yield from _request_errors([every, beat], merged(pods.all, pods.beat), BEAT_REQUESTS, BEAT_LIMITS, " for beat")
+    yield from _shared_memory_errors([beat], pods.beat, BEAT_LIMITS)
 
 
-def _amount_errors(
-    said_by: list[Scope], options: PodOptions, requests: Resources, limits: Resources
+def _worker_errors(said_by: list[Scope], options: PodOptions, image: Image) -> Iterator[ErrorLine]:
+    yield from _request_errors(said_by, options, image.requests, image.limits)
+    yield from _shared_memory_errors(said_by, options, image.limits)
+
+
+def _request_errors(
+    said_by: list[Scope], options: PodOptions, requests: Resources, limits: Resources, whose: str = ""
 ) -> Iterator[ErrorLine]:
     tuned = options.resources
     for name, number in (("cpu", milli_cpu), ("memory", mebibytes)):
@@ -172,9 +179,12 @@ def _amount_errors(
         if saying and number(request) > number(limit):
             yield ErrorLine(
                 f"{saying[-1].key}.resources.requests.{name}",
-                f"given {format_value(request)}; the limit is {format_value(limit)}: at most that",
+                f"given {format_value(request)}; the limit is {format_value(limit)}{whose}: at most that",
             )
-    memory = tuned.limits.memory or limits.memory
+
+
+def _shared_memory_errors(said_by: list[Scope], options: PodOptions, limits: Resources) -> Iterator[ErrorLine]:
+    memory = options.resources.limits.memory or limits.memory
     sharing = [scope for scope in said_by if scope.options.shared_memory]
     if sharing and options.shared_memory and mebibytes(options.shared_memory) >= mebibytes(memory):
         yield ErrorLine(

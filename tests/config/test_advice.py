@@ -60,5 +60,7 @@ def test_gpus_are_no_use_to_torch_for_processors() -> None:
     assert [text for text in warnings(gpu=gpu) if "torch for processors only" in text]
     cuda = {"source": "build", "buildArgs": {"MORE_EXTRAS": "ml-torch-cuda"}}
     assert not [text for text in warnings(gpu=gpu, images=cuda) if "torch" in text]
+    own = {"source": "build", "extras": {"executor": ["ml-torch-cuda"]}}
+    assert not [text for text in warnings(gpu=gpu, images=own) if "torch" in text]
     promoted = {"source": "promote", "stack": "a/b/c"}
     assert not [text for text in warnings(gpu=gpu, images=promoted, registry=None) if "torch" in text]

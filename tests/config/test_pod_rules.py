@@ -159,6 +159,10 @@ def test_an_option_that_cannot_be_is_refused_wherever_it_stands(
             "pods.queues.heavy.resources.requests.memory", "the limit is '1Gi'",
         ),
         ({"beat": {"resources": {"limits": {"cpu": "50m"}}}}, "pods.beat.resources.requests.cpu", "the limit is '50m'"),
+        (
+            {"all": {"resources": {"requests": {"cpu": "1"}}}},
+            "pods.all.resources.requests.cpu", "given '1'; the limit is '500m' for beat",
+        ),
         ({"queues": {"heavy": {"sharedMemory": "16Gi"}}}, "pods.queues.heavy.sharedMemory", "less than that"),
         (
             {"executor": {"resources": {"limits": {"memory": "64Gi"}}}}, "quota.headroom", "the limits of memory",
