@@ -3,6 +3,8 @@
 import json
 import socket
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.settings import credentials
 from alphaswarm_runtime.settings.credentials import CredentialResolver
 from alphaswarm_runtime.transport import broker, broker_check
+from celery import Celery
 
 from tests.images.runtime.harness import Fleet, free_port, until
 
@@ -153,3 +156,43 @@ def test_a_line_break_behind_a_secret_is_named(tmp_path: Path, end: str) -> None
     with pytest.raises(ConfigurationError, match="redis/broker ends with a line break") as refused:
         CredentialResolver({}, tmp_path).resolve("redis", "broker")
     assert "hunter2" not in str(refused.value)
+
+
+# --- a connection that ends while it is made ---
+
+
+@pytest.fixture
+def refusing_server() -> Iterator[Callable[[bytes], int]]:
+    """Make a server that answers whoever connects with these bytes, and hangs up; return its port."""
+    listeners: list[socket.socket] = []
+
+    def start(answer: bytes) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+        threading.Thread(target=serve, args=(listener, answer), daemon=True).start()
+        port: int = listener.getsockname()[1]
+        return port
+
+    def serve(listener: socket.socket, answer: bytes) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(answer)
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"+OK\r\n", b"-LOADING Redis is loading the dataset in memory\r\n"])
+def test_a_connection_that_ends_while_it_is_made_is_an_error_that_celery_connects_again_after(
+    refusing_server: Callable[[bytes], int], answer: bytes
+) -> None:
+    app = Celery(broker=f"redis://127.0.0.1:{refusing_server(answer)}/0", set_as_current=False)
+    recovers = app.connection_for_read().connection_errors
+    connection = broker.RedisConnection(app)
+    with pytest.raises(recovers), connection.client() as client:
+        client.ping()

@@ -136,8 +136,12 @@ class RedisConnection:
     def client(self) -> Iterator[Client]:
         """Yield a redis-py client, and close the connection after one of `errors`.
 
-        kombu has them all among `connection_errors` of a connection to Redis.
+        All that are raised here are among kombu's `connection_errors` of a connection to Redis, after which a worker
+        connects again; but for NoPermissionError.
         """
+        from kombu.exceptions import OperationalError
+        from redis.exceptions import ConnectionError as RedisConnectionError
+
         if self._connection is None:
             self._connection = self._app.connection(
                 self._app.conf.broker_read_url,
@@ -151,6 +155,11 @@ class RedisConnection:
         try:
             with self._connection.default_channel.conn_or_acquire() as client:
                 yield client
+        except OperationalError as error:
+            # While it connects, kombu calls every error so, which is none of its `connection_errors`: it would end a
+            # worker that connects again.
+            self.close()
+            raise RedisConnectionError(str(error)) from error
         except self.errors:
             self.close()
             raise
