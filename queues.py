@@ -325,9 +325,13 @@ class Catalogue:
             "CONCURRENCY": str(image.concurrency),
             "EXTRAS": " ".join(image.extras),
             "DIRECTORIES": " ".join(image.directories),
-            "BUILD_PACKAGES": " ".join(image.build_packages),
         }
-        return {f"{image.target.upper()}_{argument}": text for argument, text in arguments.items() if text}
+        return {f"{image.target.upper()}_{argument}": text for argument, text in arguments.items()}
+
+    @property
+    def build_packages(self) -> tuple[str, ...]:
+        """The packages of every image's build stages, each once: both are compiled in one stage."""
+        return tuple(dict.fromkeys(package for image in IMAGES for package in image.build_packages))
 
     def queue(self, name: str) -> Queue:
         """Return the queue of that name.

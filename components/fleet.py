@@ -5,11 +5,12 @@ from typing import Any
 
 import pulumi
 
-from components.fleet_images import FleetImages, FleetImagesArgs
+from components.fleet_images import CUDA, FleetImages, FleetImagesArgs
 from components.foundation import Foundation, FoundationArgs
 from components.registry import ImageRegistry, ImageRegistryArgs
 from components.unit import Unit, UnitArgs
-from config.schema import Registry, Settings
+from config.advice import unused_gpus
+from config.schema import PromoteImages, Registry, Settings
 from config.secrets import Secrets
 from config.tuning import tuned_catalogue
 from manifests.broker import host_and_port
@@ -38,7 +39,10 @@ class Fleet(pulumi.ComponentResource):
         settings, child = args.settings, pulumi.ResourceOptions(parent=self)
         queues = tuned_catalogue(settings)
         registry = self._registry(name, settings)
-        references = FleetImages(name, FleetImagesArgs(settings.images, registry, args.secrets), child).references
+        images = FleetImages(name, FleetImagesArgs(settings.images, registry, settings.celery_app, args.secrets), child)
+        references = images.references
+        if isinstance(settings.images, PromoteImages):
+            images.cuda.apply(lambda cuda: warn_of_unused_gpus(settings) if cuda is False else None)
         resources: dict[str, pulumi.Resource] = {}
         for unit in plan(settings, PlanInputs(references, args.secrets.broker_password), name):
             unit_opts = pulumi.ResourceOptions(parent=self, depends_on=[resources[other] for other in unit.depends_on])
@@ -52,6 +56,7 @@ class Fleet(pulumi.ComponentResource):
             "brokerAddress": ":".join(map(str, host_and_port(settings))),
             "heavyQueues": sorted(queues.heavy_queues),
             "images": dict(references),
+            CUDA: images.cuda,
             "repositoryUrls": repository_urls(registry, references),
             "queues": {queue.name: queue_output(settings, queue, references) for queue in queues.queues},
         }
@@ -75,6 +80,12 @@ class Fleet(pulumi.ComponentResource):
 def protects_images(registry: Registry, settings: Settings) -> bool:
     """Return whether the repositories are protected: what other accounts read from, their deployments depend on."""
     return settings.protect or (bool(registry.readers) if registry.protect is None else registry.protect)
+
+
+def warn_of_unused_gpus(settings: Settings) -> None:
+    """Say that the images of another stack use no GPU, where this one has some."""
+    for sentence in unused_gpus(settings):
+        pulumi.log.warn(sentence)
 
 
 def repository_urls(registry: ImageRegistry | None, references: Any) -> dict[str, Any]:  # noqa: ANN401 outputs

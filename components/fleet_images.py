@@ -10,20 +10,23 @@ import pulumi
 from components.registry import ImageRegistry
 from components.support.folder_hash import folder_hash
 from components.support.placeholder_digest import PLACEHOLDER_DIGEST
+from config.advice import has_cuda
 from config.schema import BUILD_CONTEXT, DOCKERFILE, NETRC, BuildImages, GivenImages, PromoteImages
 from config.schema import Images as ImageSource
 from config.secrets import Secrets
 from queues import EXECUTOR, IMAGES, WORKER
 
+CUDA: Final = "executorHasCuda"  # the stack's output that a promoting stack reads
 GIT_AUTH: Final = "GIT_AUTH_TOKEN"  # the build secret that BuildKit itself asks for when it fetches a git reference
 
 
 @dataclass(frozen=True)
 class FleetImagesArgs:
-    """The arguments of FleetImages. `registry` is set when the images are built."""
+    """The arguments of FleetImages. `registry` is set when the images are built, of `celery_app`."""
 
     source: ImageSource
     registry: ImageRegistry | None
+    celery_app: str
     secrets: Secrets = field(default_factory=Secrets)
 
 
@@ -33,30 +36,37 @@ class FleetImages(pulumi.ComponentResource):
     references: Mapping[str, pulumi.Output[str]]
     """`repository@sha256:…` by the image's name."""
 
+    cuda: pulumi.Output[bool | None]
+    """Whether the executor's torch is for GPUs; None where that is not known."""
+
     def __init__(self, name: str, args: FleetImagesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("alphaswarm:fleet:FleetImages", name, None, opts)
         match args.source:
             case BuildImages() if args.registry is not None:
-                self.references = self._built_references(args.source, args.registry, args.secrets)
+                self.references = self._built_references(args, args.source, args.registry)
+                self.cuda = pulumi.Output.from_input(has_cuda(args.source))
             case PromoteImages():
-                self.references = self._promoted_references(name, args.source)
+                source_stack = self._source_stack(name, args.source)
+                self.references = _promoted_references(source_stack, args.source)
+                self.cuda = source_stack.get_output(CUDA)
             case GivenImages():
                 self.references = {
                     WORKER.name: pulumi.Output.from_input(args.source.worker),
                     EXECUTOR.name: pulumi.Output.from_input(args.source.executor),
                 }
+                self.cuda = pulumi.Output.from_input(None)
             case _:
                 raise TypeError(f"images that are built need a registry, got {args!r}")
         self.register_outputs({"references": dict(self.references)})
 
     def _built_references(
-        self, source: BuildImages, registry: ImageRegistry, secrets: Secrets
+        self, args: FleetImagesArgs, source: BuildImages, registry: ImageRegistry
     ) -> Mapping[str, pulumi.Output[str]]:
         # Only a stack that builds pays for the import of the builder's classes.
         from components.multi_arch_image import MultiArchImage, MultiArchImageArgs
 
         contexts = source.all_contexts
-        build_args = {**source.all_build_args, **folder_hash_args(contexts)}
+        build_args = {**source.all_build_args(args.celery_app), **folder_hash_args(contexts)}
         return {
             image.name: MultiArchImage(
                 image.name,
@@ -69,7 +79,7 @@ class FleetImages(pulumi.ComponentResource):
                     builder=source.builder,
                     build_args=build_args,
                     contexts=contexts,
-                    secrets=build_secrets(secrets),
+                    secrets=build_secrets(args.secrets),
                     depends_on=(registry.repositories[image.name],),
                 ),
                 pulumi.ResourceOptions(parent=self),
@@ -77,12 +87,17 @@ class FleetImages(pulumi.ComponentResource):
             for image in IMAGES
         }
 
-    def _promoted_references(self, name: str, source: PromoteImages) -> Mapping[str, pulumi.Output[str]]:
-        source_stack = pulumi.StackReference(
+    def _source_stack(self, name: str, source: PromoteImages) -> pulumi.StackReference:
+        return pulumi.StackReference(
             f"{name}-source", stack_name=source.stack, opts=pulumi.ResourceOptions(parent=self)
         )
-        images = source_stack.get_output("images")
-        return {image.name: images.apply(_promoted_reference(image.name, source.stack)) for image in IMAGES}
+
+
+def _promoted_references(
+    source_stack: pulumi.StackReference, source: PromoteImages
+) -> Mapping[str, pulumi.Output[str]]:
+    images = source_stack.get_output("images")
+    return {image.name: images.apply(_promoted_reference(image.name, source.stack)) for image in IMAGES}
 
 
 def folder_hash_args(contexts: Mapping[str, str]) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from config.volumes import ClaimVolume, is_for
 from queues import EXECUTOR, Queue
 
 SPOT_NOTICE: Final = 120  # seconds between AWS' notice and the end of a spot instance
-CUDA: Final = "cuda"  # in the name of an extra with torch for GPUs
+CUDA: Final = "-cuda"  # in the name of an extra with torch for GPUs
 
 
 def advice(settings: Settings) -> Iterator[str]:
@@ -32,11 +32,18 @@ def advice(settings: Settings) -> Iterator[str]:
                 f"Pods of {queue.name} are evictable and have {grace} s to stop; a spot instance ends {SPOT_NOTICE} s "
                 f"after its notice, and a task that runs for longer begins anew (fleet:pods, evictable)."
             )
-    if settings.gpu and isinstance(settings.images, BuildImages) and not _has_cuda(settings.images):
-        wanting = comma_separated(queue.name for queue in queues if queue.gpus)
+    if isinstance(settings.images, BuildImages) and not has_cuda(settings.images):
+        yield from unused_gpus(settings)
+
+
+def unused_gpus(settings: Settings) -> Iterator[str]:
+    """Yield what to say where queues get GPUs and the executor has no CUDA."""
+    if settings.gpu:
+        wanting = comma_separated(queue.name for queue in tuned_catalogue(settings).queues if queue.gpus)
         yield (
             f"{wanting} gets GPUs, and {EXECUTOR.name} is built with torch for processors only; an extra of the "
-            "application with torch for CUDA, named in fleet:images.buildArgs.MORE_EXTRAS, would use them."
+            "application with torch for CUDA, named in fleet:images.buildArgs.MORE_EXTRAS of the stack that builds, "
+            "would use them."
         )
 
 
@@ -45,5 +52,6 @@ def _lasting(settings: Settings, queue: Queue) -> bool:
     return any(isinstance(volume, ClaimVolume) and is_for(volume, (queue.name,)) for volume in volumes)
 
 
-def _has_cuda(images: BuildImages) -> bool:
+def has_cuda(images: BuildImages) -> bool:
+    """Return whether the executor's torch is for GPUs; its label io.alphaswarm.cuda says the same."""
     return any(CUDA in extra for extra in images.all_extras(EXECUTOR))

@@ -3,24 +3,26 @@
 A git reference is checked by its text: BuildKit fetches it, and neither the engine nor the provider resolves it, so a
 branch would move unnoticed and two builds of one stack could contain different code. A full commit cannot move. A
 folder is checked by its files. Only the build can check whether the lock fits the project, and what a reference has.
-Whether the lock fits the runtime is asked in the build's own words, which is why they are imported from it.
+Whether lock and code fit is asked in the build's own words, which is why they are imported from it.
 """
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from images.build.check_application import lock_findings
+from images.build.check_application import code_errors, local_errors, lock_findings
 from queues import IMAGES
 
 Extras = Mapping[str, Sequence[str]]
 REFERENCE_APPLICATION: Final = "images/reference_app"
-PYTHON: Final = "3.13"  # of the images
+PYTHON: Final = "3.13"  # of the images, unless the stack says otherwise
+PYTHONS: Final = ("3.12", "3.13", "3.14")  # what the images may have
 PATCH_RELEASES: Final = range(100)  # a range such as >=3.13.2 leaves out some of its releases, and fits
 REFERENCE_FORMAT: Final = "https://host/repository.git#<commit> or …#<commit>:folder, the commit with all its 40 digits"
 COMMIT_REFERENCE: Final = r"https://[A-Za-z0-9.-]+(:[0-9]+)?/[^\s?#@]+\.git#[0-9a-f]{40}(:[^\s:]+)?"
@@ -61,22 +63,32 @@ def reference_error(reference: str) -> str | None:
 OWN_EXTRAS: Final[Extras] = {image.name: image.extras for image in IMAGES}
 
 
-def folder_findings(folder: Path, extras: Extras = OWN_EXTRAS) -> tuple[list[str], list[str]]:
-    """Return what an application's folder lacks, and what may not work.
+@dataclass(frozen=True)
+class Wanted:
+    """What a stack's images want of the application.
 
-    Args:
-        folder: the application's.
-        extras: those that each image has, by the image's name.
+    `extras` are each image's, by its name; `source_roots` the folders to import from, where its source tree is
+    installed in place of its wheel; `version` what a build backend gets that would ask git.
     """
+
+    extras: Extras = field(default_factory=lambda: OWN_EXTRAS)
+    python: str = PYTHON
+    source_roots: Sequence[str] = ()
+    version: str | None = None
+
+
+def folder_findings(folder: Path, wanted: Wanted) -> tuple[list[str], list[str]]:
+    """Return what an application's folder lacks, and what may not work."""
     if not folder.is_dir():
         return ["there is no such folder, seen from the project's own; give its path, or a git reference"], []
     errors, warnings = lock_findings(folder / "uv.lock")
-    return [*errors, *_pyproject_errors(folder, extras)], warnings
+    errors += local_errors(folder / "uv.lock", wanted.source_roots)
+    return [*errors, *_pyproject_errors(folder, wanted)], warnings
 
 
-def _pyproject_errors(folder: Path, extras: Extras) -> Iterator[str]:
+def _pyproject_errors(folder: Path, wanted: Wanted) -> Iterator[str]:
     try:
-        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8")).get("project")
+        pyproject = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:
         yield "it has no pyproject.toml, which names its dependencies"
     except OSError as error:
@@ -84,27 +96,34 @@ def _pyproject_errors(folder: Path, extras: Extras) -> Iterator[str]:
     except ValueError as error:  # no TOML, or no text
         yield f"its pyproject.toml is not TOML: {error}"
     else:
-        yield from _project_errors(project, extras)
+        yield from _project_errors(pyproject.get("project"), wanted)
+        if "project" in pyproject:
+            yield from code_errors(folder, pyproject, wanted.source_roots, wanted.version or "")
 
 
-def _project_errors(project: Any, extras: Extras) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
+def _project_errors(project: Any, wanted: Wanted) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
     if not isinstance(project, Mapping):
         yield "its pyproject.toml has no [project] table, which uv reads"
         return
-    yield from _python_errors(project.get("requires-python", ""))
+    yield from _python_errors(project.get("requires-python", ""), wanted.python)
     dynamic = project.get("dynamic")
     if not (isinstance(dynamic, list) and "optional-dependencies" in dynamic):  # then only its build backend knows them
-        yield from _extra_errors(project.get("optional-dependencies", {}), extras)
+        yield from _extra_errors(project.get("optional-dependencies", {}), wanted.extras)
 
 
-def _python_errors(requires: Any) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
+def _python_errors(requires: Any, python: str) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
     try:
         allowed = SpecifierSet(requires)
     except (InvalidSpecifier, TypeError, AttributeError):
-        yield f"its requires-python is {requires!r}; such as '>={PYTHON}'"
+        yield f"its requires-python is {requires!r}; such as '>={python}'"
         return
-    if not any(allowed.contains(f"{PYTHON}.{patch}") for patch in PATCH_RELEASES):
-        yield f"its requires-python is {requires!r}, and the images have Python {PYTHON}; make it allow {PYTHON}"
+    if not any(allowed.contains(f"{python}.{patch}") for patch in PATCH_RELEASES):
+        fitting = [other for other in PYTHONS if any(allowed.contains(f"{other}.{patch}") for patch in PATCH_RELEASES)]
+        either = f", or set fleet:images.python to {fitting[-1]}" if fitting else ""
+        yield (
+            f"its requires-python is {requires!r}, and the images have Python {python}; make it allow {python} and run "
+            f"`uv lock`{either}"
+        )
 
 
 def _extra_errors(declared: Any, extras: Extras) -> Iterator[str]:  # noqa: ANN401 whatever the file holds

@@ -19,6 +19,8 @@ from config.schema import (
     APPLICATION,
     APPLICATION_STAGE,
     BROKER_PASSWORD,
+    BUILD_PACKAGES,
+    KEYS_OF_BUILD_ARGS,
     PREFIX,
     BuildImages,
     Gpu,
@@ -150,12 +152,22 @@ def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -
         yield ErrorLine(
             f"{PREFIX}:images.buildArgs.{name}", "is written into the Dockerfiles from queues.py; remove this key"
         )
+    for name in sorted(images.build_args.keys() & KEYS_OF_BUILD_ARGS.keys()):
+        yield ErrorLine(
+            f"{PREFIX}:images.buildArgs.{name}", f"set {KEYS_OF_BUILD_ARGS[name]} instead, which is checked"
+        )
+    if images.source_roots and images.version is not None:
+        yield ErrorLine(
+            f"{PREFIX}:images.version",
+            f"given {format_value(images.version)}; with {PREFIX}:images.sourceRoots no wheel is built that would "
+            "have a version; remove one of them",
+        )
     if APPLICATION_STAGE in images.contexts:
         yield ErrorLine(f"{PREFIX}:images.contexts.{APPLICATION_STAGE}", f"set {APPLICATION} instead, which is checked")
 
 
 def _catalogue_build_arguments() -> frozenset[str]:
-    return frozenset(name for image in IMAGES for name in QUEUES.build_arguments(image))
+    return frozenset(name for image in IMAGES for name in QUEUES.build_arguments(image)) | {BUILD_PACKAGES}
 
 
 def application_folder_rule(warnings: list[str]) -> Rule:
@@ -168,8 +180,7 @@ def application_folder_rule(warnings: list[str]) -> Rule:
         images = sections.get("images")
         if not isinstance(images, BuildImages) or is_remote(images.application):
             return
-        extras = {image.name: images.all_extras(image) for image in IMAGES}
-        errors, doubts = folder_findings(Path(images.application), extras)
+        errors, doubts = folder_findings(Path(images.application), images.wanted)
         warnings.extend(f"{APPLICATION}: {doubt}." for doubt in doubts)
         for error in errors:
             yield ErrorLine(APPLICATION, f"given {format_value(images.application)}; {error}")

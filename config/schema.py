@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import AfterValidator, Field, StrictInt
 from pydantic_core import PydanticCustomError
 
-from config.application import FOLDER_OR_COMMIT, REFERENCE_APPLICATION
+from config.application import FOLDER_OR_COMMIT, PYTHON, REFERENCE_APPLICATION, Wanted
 from config.broker import Broker, Port
 from config.errors import Section
 from config.pods import Pods, Toleration
@@ -27,16 +27,19 @@ DNS_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 ACCOUNT: Final = r"^[0-9]{12}$"
 DIGEST_REFERENCE: Final = r"^([A-Za-z0-9][A-Za-z0-9.:-]*/)?[a-z0-9][a-z0-9./_-]*@sha256:[0-9a-f]{64}$"
+CELERY_APP: Final = "alphaswarm.tasks.celery_app"  # the Dockerfiles' default too
 APPLICATION: Final = f"{PREFIX}:images.application"
 APPLICATION_STAGE: Final = "application"  # the Dockerfile's stage that holds the application's source
 BUILD_CONTEXT: Final = "images"  # of both images
 DOCKERFILE: Final = f"{BUILD_CONTEXT}/Dockerfile"
+BUILD_PACKAGES: Final = "BUILD_PACKAGES"  # the build argument with what compilers need beside them
 REPRODUCIBLE_BUILD_ARGS: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source has the same digests, whenever built
 
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
 PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$")]
 Seconds = Annotated[StrictInt, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
 ExtraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+SourceRoot = Annotated[str, Field(pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$")]
 Platform = Literal["linux/amd64", "linux/arm64"]
 
 
@@ -112,6 +115,31 @@ class ImageExtras(Section):
     )
 
 
+Way = Literal["wheels", "pure", "compiled"]
+
+
+# The build arguments that a key of the stack's file sets, and the key.
+KEYS_OF_BUILD_ARGS: Final[Mapping[str, str]] = {
+    "APPLICATION_VERSION": f"{PREFIX}:images.version",
+    "CELERY_APP": f"{PREFIX}:celeryApp",
+    "CHECK_IMPORT": f"{PREFIX}:images.checkImport",
+    "EXECUTOR_DEPENDENCIES": f"{PREFIX}:images.dependencies.executor",
+    "PYTHON": f"{PREFIX}:images.python",
+    "SOURCE_ROOTS": f"{PREFIX}:images.sourceRoots",
+    "WORKER_DEPENDENCIES": f"{PREFIX}:images.dependencies.worker",
+}
+
+
+class ImageDependencies(Section):
+    """How the application's dependencies are installed in each image."""
+
+    worker: Way = Field(
+        "wheels",
+        description="of alphaswarm-worker: `wheels`, or also source distributions, `pure` (Python alone) or `compiled`",
+    )
+    executor: Way = Field("wheels", description="of alphaswarm-executor, likewise")
+
+
 class BuildImages(Section):
     """Build both images from source and push them to the stack's repositories."""
 
@@ -135,10 +163,26 @@ class BuildImages(Section):
         default_factory=dict,
         description="build arguments, for instance SOURCE, REVISION and VERSION (labels) or MORE_EXTRAS; no secrets",
     )
-
     extras: ImageExtras = Field(
         default_factory=lambda: ImageExtras.model_validate({}),
         description="the application's extras in each image",
+    )
+    python: Literal["3.12", "3.13", "3.14"] = Field(PYTHON, description="the images' Python")
+    dependencies: ImageDependencies = Field(
+        default_factory=lambda: ImageDependencies.model_validate({}),
+        description="how the application's dependencies are installed in each image",
+    )
+    source_roots: tuple[SourceRoot, ...] = Field(
+        (),
+        description="folders of the application to import from; then its source tree is installed, and no wheel",
+    )
+    version: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$",
+        description="the application's version, where its build backend would ask git",
+    )
+    check_import: bool = Field(
+        True, description="whether the build imports the application once, and fails if it cannot"
     )
 
     def extras_of(self, image: Image) -> tuple[str, ...]:
@@ -152,20 +196,36 @@ class BuildImages(Section):
         return tuple(dict.fromkeys((*self.extras_of(image), *more)))
 
     @property
+    def wanted(self) -> Wanted:
+        """What the images want of the application."""
+        extras = {image.name: self.all_extras(image) for image in IMAGES}
+        return Wanted(extras, self.python, self.source_roots, self.version)
+
+    @property
     def all_contexts(self) -> Mapping[str, str]:
         """Every named context of the builds, by stage; the main context has the reference application."""
         own = {} if self.application == REFERENCE_APPLICATION else {APPLICATION_STAGE: self.application}
         return {**own, **self.contexts}
 
-    @property
-    def all_build_args(self) -> Mapping[str, str]:
-        """Every build argument that decides what is built."""
-        own = {
+    def all_build_args(self, celery_app: str) -> Mapping[str, str]:
+        """Return every build argument that decides what is built, where it is not the Dockerfile's own default."""
+        given = {
+            "CELERY_APP": "" if celery_app == CELERY_APP else celery_app,
+            "CHECK_IMPORT": "" if self.check_import else "no",
+            "PYTHON": "" if self.python == PYTHON else self.python,
+            "SOURCE_ROOTS": " ".join(self.source_roots),
+            "APPLICATION_VERSION": self.version or "",
+        }
+        for image in IMAGES:
+            way = getattr(self.dependencies, image.target)
+            given[f"{image.target.upper()}_DEPENDENCIES"] = "" if way == "wheels" else way
+        extras = {
             f"{image.target.upper()}_EXTRAS": " ".join(self.extras_of(image))
             for image in IMAGES
-            if getattr(self.extras, image.target) is not None
+            if getattr(self.extras, image.target) is not None  # an empty list is a choice too
         }
-        return {**REPRODUCIBLE_BUILD_ARGS, **own, **self.build_args}
+        own = {name: value for name, value in given.items() if value}
+        return {**REPRODUCIBLE_BUILD_ARGS, **own, **extras, **self.build_args}
 
 
 class PromoteImages(Section):
@@ -298,7 +358,7 @@ class Settings(Section):
     images: Images = Field(description="where the images come from")
     broker: Broker = Field(description="Redis: broker and result backend")
     celery_app: str = Field(
-        "alphaswarm.tasks.celery_app",
+        CELERY_APP,
         pattern=r"^[A-Za-z_][\w.]*(:[A-Za-z_]\w*)?$",
         description="the Celery application",
     )

@@ -16,8 +16,8 @@ import yaml
 from common.errors import CommandError
 from common.paths import private_folder
 from common.private_files import write_private
-from config.application import REFERENCE_APPLICATION, is_remote
-from config.schema import BuildImages
+from config.application import PYTHON, REFERENCE_APPLICATION, is_remote
+from config.schema import CELERY_APP, BuildImages
 from local.engine import Engine
 
 PASSWORD_KEY = "fleet:brokerPassword"  # noqa: S105 the key's name
@@ -165,6 +165,16 @@ def application_lock(settings_file: Path) -> Path | None:
 def application(settings_file: Path) -> str:
     """Return the folder or git reference of the application that the stack builds."""
     return str(images_section(settings_file).get("application", REFERENCE_APPLICATION))
+
+
+def celery_app(settings_file: Path) -> str:
+    """Return the module of the stack's Celery application."""
+    return str(_config(settings_file).get("fleet:celeryApp", CELERY_APP))
+
+
+def images_python(settings_file: Path) -> str:
+    """Return the version of Python that the stack wants in its images."""
+    return str(images_section(settings_file).get("python", PYTHON))
 
 
 def built_images(settings_file: Path, overrides: Mapping[str, Any]) -> BuildImages:

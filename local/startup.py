@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from common.errors import CommandError
 from config.application import is_remote
 from local.builder import Builder
 from local.builder import factory as builder_factory
@@ -27,9 +28,10 @@ from local.infrastructure import Infrastructure
 from local.processes import interrupt_children
 from local.services import factory as services_factory
 from local.services.factory import Services, ensure_services
-from local.stack import application_lock, builds_images, built_images
+from local.stack import application_lock, builds_images, built_images, celery_app, images_python
 from local.tools import Tools
 from local.workspace import Workspace
+from offline.base_image.build import BASE_PYTHON
 from toolchain import ensure_in_background, find, released_plugin
 
 PARTS = 5
@@ -89,7 +91,9 @@ class _Parts:
         registry = services.result().registry
         lock = application_lock(self._workspace.stack_file)
         service = ensure_builder(self._paths, registry, self._progress, lock, shared_layers(), self._tools)
-        return service.start(self._progress)
+        builder = service.start(self._progress)
+        check_python(builder, images_python(self._workspace.stack_file))
+        return builder
 
     def images_ahead(self, builder: Future[Builder], ahead: BuildAhead) -> None:
         """Build as the update will; an application that is fetched is left to it, and so is a file with errors."""
@@ -100,7 +104,18 @@ class _Parts:
         if is_remote(images.application):
             return
         ahead.buildctl = self._tools("buildctl")["buildctl"]
-        ahead.run(builder.result().address, self._workspace.stack_file.parent, images, self._progress)
+        file = self._workspace.stack_file
+        build_args = images.all_build_args(celery_app(file))
+        ahead.run(builder.result().address, file.parent, images, build_args, self._progress)
+
+
+def check_python(builder: Builder, wanted: str) -> None:
+    """Raise CommandError when the builder's base has another Python than the stack wants in its images."""
+    if builder.on_stand_in_base and wanted != BASE_PYTHON:
+        raise CommandError(
+            f"fleet:images.python is {wanted}, and where Wolfi cannot be pulled the images stand on Debian's packages, "
+            f"which bring {BASE_PYTHON}. Remove the key, or use a machine that can pull Wolfi."
+        )
 
 
 def _tools(workspace: Workspace, selected: str | None, *, builds: bool) -> Sequence[str]:

@@ -7,7 +7,7 @@ so that a plain `docker build` needs none; a stage that uses one declares it aga
 from pathlib import Path
 from typing import Final
 
-from config.schema import DOCKERFILE
+from config.schema import BUILD_PACKAGES, DOCKERFILE
 from queues import IMAGES, QUEUES, Image
 from surfaces.errors import SurfaceError
 
@@ -48,4 +48,6 @@ def _only(marker: str, lines: list[str], path: str) -> int:
 
 
 def _arguments(images: tuple[Image, ...]) -> list[str]:
-    return [f'ARG {name}="{value}"\n' for image in images for name, value in QUEUES.build_arguments(image).items()]
+    arguments = {name: value for image in images for name, value in QUEUES.build_arguments(image).items()}
+    arguments[BUILD_PACKAGES] = " ".join(QUEUES.build_packages)
+    return [f'ARG {name}="{value}"\n' for name, value in arguments.items()]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from config.application import folder_findings
+from config.application import Wanted, folder_findings
 from queues import IMAGES
 from tests.images.locks import FITS
 
@@ -97,7 +97,7 @@ def test_the_page_can_be_walked_from_its_rows_to_tests_that_pass(clone: Path) ->
 
 
 def test_the_pages_application_lacks_nothing_that_the_images_need(clone: Path) -> None:
-    assert folder_findings(clone / "../desk")[0] == []
+    assert folder_findings(clone / "../desk", Wanted())[0] == []
 
 
 def test_the_pages_application_routes_to_the_pages_queues(clone: Path) -> None:

@@ -1,19 +1,27 @@
 """check_application.py DIRECTORY [IMAGE EXTRA...]: reports everything that the application lacks for an image.
 
+Without an image it checks what the application's code is installed from: a wheel, or $SOURCE_ROOTS of its source tree.
 uv names one missing extra only, and neither the image that needs it nor the setting that names the application; and it
 installs any Celery, also one that the runtime cannot work with. An application in a local directory was checked before
-the build; one in a git repository is first checked here. The program takes its check of the lock from here, so that a
-preview and a build say the same: standard library only.
+the build; one in a git repository is first checked here. The program takes its checks of lock and code from here, so
+that a preview and a build say the same: standard library only.
 """
 
+import os
 import re
 import sys
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 SETTING = "fleet:images.application"
+SOURCE_ROOTS = "fleet:images.sourceRoots"
+VERSION = "fleet:images.version"
+# Packages by which a build backend asks git for the version; a build argument can answer for them.
+ASK_GIT = frozenset(
+    {"setuptools-scm", "hatch-vcs", "vcs-versioning", "poetry-dynamic-versioning", "uv-dynamic-versioning", "pbr"}
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,83 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in f"{version}.0.0.0".split(".")[:4])
 
 
+def code_errors(folder: Path, pyproject: Mapping[str, object], roots: Sequence[str], version: str) -> Iterator[str]:
+    """Yield why the application's code cannot be installed.
+
+    Args:
+        folder: the application's.
+        pyproject: what its pyproject.toml holds.
+        roots: the folders of its source tree to import from; none for its wheel.
+        version: what a build backend gets that would ask git; empty if it gets nothing.
+    """
+    project, tool = (_table(pyproject.get(name)) for name in ("project", "tool"))
+    dynamic = project.get("dynamic")
+    dynamic = dynamic if isinstance(dynamic, list) else []
+    if "dependencies" in dynamic:
+        yield (
+            "its dependencies are dynamic, so only its build backend knows them, and the images install what "
+            "pyproject.toml and uv.lock say; list them in [project] and run `uv lock`"
+        )
+    if roots:
+        yield from _root_errors(folder, roots)
+        return
+    if _table(tool.get("uv")).get("package") is False or "build-system" not in pyproject:
+        yield (
+            "it is no package (its pyproject.toml has no [build-system], or package = false), so it has no wheel; name "
+            f"in {SOURCE_ROOTS} the folders that its modules are imported from, such as '.' or 'src'"
+        )
+    elif "version" in dynamic and not version and _asks_git(_table(pyproject["build-system"]), tool):
+        yield (
+            "its build backend asks git for the version, and a build has no git; say it: "
+            f'pulumi config set --path {VERSION} "$(git describe --tags --abbrev=0)"'
+        )
+
+
+def local_errors(lock: Path, roots: Sequence[str]) -> Iterator[str]:
+    """Yield which packages the lock has in folders that no image would have."""
+    try:
+        packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package")
+    except (OSError, ValueError):  # said by lock_findings
+        return
+    for name, folder in sorted(_local_packages(packages)):
+        if folder.split("/")[0] == "..":
+            yield (
+                f"its uv.lock has {name} in {folder}, outside the application; publish it to an index, or make both "
+                "members of a workspace"
+            )
+        elif not any(root == folder or root.startswith(f"{folder}/") or root == "." for root in roots):
+            yield (
+                f"its uv.lock has {name} in {folder}, which is installed with the source tree alone; name in "
+                f"{SOURCE_ROOTS} the folders that modules are imported from, such as '.' and '{folder}/src'"
+            )
+
+
+def _root_errors(folder: Path, roots: Sequence[str]) -> Iterator[str]:
+    for root in roots:
+        if not (folder / root).is_dir():
+            yield f"it has no folder {root!r}, which {SOURCE_ROOTS} names"
+
+
+def _asks_git(build_system: Mapping[str, object], tool: Mapping[str, object]) -> bool:
+    requires = build_system.get("requires")
+    requires = requires if isinstance(requires, list) else []
+    names = [re.split(r"[^A-Za-z0-9_.-]", one, maxsplit=1)[0] for one in requires if isinstance(one, str)]
+    pdm = _table(_table(tool.get("pdm")).get("version"))
+    return bool(ASK_GIT & {_normalize(name) for name in names}) or pdm.get("source") == "scm"
+
+
+def _local_packages(packages: object) -> Iterator[tuple[str, str]]:
+    for package in packages if isinstance(packages, list) else ():
+        source = _table(package.get("source")) if isinstance(package, dict) else {}
+        for kind in ("editable", "virtual", "directory"):
+            if isinstance(folder := source.get(kind), str) and folder != ".":
+                yield str(package.get("name")), folder
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
 def _pyproject_errors(directory: Path, image: str, extras: Sequence[str]) -> Iterator[str]:
     try:
         pyproject = tomllib.loads((directory / "pyproject.toml").read_text(encoding="utf-8"))
@@ -111,6 +196,10 @@ def _pyproject_errors(directory: Path, image: str, extras: Sequence[str]) -> Ite
         yield f"its pyproject.toml is not TOML: {error}"
     else:
         yield from _extra_errors(pyproject, image, extras)
+        if not image and "project" in pyproject:
+            roots = os.environ.get("SOURCE_ROOTS", "").split()
+            yield from code_errors(directory, pyproject, roots, os.environ.get("APPLICATION_VERSION", ""))
+            yield from local_errors(directory / "uv.lock", roots)
 
 
 def _extra_errors(pyproject: dict[str, object], image: str, extras: Sequence[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ and contexts find them. A failure is only told: the update builds again, with th
 
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,14 +26,16 @@ class BuildAhead:
     _stopped: threading.Event = field(default_factory=threading.Event)
     _running: "subprocess.Popen[bytes] | None" = None
 
-    def run(self, address: str, checkout: Path, images: BuildImages, progress: Progress) -> None:
+    def run(
+        self, address: str, checkout: Path, images: BuildImages, build_args: Mapping[str, str], progress: Progress
+    ) -> None:
         """Build every image with the BuildKit at `address`, as `images` says; folders are seen from the checkout."""
         for image in IMAGES:
             build = Build(
                 checkout / BUILD_CONTEXT,
                 image.target,
                 images.platforms,
-                images.all_build_args,
+                build_args,
                 {stage: in_folder(checkout, location) for stage, location in images.all_contexts.items()},
             )
             if self._stopped.is_set():

@@ -3,8 +3,8 @@
 It replaces the stages `base` and `toolchain` of the Dockerfiles as named contexts of BuildKit, so the same
 Dockerfiles build here as anywhere. Debian's packages are unpacked for both architectures without running their
 scripts (11 s each [measured]; with maintainer scripts under emulation 205 s), and written as an OCI layout with one
-multi-platform index for each stage. `toolchain` is `base` with uv and this machine's certificate authorities, which
-never reach an image: final stages are built from `base`.
+multi-platform index for each stage. `toolchain` is `base` with elfutils, uv and this machine's certificate authorities,
+which never reach an image: final stages are built from `base`.
 
 The layout is in the tool cache, in a folder named by the hash of what it is made from, once for all checkouts.
 """
@@ -28,12 +28,14 @@ from common.progress import Progress
 from common.tail import tail
 from offline.base_image import oci, tree
 
-SUITE = "trixie"  # the release whose Python is 3.13
+SUITE = "trixie"
+BASE_PYTHON = "3.13"  # of that release
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = (
     "base-files", "base-passwd", "dash", "coreutils", "libc-bin", "libgcc-s1", "libstdc++6", "libgomp1", "python3",
     "ca-certificates", "tini", "tzdata", "sed", "grep", "findutils", "tar",
 )  # fmt: skip
+TOOL_PACKAGES = (*PACKAGES, "elfutils")
 UV_TAGS = {"amd64": "manylinux2014_x86_64", "arm64": "manylinux2014_aarch64"}
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 UNPACK_SECONDS = 300
@@ -56,7 +58,7 @@ class StandInBase:
         """Build the layout unless the cache has it, and return the named contexts: stage to layout."""
         folder = paths.cache() / "base" / self._input_hash()
         if not (folder / "index.json").exists():
-            with progress.step("stand-in base image for two architectures", usual="40 s"):
+            with progress.step("stand-in base image for two architectures", usual="1 min"):
                 self._make(folder)
         return {stage: f"oci-layout://{folder}@{digest}" for stage, digest in oci.digests_by_name(folder).items()}
 
@@ -66,23 +68,25 @@ class StandInBase:
             layout = oci.Layout(Path(scratch) / "layout")
             bases, toolchains = [], []
             for architecture in UV_TAGS:
-                base = layout.write_layer(tree.entries(self._unpack(architecture, Path(scratch))))
-                tools = layout.write_layer(self._tools(architecture, Path(scratch)))
-                bases.append(layout.write_image(architecture, [base], _config({})))
-                toolchains.append(
-                    layout.write_image(architecture, [base, tools], _config({"SSL_CERT_FILE": f"/{_MACHINE_BUNDLE}"}))
+                base, debian = (
+                    layout.write_layer(tree.entries(self._unpack(architecture, packages, Path(scratch))))
+                    for packages in (PACKAGES, TOOL_PACKAGES)
                 )
+                tools = layout.write_layer(self._tools(architecture, Path(scratch)))
+                config = _config({"SSL_CERT_FILE": f"/{_MACHINE_BUNDLE}"})
+                bases.append(layout.write_image(architecture, [base], _config({})))
+                toolchains.append(layout.write_image(architecture, [debian, tools], config))
             layout.write_names({"base": layout.write_index(bases), "toolchain": layout.write_index(toolchains)})
             shutil.rmtree(folder, ignore_errors=True)
             layout.folder.replace(folder)
 
-    def _unpack(self, architecture: str, scratch: Path) -> Path:
+    def _unpack(self, architecture: str, packages: Sequence[str], scratch: Path) -> Path:
         target = scratch / f"{architecture}.tar"
         options = scratch / "apt.conf"
         options.write_text("".join(f"{line}\n" for line in _apt_options(_output("apt-config", "dump"))))
         command: list[str | Path] = [
             self.mmdebstrap, "--quiet", "--mode=root", "--variant=extract", f"--architectures={architecture}",
-            f"--include={','.join(PACKAGES)}", f"--aptopt={options}", f"--keyring={KEYRING}",
+            f"--include={','.join(packages)}", f"--aptopt={options}", f"--keyring={KEYRING}",
             SUITE, target, mirror(_output("apt-get", "indextargets", "--format", _TARGET)),
         ]  # fmt: skip
         _run(command, f"Debian {SUITE} could not be unpacked for {architecture}")

@@ -62,7 +62,7 @@ def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> bytes:
 
 
 def _maintainer_script_files(templates: dict[str, bytes], certificates: dict[str, bytes]) -> Iterator[Entry]:
-    user = f"nonroot:x:{USER}:{USER}:nonroot:/home/nonroot:/bin/sh\n".encode()
+    user = f"nonroot:x:{USER}:{USER}:nonroot:/tmp:/bin/sh\n".encode()
     yield file_entry("etc/passwd", templates[_USERS] + user)
     yield file_entry("etc/group", templates[_GROUPS] + f"nonroot:x:{USER}:\n".encode())
     yield file_entry("etc/nsswitch.conf", b"passwd: files\ngroup: files\nhosts: files dns\n")

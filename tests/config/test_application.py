@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pulumi import RunError
 
-from config.application import FOLDER_OR_COMMIT, PYTHON, folder_findings, reference_error
+from config.application import FOLDER_OR_COMMIT, PYTHON, Wanted, folder_findings, reference_error
+from config.schema import CELERY_APP, KEYS_OF_BUILD_ARGS
 from queues import IMAGES
-from tests.images.locks import FITS, REFUSED, TAKEN, WARNED, lock
+from tests.images.locks import FITS, REFUSED, TAKEN, WARNED, lock, table
 from tests.program.harness import STACKS, configuration, fail, program, run, secrets_of
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def project(**changes: Any) -> str:  # noqa: ANN401 any TOML, as text
     """A pyproject.toml with every extra of both images, or some of them."""
     extras = changes.get("extras", EVERY_EXTRA)
     lines = ["[project]", 'name = "tasks"', *changes.get("lines", ()), "[project.optional-dependencies]"]
-    return "\n".join([*lines, *(f"{extra} = []" for extra in extras)])
+    return "\n".join([*lines, *(f"{extra} = []" for extra in extras), "[build-system]"])
 
 
 @pytest.fixture
@@ -127,14 +128,14 @@ def test_the_application_has_one_key_and_not_two() -> None:
 
 
 def test_a_folder_with_all_it_needs_is_built(app: Path) -> None:
-    assert folder_findings(app)[0] == []
+    assert folder_findings(app, Wanted())[0] == []
     found = run(building(app), secrets_of("local"), preview=True)
     for image in found.every("docker-build:index:Image"):
         assert image.inputs["context"]["named"] == {"application": {"location": str(app)}}
 
 
 def test_the_reference_application_has_all_it_needs() -> None:
-    assert folder_findings(ROOT / "images/reference_app", {"alphaswarm-executor": ["ml-torch-cuda"]})[0] == []
+    assert folder_findings(ROOT / "images/reference_app", Wanted({"alphaswarm-executor": ["ml-torch-cuda"]}))[0] == []
 
 
 @pytest.mark.parametrize("preview", [True, False], ids=["preview", "update"])
@@ -182,7 +183,7 @@ def test_a_project_file_that_cannot_be_read_is_refused(app: Path) -> None:
 @pytest.mark.parametrize("case", TAKEN)
 def test_a_lock_that_fits_the_runtime_is_taken(app: Path, case: str) -> None:
     (app / "uv.lock").write_text(TAKEN[case])
-    assert folder_findings(app)[0] == []
+    assert folder_findings(app, Wanted())[0] == []
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -261,18 +262,18 @@ def test_another_application_names_extras_of_its_own_for_each_image(app: Path) -
 
 def test_an_extra_may_be_spelt_as_uv_accepts_it(app: Path) -> None:
     (app / "pyproject.toml").write_text(project(extras=[extra.replace("-", "_").upper() for extra in EVERY_EXTRA]))
-    assert folder_findings(app)[0] == []
+    assert folder_findings(app, Wanted())[0] == []
 
 
 def test_extras_that_only_the_build_backend_knows_are_left_to_the_build(app: Path) -> None:
-    (app / "pyproject.toml").write_text('[project]\nname = "a"\ndynamic = ["optional-dependencies"]')
-    assert folder_findings(app)[0] == []
+    (app / "pyproject.toml").write_text('[project]\nname = "a"\ndynamic = ["optional-dependencies"]\n[build-system]')
+    assert folder_findings(app, Wanted())[0] == []
 
 
 @pytest.mark.parametrize("requires", [">=3.13", ">=3.11,<4", "==3.13.*", "~=3.13.2", ">=3.13.5,<3.14", ""])
 def test_a_project_that_allows_the_images_python_is_taken(app: Path, requires: str) -> None:
     (app / "pyproject.toml").write_text(project(lines=[f'requires-python = "{requires}"']))
-    assert folder_findings(app)[0] == []
+    assert folder_findings(app, Wanted())[0] == []
 
 
 @pytest.mark.parametrize("requires", [">=3.14", "<3.13", "==3.12.*", ">=3.10,!=3.13.*"])
@@ -281,8 +282,102 @@ def test_a_project_that_excludes_the_images_python_is_refused(app: Path, require
     assert f"its requires-python is {requires!r}, and the images have Python 3.13" in refusal(app)
 
 
-def test_the_dockerfile_has_the_python_that_is_asked_for() -> None:
-    assert f"UV_PYTHON=/usr/bin/python{PYTHON} " in (ROOT / "images/Dockerfile").read_text()
+def test_a_stack_chooses_the_images_python(app: Path) -> None:
+    (app / "pyproject.toml").write_text(project(lines=['requires-python = ">=3.14"']))
+    assert "or set fleet:images.python to 3.14" in refusal(app)
+    assert arguments(app, python="3.14")["PYTHON"] == "3.14"
+    assert "given '3.11'; allowed: '3.12', '3.13', '3.14'" in refusal(app, python="3.11").replace(" or ", ", ")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "images").glob("**/Dockerfile")), ids=lambda file: file.parent.name)
+def test_the_dockerfiles_have_what_the_program_leaves_to_them(file: Path) -> None:
+    text = file.read_text()
+    if "ARG PYTHON" in text:  # base/ only names a digest
+        assert f"\nARG PYTHON={PYTHON}\n" in text
+        assert f"\nARG CELERY_APP={CELERY_APP}\n" in text
+        assert set(re.findall(r"^ARG \w+_DEPENDENCIES=(.*)$", text, re.MULTILINE)) == {"wheels"}
+
+
+def test_a_stack_that_uses_none_of_it_passes_what_it_did_before(app: Path) -> None:
+    assert arguments(app).keys() == {"SOURCE_DATE_EPOCH", "CONTEXT_application"}
+
+
+def arguments(app: Path, **images: object) -> dict[str, str]:
+    """The build arguments of both images, with AlphaSwarm's extras."""
+    found = run(building(app, **images), secrets_of("local"), preview=True)
+    first, *others = [one.inputs["buildArgs"] for one in found.every("docker-build:index:Image")]
+    assert all(other == first for other in others)
+    return dict(first)
+
+
+# --- code without a wheel ---
+
+
+def test_an_application_that_is_no_package_names_the_folders_to_import_from(app: Path) -> None:
+    (app / "pyproject.toml").write_text(project().replace("[build-system]", "[tool.uv]\npackage = false"))
+    assert "it has no wheel; name in fleet:images.sourceRoots" in refusal(app)
+    (app / "backend").mkdir()
+    assert arguments(app, sourceRoots=[".", "backend"])["SOURCE_ROOTS"] == ". backend"
+    assert "it has no folder 'back', which fleet:images.sourceRoots names" in refusal(app, sourceRoots=["back"])
+
+
+@pytest.mark.parametrize("root", ["..", "../other", "/app", "src/../..", "a b", ".hidden", "src/", ""])
+def test_a_source_root_lies_in_the_application(app: Path, root: str) -> None:
+    assert "fleet:images.sourceRoots[0]" in refusal(app, sourceRoots=[root])
+
+
+def test_a_version_that_git_would_say_is_given(app: Path) -> None:
+    text = project().replace("[build-system]", "[build-system]\nrequires = ['setuptools-scm>=8']")
+    (app / "pyproject.toml").write_text(text.replace("[project]", "[project]\ndynamic = ['version']"))
+    assert "pulumi config set --path fleet:images.version" in refusal(app)
+    assert arguments(app, version="v1.2.3")["APPLICATION_VERSION"] == "v1.2.3"
+    assert "fleet:images.version" in refusal(app, version="1.2.3 (now)")
+    assert "no wheel is built that would have a version" in refusal(app, version="1", sourceRoots=["."])
+
+
+@pytest.mark.parametrize(
+    ("source", "roots", "said"),
+    [
+        ('{ editable = "packages/one" }', [], "one in packages/one, which is installed with the source tree alone"),
+        ('{ virtual = "packages/one" }', ["src"], "one in packages/one, which is installed with the source tree alone"),
+        ('{ directory = "../one" }', ["."], "one in ../one, outside the application"),
+        ('{ editable = "packages/one" }', ["src", "packages/one/src"], None),
+        ('{ editable = "." }', [], None),
+    ],
+)
+def test_packages_in_folders_come_with_the_source_tree(
+    app: Path, source: str, roots: list[str], said: str | None
+) -> None:
+    for root in ("src", "packages/one/src"):
+        (app / root).mkdir(parents=True)
+    (app / "uv.lock").write_text(lock(table("one", source=source)))
+    errors, _ = folder_findings(app, Wanted(source_roots=roots))
+    about = [error for error in errors if "its uv.lock has one" in error]
+    assert len(about) == len(errors) == (1 if said else 0)
+    assert not said or said in about[0]
+
+
+# --- how it is installed ---
+
+
+def test_dependencies_are_installed_from_sources_where_the_stack_says_so(app: Path) -> None:
+    found = arguments(app, dependencies={"worker": "pure", "executor": "compiled"})
+    assert (found["WORKER_DEPENDENCIES"], found["EXECUTOR_DEPENDENCIES"]) == ("pure", "compiled")
+    assert "fleet:images.dependencies.worker" in refusal(app, dependencies={"worker": "source"})
+
+
+def test_the_build_imports_the_stacks_own_application(app: Path) -> None:
+    found = run({**building(app), "celeryApp": "config.celery:app"}, secrets_of("local"), preview=True)
+    assert {one.inputs["buildArgs"]["CELERY_APP"] for one in found.every("docker-build:index:Image")} == {
+        "config.celery:app"
+    }
+    assert arguments(app, checkImport=False)["CHECK_IMPORT"] == "no"
+
+
+@pytest.mark.parametrize(("name", "key"), KEYS_OF_BUILD_ARGS.items())
+def test_what_has_a_key_of_its_own_is_no_build_argument(app: Path, name: str, key: str) -> None:
+    said = refusal(app, buildArgs={name: "x"})
+    assert f"fleet:images.buildArgs.{name}: set {key} instead, which is checked" in said
 
 
 def test_other_problems_are_reported_together_with_the_applications(app: Path) -> None:

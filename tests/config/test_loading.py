@@ -106,7 +106,9 @@ IN_CLUSTER = {
 BUILD = {
     "source": "build", "application": "images/app", "platforms": ["linux/arm64"], "builder": "b",
     "contexts": {"base": "docker-image://base"}, "buildArgs": {"REVISION": "0123abc"},
-    "extras": {"worker": ["web"], "executor": ["web", "models"]},
+    "extras": {"worker": ["web"], "executor": ["web", "models"]}, "python": "3.14",
+    "dependencies": {"worker": "pure", "executor": "compiled"}, "sourceRoots": [".", "backend/src"], "version": None,
+    "checkImport": False,
 }  # fmt: skip
 # Between them they use every key that there is.
 FULL: Mapping[str, tuple[dict[str, Any], frozenset[str]]] = {

@@ -1,6 +1,10 @@
-"""Texts of a uv.lock, as the build of an image and the preview meet them: both are tested with the same ones."""
+"""Texts of a uv.lock, as the build of an image and the preview meet them, and locks that uv itself makes."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 FITTING: Final[Mapping[str, str]] = {"celery": "5.7.0", "kombu": "5.7.0", "billiard": "4.3.2", "redis": "8.1.0"}
@@ -96,3 +100,14 @@ WARNED: Final[Mapping[str, tuple[str, str]]] = {
     ),
 }
 """What is only warned of, with the warning."""
+
+
+def make_lock(application: Path, **env: str) -> None:
+    """Let uv write the lock of the application, from the index and the interpreter of this machine."""
+    own = {"UV_PYTHON_DOWNLOADS": "never", "UV_CACHE_DIR": str(application.parent / "cache")}
+    uv = Path(sys.executable).parent / "uv"
+    locked = subprocess.run(
+        [uv, "lock", "--quiet", "--no-config", "--python", sys.executable, "--directory", application],
+        env={**os.environ, **own, **env}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert locked.returncode == 0, locked.stderr

@@ -5,10 +5,7 @@ Besides Celery, which every application has, it needs a package from an index th
 has the package was built with the secret.
 """
 
-import os
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +16,7 @@ from queues import WORKER
 from tests.images.build_environment import BuildEnvironment
 from tests.images.built import ImageBuild, build
 from tests.images.cases import FOLDER
+from tests.images.locks import make_lock
 from tests.images.private_index import PACKAGE, PrivateIndex, private_index
 
 pytestmark = pytest.mark.images
@@ -89,16 +87,5 @@ def make_application(folder: Path, index: PrivateIndex, netrc: Path) -> Path:
     (package / "__init__.py").write_text("")
     extras = "\n".join(f"{extra} = []" for extra in WORKER.extras)
     (folder / "pyproject.toml").write_text(PROJECT.format(extras=extras, url=index.url))
-    uv = Path(sys.executable).parent / "uv"
-    env = {
-        **os.environ,
-        "NETRC": str(netrc),
-        "UV_PYTHON_DOWNLOADS": "never",
-        "UV_CACHE_DIR": str(folder.parent / "cache"),
-    }
-    locked = subprocess.run(
-        [uv, "lock", "--quiet", "--no-config", "--python", sys.executable, "--directory", folder],
-        env=env, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert locked.returncode == 0, locked.stderr
+    make_lock(folder, NETRC=str(netrc))
     return folder

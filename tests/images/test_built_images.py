@@ -8,7 +8,7 @@ import pytest
 
 from local.builder.service import STAND_IN_NAME
 from local.builder.wolfi import base_of
-from queues import QUEUES
+from queues import QUEUES, WORKER
 from tests.images.build_environment import BuildEnvironment
 from tests.images.built import LABELS, ImageBuild, build
 from tests.images.cases import FOLDER, BuiltCase
@@ -16,6 +16,7 @@ from tests.images.difference import difference
 
 pytestmark = pytest.mark.images
 
+FILE_TIME = 315_619_200  # 1980-01-02: the day before, it is 1979 west of Greenwich, which no zip file can hold
 MACHINES = {"linux/amd64": 62, "linux/arm64": 183}  # ELF's numbers
 PATH = "/venv/bin:/runtime/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 EVERYBODYS = {"tmp", "var/tmp", "var/lock", "run/lock", "dev/shm", "dev/mqueue"}
@@ -26,7 +27,7 @@ BUILD_TOOL = re.compile(
 LEFT_OVER = re.compile(
     r"(^|/)(\.git|uv\.lock|\.?netrc|\.cache|uv_cache\.json)$|^(app|runtime|venv)/\.lock$"
     r"|^(cache|src|root/.*|tmp/.*|run/secrets)($|/)|/(site-packages|runtime)/(pip|uv)($|/)"
-    r"|/site-packages/\w+/tests?/|\.whl$"
+    r"|\.whl$|\.(js|css)\.map$"
 )
 KEY = re.compile(
     rb"-----BEGIN (RSA |EC |OPENSSH |ENCRYPTED )?PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{60}"
@@ -53,6 +54,8 @@ def test_the_environment_of_an_image_is_the_runtimes_and_the_bases(case: BuiltCa
     assert {name: value for name, value in case.built.env.items() if name not in bases} == {
         "PATH": PATH,
         "HOME": "/tmp",  # noqa: S108 the one place that is writable on a read-only root
+        "LOGNAME": "nonroot",
+        "USER": "nonroot",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "CELERY_APP": "alphaswarm.tasks.celery_app",
@@ -133,7 +136,7 @@ def _machine(head: bytes) -> int | None:
 def test_the_layers_of_an_image_are_those_of_one_moment(case: BuiltCase) -> None:
     assert case.built.image["created"].startswith("1970-01-01"), "the same source would give another digest each time"
     ours = [entry.info for entry in case.built.entries if entry.info.name.startswith(("app", "runtime", "venv"))]
-    times = {info.name: info.mtime for info in ours if info.mtime != 315_532_800}
+    times = {info.name: info.mtime for info in ours if info.mtime != FILE_TIME}
     assert set(times.items()) <= {("app", 0)}, "files carry the time of their build"  # WORKDIR's, SOURCE_DATE_EPOCH
 
 
@@ -150,6 +153,28 @@ def test_bytecode_is_there_and_trusted(case: BuiltCase) -> None:
 def _compiled(source: str) -> str:
     folder, _, name = source.rpartition("/")
     return f"{folder}/__pycache__/{name.removesuffix('.py')}.cpython-313.pyc"
+
+
+def test_everything_that_can_be_imported_is_still_there(case: BuiltCase) -> None:
+    tests = re.compile(r"/site-packages/(pandas|numpy|pyarrow)/.*tests/.*\.py$")
+    assert sum(tests.search(name) is not None for name in case.built.files) > 300, (
+        "a folder named tests may be what an application imports, as django.test is"
+    )
+
+
+def test_libraries_carry_no_debug_sections(case: BuiltCase) -> None:
+    libraries = [
+        entry
+        for name, entry in case.built.files.items()
+        if name.startswith("venv/") and entry.info.isreg() and re.search(r"\.so(\.\d+)*$", name)
+    ]
+    assert len(libraries) > 50
+    assert [entry.info.name for entry in libraries if b".debug_info" in entry.head()[-20_000:]] == []
+
+
+def test_an_image_says_whether_it_has_cuda(case: BuiltCase) -> None:
+    wanted = None if case.image is WORKER else "false"
+    assert case.built.config["Labels"].get("io.alphaswarm.cuda") == wanted
 
 
 def test_a_standalone_folder_builds_the_same_image_in_another_place(

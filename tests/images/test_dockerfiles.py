@@ -21,6 +21,7 @@ from tests.images.dockerfiles import Dockerfile, Instruction, expanded
 FOLDER = Path(__file__).parents[2] / "images"
 ROOT = FOLDER / "Dockerfile"
 FILES = (ROOT, *(FOLDER / image.standalone_folder / "Dockerfile" for image in IMAGES))
+SCRIPTS = sorted(file for file in (FOLDER / "build").iterdir() if file.is_file())
 PACKAGE_STAGES = {"base", "toolchain", "compilers"}
 CASES = [
     pytest.param(file, image, id=f"{file.parent.name}-{image.target}")
@@ -53,7 +54,7 @@ def test_an_image_has_exactly_the_extras_of_the_catalogue(file: Path, image: Ima
     steps = dependencies(parsed, image)
     assert steps, f"{file} installs nothing for {image.target}"
     for stage, step in steps:
-        extras = parsed.expanded(stage, step).partition(" -- ")[2].split()
+        extras = parsed.expanded(stage, step).split()[4:]
         assert extras == list(image.extras), f"{file}: {image.target} would miss or carry packages"
 
 
@@ -128,19 +129,72 @@ def test_a_final_stage_only_copies(file: Path, image: Image) -> None:
 
 
 @each
-def test_compilers_serve_the_executor_alone_and_only_while_building(file: Path, image: Image) -> None:
+@pytest.mark.parametrize("way", ["wheels", "pure", "compiled"])
+def test_compilers_are_had_only_where_they_are_asked_for_and_only_while_building(
+    file: Path, image: Image, way: str
+) -> None:
+    read = dockerfiles.read(file)
+    parsed = Dockerfile(read.arguments | {f"{image.target.upper()}_DEPENDENCIES": way}, read.stages)
+    assert ("compilers" in parsed.needed(image.target)) is (way == "compiled")
+    assert "compilers" not in {stage.name for stage in parsed.line(image.target)}, "they would reach the final image"
+    (run,) = parsed.stages["compilers"].of("RUN")
+    packages = set(parsed.expanded("compilers", run).split())
+    assert {"build-base", *WORKER.build_packages, *EXECUTOR.build_packages} <= packages
+
+
+@each
+@pytest.mark.parametrize("way", ["wheels", "pure", "compiled"])
+def test_dependencies_are_installed_in_the_way_that_is_asked_for(file: Path, image: Image, way: str) -> None:
+    read = dockerfiles.read(file)
+    parsed = Dockerfile(read.arguments | {f"{image.target.upper()}_DEPENDENCIES": way}, read.stages)
+    ((stage, step),) = dependencies(parsed, image)
+    assert parsed.expanded(stage, step).split()[:4] == ["install-dependencies", "/src", image.name, way]
+    emulated = "--platform=$BUILDPLATFORM" not in [flag for one in parsed.line(stage) for flag in one.flags]
+    assert emulated is (way == "compiled"), "the other architecture's wheels need no emulation"
+
+
+@each
+@pytest.mark.parametrize("version", ["3.12", "3.13", "3.14"])
+def test_every_stage_has_the_python_that_is_asked_for(file: Path, image: Image, version: str) -> None:
+    read = dockerfiles.read(file)
+    parsed = Dockerfile(read.arguments | {"PYTHON": version}, read.stages)
+    for name in PACKAGE_STAGES:
+        (run,) = parsed.stages[name].of("RUN")
+        assert [word for word in parsed.expanded(name, run).split() if word.startswith("python-")] in (
+            [f"python-{version}"],
+            [f"python-{version}-dev"],
+        )
+    for name in ("builder", "installer-compiled"):
+        (env,) = parsed.stages[name].of("ENV")
+        assert parsed.expanded(name, env) == f"PYTHON={version}"
+    assert not re.search(r"3\.1\d", "\n".join(script.read_text() for script in SCRIPTS)), f"{image.target} has another"
+
+
+@each
+def test_the_application_is_imported_in_every_build(file: Path, image: Image) -> None:
     parsed = dockerfiles.read(file)
-    compiled = Dockerfile(parsed.arguments | {"EXECUTOR_DEPENDENCIES": "compiled"}, parsed.stages)
-    installed = {
-        name: {word for run in stage.of("RUN") for word in parsed.expanded(name, run).split()}
-        for name, stage in parsed.stages.items()
-    }
-    for package in {"build-base", *WORKER.build_packages, *EXECUTOR.build_packages}:
-        stages = {name for name, words in installed.items() if package in words}
-        in_line = {stage.name for stage in compiled.line(image.target)}
-        assert not stages & in_line, f"{package} would reach the final image"
-        wanted = package in image.build_packages or (package == "build-base" and bool(image.build_packages))
-        assert bool(stages & compiled.needed(image.target)) is wanted, package
+    assert f"{image.target}-import" in parsed.needed(image.target)
+    (run,) = parsed.stages[f"{image.target}-import"].of("RUN")
+    assert "--network=none" in run.flags, "an import that waits for a server would hang"
+    assert run.words == ("import-application", image.target)
+    assert f"{image.target}-import" not in {stage.name for stage in parsed.line(image.target)}
+
+
+@each
+@pytest.mark.parametrize(
+    ("more", "cuda"), [("", "false"), ("ml-torch-cuda", "true"), ("a ml-torch-cuda b", "true"), ("cuda", "false")]
+)
+def test_an_image_says_whether_its_torch_is_for_gpus(file: Path, image: Image, more: str, cuda: str) -> None:
+    parsed = dockerfiles.read(file)
+    labels = parsed.values(image.target, "LABEL")
+    if image is not EXECUTOR:
+        assert "io.alphaswarm.cuda" not in labels
+        return
+    arguments = parsed.stages[image.target].pairs("ARG")
+    values = {"EXECUTOR_EXTRAS": parsed.arguments["EXECUTOR_EXTRAS"], "MORE_EXTRAS": more}
+    for name in ("EXTRAS", "EXTRAS_WITHOUT_CUDA", "WITHOUT_CUDA"):
+        values[name] = expanded(arguments[name], values)
+    assert expanded(labels["io.alphaswarm.cuda"], values) == cuda
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.parent.name)
@@ -198,7 +252,7 @@ def test_every_locked_package_comes_as_a_wheel_for_both_architectures() -> None:
     for package_name, wheels in names.items():
         for machine in ("x86_64", "aarch64"):
             assert any(machine in name or name.endswith("-any.whl") for name in wheels), (
-                f"{package_name} has no wheel for {machine}: its images need EXECUTOR_DEPENDENCIES=compiled"
+                f"{package_name} has no wheel for {machine}: its images need EXECUTOR_DEPENDENCIES=pure or compiled"
             )
 
 
@@ -254,7 +308,7 @@ def test_an_image_says_what_it_was_built_without(
         assert not takers & parsed.needed(image.target)
         assert "io.alphaswarm.left-out" not in labels
         return
-    assert takers == {image.target, *(f"{image.target}-dependencies-{way}" for way in ("wheels", "compiled"))}
+    assert takers == {image.target, f"{image.target}-dependencies"}
     arguments = parsed.stages[image.target].pairs("ARG")
     left_out = expanded(arguments["LEFT_OUT"], {"LEAVE_OUT": given, "TARGETARCH": architecture})
     assert expanded(labels["io.alphaswarm.left-out"], {"LEFT_OUT": left_out}) == label

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from config.application import folder_findings
+from config.application import Wanted, folder_findings
 from images.build import check_application
 from images.build.check_application import SUPPORTED, Supported, lock_findings
 from tests.images.locks import REFUSED, TAKEN, WARNED
@@ -69,7 +69,7 @@ def test_a_preview_and_a_build_say_the_same(tmp_path: Path, text: str) -> None:
     (tmp_path / "pyproject.toml").write_text("[project]\ndynamic = ['optional-dependencies']\n")
     script = str(check_application.__file__)
     built = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=False)
-    errors, warnings = folder_findings(tmp_path)
+    errors, warnings = folder_findings(tmp_path, Wanted())
     refused = [f"the application cannot become an image: {error}" for error in errors]
     lines = [f"{check_application.SETTING}: {said}." for said in (*warnings, *refused)]
     assert built.stderr.splitlines() == lines

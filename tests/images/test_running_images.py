@@ -63,6 +63,21 @@ def test_an_image_starts_on_a_read_only_root(unpacked: Unpacked, user: User) -> 
     assert set(shown["queues"]) == {queue.name for queue in QUEUES.of(unpacked.case.image)}
 
 
+NAMES = """
+import getpass, os, pwd, zipfile
+print(getpass.getuser(), os.path.expanduser("~"))
+print(pwd.getpwnam("nonroot").pw_dir)
+zipfile.ZipFile("/tmp/all.zip", "w").write("/app")
+"""
+
+
+@pytest.mark.parametrize("user", [OWN, ANYBODY], ids=["its-user", "any-user-of-its-group"])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Honolulu"])
+def test_user_and_home_have_names_and_files_can_be_zipped_anywhere(unpacked: Unpacked, user: User, zone: str) -> None:
+    somewhere = replace(pod(unpacked, user), env={"TZ": zone})
+    assert ok(unpacked.run(somewhere, "python", "-c", NAMES)).split() == ["nonroot", "/tmp", "/tmp"]  # noqa: S108
+
+
 def test_an_image_loads_what_its_extras_promise(unpacked: Unpacked) -> None:
     names = IMPORTS[unpacked.case.image.target].split()
     ok(unpacked.run(pod(unpacked, ANYBODY), "python", "-c", f"import {', '.join(names)}"))

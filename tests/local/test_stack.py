@@ -8,7 +8,7 @@ import yaml
 
 from common.paths import Paths
 from local.engine import Engine
-from local.stack import LocalStack, application_lock
+from local.stack import LocalStack, application_lock, celery_app, images_python
 
 HERE: dict[str, dict[str, Any]] = {
     "fleet:registry": {"address": "127.0.0.1:5000"},
@@ -67,3 +67,11 @@ def test_the_committed_file_is_never_written(tmp_path: Path) -> None:
 def test_the_lock_is_that_of_the_application_the_stack_names(tmp_path: Path, images: object, lock: str | None) -> None:
     made = stack(tmp_path, {"fleet:images": images})
     assert application_lock(made.committed_file) == (lock and tmp_path / lock)
+
+
+def test_the_application_and_python_of_the_images_are_those_of_the_file(tmp_path: Path) -> None:
+    images = {"source": "build", "python": "3.14"}
+    own = stack(tmp_path, {"fleet:celeryApp": "own.tasks", "fleet:images": images}).committed_file
+    assert (celery_app(own), images_python(own)) == ("own.tasks", "3.14")
+    usual = stack(tmp_path, {"fleet:images": {"source": "build"}}).committed_file
+    assert (celery_app(usual), images_python(usual)) == ("alphaswarm.tasks.celery_app", "3.13")

@@ -79,7 +79,7 @@ def cloud_of(plain: Configuration, **changes: Any) -> Cloud:  # noqa: ANN401 any
     known: dict[str, Any] = {
         "account": aws.get("accountId", "000000000000"),
         "region": aws.get("region", "eu-central-1"),
-        "other_stacks": {str(images.get("stack", "")): {"images": built_images()}},
+        "other_stacks": {str(images.get("stack", "")): {"images": built_images(), "executorHasCuda": False}},
     }
     return Cloud(**{**known, **changes})
 

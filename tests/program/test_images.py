@@ -231,6 +231,22 @@ def test_an_update_before_the_first_build_says_which_stack_to_bring_up() -> None
     assert not [one for one in failure.registrations if one.type.endswith(":Deployment")], "half a fleet was deployed"
 
 
+@pytest.mark.parametrize(("cuda", "warned"), [(False, True), (True, False), (None, False)])
+def test_a_promoting_stack_with_gpus_is_warned_of_images_that_cannot_use_them(cuda: bool | None, warned: bool) -> None:
+    plain = configuration("prod", gpu={"count": 1})
+    there = {"images": built_images(), **({} if cuda is None else {"executorHasCuda": cuda})}
+    cloud = cloud_of(plain, other_stacks={"organization/alphaswarm-fleet/staging": there})
+    found = run(plain, {}, preview=True, cloud=cloud)
+    assert bool([text for text in found.warnings() if "torch for processors only" in text]) is warned
+    assert found.exports.get("executorHasCuda") == cuda, "the stack after this one could not know"
+
+
+@pytest.mark.parametrize(("more", "cuda"), [("", False), ("ml-torch-cuda", True)])
+def test_a_building_stack_says_whether_its_executor_has_cuda(more: str, cuda: bool) -> None:
+    images = {"source": "build", "buildArgs": {"MORE_EXTRAS": more}}
+    assert run(configuration("dev", images=images), secrets_of("dev")).exports["executorHasCuda"] is cuda
+
+
 def test_given_digests_are_deployed_as_they_are() -> None:
     given = {
         name: f"registry.example.com/alphaswarm-{name}@sha256:{digit * 64}"

@@ -144,7 +144,8 @@ def test_the_stack_exports_the_matrix_that_it_runs(stack: str, layout: str, prev
 def test_the_exports_tell_namespace_layout_broker_and_repositories(stack: str, layout: str) -> None:
     exports = program(stack, layout).exports
     assert set(exports) == {
-        "namespace", "layout", "brokerAddress", "heavyQueues", "images", "repositoryUrls", "queues",
+        "namespace", "layout", "brokerAddress", "heavyQueues", "images", "executorHasCuda", "repositoryUrls",
+        "queues",
     }  # fmt: skip
     assert (exports["namespace"], exports["layout"]) == ("alphaswarm", layout)
     host = "redis.alphaswarm.svc.cluster.local" if stack == "local" else f"redis.{stack}.alphaswarm.example"

@@ -56,6 +56,57 @@ def test_an_unknown_application_ends_with_78(tmp_path: Path, app: str, cause: st
     assert cause in error_line(done)
 
 
+# --- check, which the images' build runs ---
+
+TASKS = "import celery\napp = celery.Celery(include=['more'])\n"
+
+
+@pytest.mark.parametrize(
+    ("app", "more", "cause"),
+    [
+        ("does.not.exist", "", "ModuleNotFoundError: No module named 'does'"),
+        ("tasks", "import does_not_exist", "ModuleNotFoundError: No module named 'does_not_exist'"),
+        ("tasks", "from os import does_not_exist", "ImportError: cannot import name"),
+        ("tasks", "import os\nos.does_not_exist", "AttributeError: module 'os' has no attribute 'does_not_exist'"),
+        ("tasks", "def", "SyntaxError"),
+        ("tasks:missing", "", "No module named 'tasks:missing'"),
+        ("tasks:TEXT", "", "a str and no Celery application"),
+    ],
+)
+def test_a_mistake_that_an_import_shows_fails_the_check(tmp_path: Path, app: str, more: str, cause: str) -> None:
+    (tmp_path / "tasks.py").write_text(f"{TASKS}TEXT = 'text'\n")
+    (tmp_path / "more.py").write_text(more)
+    done = run(tmp_path, "check", CELERY_APP=app, CELERY_BROKER_URL="")
+    assert done.returncode == 78
+    assert cause in error_line(done)
+
+
+@pytest.mark.parametrize(
+    ("more", "cause"),
+    [
+        ("import os\nos.environ['DATABASE_URL']", "KeyError: 'DATABASE_URL'"),
+        ("open('/run/secrets/there-in-the-pod')", "FileNotFoundError"),
+        ("import socket\nsocket.create_connection(('127.0.0.1', 1))", "ConnectionRefusedError"),
+        ("raise RuntimeError('no settings')", "RuntimeError: no settings"),
+    ],
+)
+def test_what_only_a_pod_has_is_said_and_fails_no_check(tmp_path: Path, more: str, cause: str) -> None:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "more.py").write_text(more)
+    done = run(tmp_path, "check", CELERY_APP="tasks", CELERY_BROKER_URL="")
+    assert done.returncode == 0
+    assert cause in done.stderr
+    assert "pod's environment" in done.stderr
+
+
+def test_an_application_that_can_be_imported_passes_the_check(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    (tmp_path / "more.py").write_text("import tasks\n@tasks.app.task\ndef one():\n    pass\n")
+    done = run(tmp_path, "check", CELERY_APP="tasks", CELERY_BROKER_URL="")
+    assert done.returncode == 0
+    assert done.stderr == "alphaswarm-runtime: tasks was imported, with 1 task(s)\n"
+
+
 def test_a_state_folder_that_cannot_be_written_to_ends_with_78(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = run(tmp_path, "worker", "--queues", "default", ALPHASWARM_STATE_DIR=str(tmp_path / "file" / "state"))

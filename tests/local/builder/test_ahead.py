@@ -29,7 +29,7 @@ def ahead(folder: Path, script: str) -> BuildAhead:
 
 def run(building: BuildAhead, folder: Path) -> str:
     said = io.StringIO()
-    building.run("unix:///b", folder, OWN_APPLICATION, Progress(said))
+    building.run("unix:///b", folder, OWN_APPLICATION, OWN_APPLICATION.all_build_args("own.tasks"), Progress(said))
     return said.getvalue()
 
 
@@ -46,6 +46,7 @@ def test_each_image_is_built_for_all_platforms_with_the_updates_arguments(tmp_pa
         assert "--opt=platform=linux/amd64,linux/arm64 " in call
         assert "--opt=build-arg:LEAVE_OUT=amd64/torch" in call
         assert "--opt=build-arg:SOURCE_DATE_EPOCH=0" in call
+        assert "--opt=build-arg:CELERY_APP=own.tasks" in call
         assert "--opt=context:base=local:base --local=base=/b" in call
         assert f"--opt=context:application=local:application --local=application={tmp_path}/apps/own" in call
 

@@ -1,5 +1,6 @@
 """The images' bench divides the right things, builds what it says, and leaves nothing; timings are asserted nowhere."""
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,18 +13,20 @@ from queues import EXECUTOR, IMAGES, WORKER
 from tests.images.dockerfiles import read
 from tools.bench.images import build_environment, figures
 from tools.bench.images.build_environment import ImageBuild
-from tools.bench.images.figures import CUDA, FAT, FAT_CUDA, Ratio
+from tools.bench.images.figures import CUDA, FAT, FAT_CUDA, REPLACED, Ratio
+from tools.bench.images.locked_wheels import locked_wheel_bytes
 from tools.bench.plot import format_ratio
 
 DOCKERFILE = Path(__file__).parents[3] / "images" / "Dockerfile"
+APPLICATION = DOCKERFILE.parent / "reference_app"
 MB = 1_000_000
 
 
 def test_the_fat_image_has_every_extra_of_both_images_once() -> None:
-    parsed, stage = read(DOCKERFILE), "executor-dependencies-wheels"
+    parsed, stage = read(DOCKERFILE), "executor-dependencies"
     (step,) = parsed.stages[stage].of("RUN")
     assert step.words[-1] == "${MORE_EXTRAS}", "the stage takes no further extras, so no fat image comes of it"
-    extras = [*parsed.expanded(stage, step).partition(" -- ")[2].split(), *figures.fat_image_extras()]
+    extras = [*parsed.expanded(stage, step).split()[4:], *figures.fat_image_extras()]
     assert set(extras) == {extra for image in IMAGES for extra in image.extras}
     assert len(extras) == len(set(extras))
 
@@ -37,17 +40,37 @@ def test_an_image_is_held_against_the_fat_images_of_its_own_architecture() -> No
     sizes = {
         ("worker", "amd64"): 100 * MB, ("executor", "amd64"): 300 * MB, ("worker", "arm64"): 90 * MB,
         (FAT, "amd64"): 400 * MB, (FAT, "arm64"): 300 * MB, (FAT_CUDA, "amd64"): 4000 * MB,
+        (REPLACED, "amd64"): 5000 * MB,
     }  # fmt: skip
     found = {ratio.label: ratio for ratio in figures.size_ratios(sizes)}
     assert {label: ratio.value for label, ratio in found.items()} == {
         "worker / one image for all queues, amd64": 0.25,
         "executor / one image for all queues, amd64": 0.75,
         "worker / one image for all queues, arm64": 0.3,
-        "worker / the same for GPUs too, amd64": 0.025,
-        "executor / the same for GPUs too, amd64": 0.075,
+        "worker / the same with CUDA, amd64": 0.025,
+        "executor / the same with CUDA, amd64": 0.075,
+        "worker / that packed by gzip, as before, amd64": 0.02,
+        "executor / that packed by gzip, as before, amd64": 0.06,
     }
-    assert {ratio.aim for ratio in found.values() if ratio.label.startswith("worker")} == {figures.SLIM_AIM}
-    assert {ratio.aim for ratio in found.values() if ratio.label.startswith("executor")} == {None}
+    aims = {label: ratio.aim for label, ratio in found.items() if ratio.aim is not None}
+    assert aims == {"worker / that packed by gzip, as before, amd64": figures.SLIM_AIM}
+
+
+def test_an_image_is_held_against_its_base_and_its_wheels() -> None:
+    ratio = figures.wheels_ratio("worker, amd64", 220 * MB, 20 * MB, 180 * MB)
+    assert (ratio.value, ratio.aim) == (1.1, figures.WHEELS_AIM)
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_the_locked_wheels_are_those_that_a_build_installs(architecture: str) -> None:
+    plain = locked_wheel_bytes(APPLICATION, (), architecture)
+    more = locked_wheel_bytes(APPLICATION, ("cli",), architecture)
+    (typer,) = (
+        one for one in tomllib.loads((APPLICATION / "uv.lock").read_text())["package"] if one["name"] == "typer"
+    )
+    assert more - plain >= typer["wheels"][0]["size"]
+    with pytest.raises(CommandError, match="could not list"):
+        locked_wheel_bytes(APPLICATION, ("no-such-extra",), architecture)
 
 
 def test_a_rebuild_is_the_middle_one_over_the_cold_build() -> None:

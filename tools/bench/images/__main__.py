@@ -1,4 +1,4 @@
-"""Measures what the images cost, as ratios: `python -m tools.bench.images [--quick] [--cuda] [--plot]`.
+"""Measures what the images cost, as ratios: `python -m tools.bench.images [--quick | --no-cuda] [--plot]`.
 
 Nothing is asserted: a shared machine is no judge. Exit status: 0 measured, 1 could not be measured, 130 interrupted.
 """
@@ -7,7 +7,7 @@ import argparse
 import signal
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.exit_status import as_exit_status
 from common.paths import this_checkout
@@ -19,19 +19,22 @@ from tools.bench.images.figures import (
     CUDA,
     FAT,
     FAT_CUDA,
+    REPLACED,
     Ratio,
     fat_image_extras,
     pushed_bytes_ratio,
     rebuild_time_ratio,
     size_ratios,
     start_time_ratio,
+    wheels_ratio,
 )
+from tools.bench.images.locked_wheels import locked_wheel_bytes
 from tools.bench.plot import svg
 
 PICTURE = "docs/bench-images.svg"
 CUDA_PLATFORM = "linux/amd64"  # elsewhere PyPI's torch is for CPUs
-GIGABYTES = {"quick": 6, "all": 16, "cuda": 30}
-USUAL = {WORKER.target: "40 s", EXECUTOR.target: "90 s", FAT: "10 s", FAT_CUDA: "10 min"}
+GIGABYTES = {"quick": 6, "no-cuda": 16, "all": 30}
+USUAL = {WORKER.target: "40 s", EXECUTOR.target: "90 s", FAT: "10 s", FAT_CUDA: "6 min", REPLACED: "6 min"}
 
 
 @dataclass
@@ -53,6 +56,8 @@ class Bench:
             pushed = self._push(image_build, image_build.image.target)
             cold += pushed.seconds
             self.worker = self.worker or pushed
+            if image_build.image is WORKER:
+                self._report(self._against_wheels(image_build, pushed))
         first = self.environment.stored()
         seconds: list[float] = []
         gained: list[int] = []
@@ -72,7 +77,9 @@ class Bench:
             if image_build.image is EXECUTOR:
                 self._push(ImageBuild(EXECUTOR, image_build.platform, fat_image_extras()), FAT)
         if cuda:
-            self._push(ImageBuild(EXECUTOR, CUDA_PLATFORM, (*fat_image_extras(), CUDA), whole=True), FAT_CUDA)
+            with_cuda = ImageBuild(EXECUTOR, CUDA_PLATFORM, (*fat_image_extras(), CUDA), whole=True)
+            self._push(with_cuda, FAT_CUDA)
+            self._push(replace(with_cuda, compression="gzip"), REPLACED)
         self._report(*size_ratios(self.sizes))
 
     def ready(self) -> None:
@@ -91,6 +98,12 @@ class Bench:
         self.sizes[name, image_build.architecture] = pushed.size
         return pushed
 
+    def _against_wheels(self, image_build: ImageBuild, pushed: PushResult) -> Ratio:
+        application = self.environment.images / "reference_app"
+        wheels = locked_wheel_bytes(application, image_build.image.extras, image_build.architecture)
+        label = f"{image_build.image.target}, {image_build.architecture}"
+        return wheels_ratio(label, pushed.size, pushed.base, wheels)
+
     def _report(self, *ratios: Ratio) -> None:
         self.ratios += ratios
         print("\n".join(ratio.line for ratio in ratios), flush=True)
@@ -100,7 +113,7 @@ def main() -> int:
     """Run the command line; return the exit status."""
     arguments = _parser().parse_args()
     progress, began = Progress(), time.monotonic()
-    kind = "quick" if arguments.quick else "cuda" if arguments.cuda else "all"
+    kind = "quick" if arguments.quick else "no-cuda" if arguments.no_cuda else "all"
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM too ends the servers of this run
     progress.say(_announcement(kind))
     with (
@@ -110,7 +123,7 @@ def main() -> int:
         bench = Bench(environment, _image_builds(environment, quick=arguments.quick), 1 if arguments.quick else 3, 5)
         bench.builds()
         if not arguments.quick:
-            bench.fat(cuda=arguments.cuda)
+            bench.fat(cuda=not arguments.no_cuda)
         bench.ready()
         notes = _notes(environment)
     print("".join(f"\n  {note}" for note in (*notes, f"Measured in {(time.monotonic() - began) / 60:.0f} min.")))
@@ -132,10 +145,10 @@ def _image_builds(environment: BuildEnvironment, *, quick: bool) -> tuple[ImageB
 def _announcement(kind: str) -> str:
     takes = {
         "quick": "The worker alone, for this machine: about 3 minutes on two idle cores",
-        "all": "Both images for each architecture: about 9 minutes on two idle cores",
-        "cuda": "Both images for each architecture, and one with CUDA: about 25 minutes on two idle cores",
+        "no-cuda": "Both images for each architecture: about 9 minutes on two idle cores",
+        "all": "Both images for each architecture, and one with CUDA: about 25 minutes on two idle cores",
     }[kind]
-    loads = {"quick": "0.4", "all": "1.5", "cuda": "5"}[kind]
+    loads = {"quick": "0.4", "no-cuda": "1.5", "all": "5"}[kind]
     return f"{takes}; loads some {loads} GB, and writes up to {GIGABYTES[kind]} GB that are deleted at the end."
 
 
@@ -150,8 +163,9 @@ def _notes(environment: BuildEnvironment) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tools.bench.images", description="The images' cost, as ratios.")
-    parser.add_argument("--quick", action="store_true", help="the worker alone, for this machine's architecture")
-    parser.add_argument("--cuda", action="store_true", help="also against an image with PyPI's CUDA torch (4 GB more)")
+    less = parser.add_mutually_exclusive_group()
+    less.add_argument("--quick", action="store_true", help="the worker alone, for this machine's architecture")
+    less.add_argument("--no-cuda", action="store_true", help="without the image that has PyPI's torch (4 GB less)")
     parser.add_argument("--plot", action="store_true", help=f"write {PICTURE} too")
     return parser
 

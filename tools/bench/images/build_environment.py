@@ -6,6 +6,7 @@ pushed as the fleet pushes them, build cache included. The size of a push is wha
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -35,6 +36,7 @@ from tools.bench.measure import LAST_LINES
 LARGE = "/var/tmp"  # noqa: S108 unlike /tmp it is on a disk, and gigabytes are written
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CHANGED = Path("reference_app") / "src" / "alphaswarm" / "tasks" / "celery_app.py"
+OWN_LAYERS = 4  # an image's, above its base: /venv, /runtime, /app, and what is imported
 # Seen once in some thirty pushes; whether it is an error of BuildKit or of the registry is not known.
 REFUSED = "provided digest did not match uploaded content"
 
@@ -47,6 +49,7 @@ class ImageBuild:
     platform: str
     more_extras: tuple[str, ...] = ()
     whole: bool = False  # leave nothing out, not even what this machine usually goes without
+    compression: str = "zstd"  # of its layers; BuildKit's names
 
     @property
     def architecture(self) -> str:
@@ -60,10 +63,11 @@ class ImageBuild:
 
 @dataclass(frozen=True)
 class PushResult:
-    """An image in the registry; `size` is compressed, as a node pulls it."""
+    """An image in the registry; `size` is compressed, as a node pulls it, and `base` the part of its base."""
 
     seconds: float
     size: int
+    base: int
     config: Mapping[str, Any]
 
 
@@ -91,10 +95,14 @@ class BuildEnvironment:
         repository = f"{self.registry.endpoint}/{image_build.image.name}"
         cache = f"{repository}:{CACHE_TAGS}{image_build.architecture}"
         result = self.folder / "result.json"
+        export = EXPORT.format(repository=repository).replace("type=registry", "type=image,push=true")
+        if image_build.compression != "zstd":
+            kind = f"compression={image_build.compression},force-compression=true"
+            export = re.sub(r"compression=zstd(,compression-level=\d+)?", kind, export)
         began = time.monotonic()
         self._build(
             image_build,
-            f"--output={EXPORT.format(repository=repository).replace('type=registry', 'type=image,push=true')}",
+            f"--output={export}",
             f"--import-cache=type=registry,ref={cache}",
             f"--export-cache=type=registry,ref={cache},mode=min,image-manifest=true,oci-mediatypes=true",
             f"--metadata-file={result}",
@@ -105,7 +113,8 @@ class BuildEnvironment:
         )
         blobs = [manifest["config"], *manifest["layers"]]
         config = self._get(f"{image_build.image.name}/blobs/{manifest['config']['digest']}")
-        return PushResult(seconds, sum(int(blob["size"]) for blob in blobs), config["config"])
+        sizes = [int(blob["size"]) for blob in blobs]
+        return PushResult(seconds, sum(sizes), sum(sizes[1:-OWN_LAYERS]), config["config"])
 
     def unpack(self, image_build: ImageBuild, folder: Path) -> None:
         """Unpack the image's files into the folder."""

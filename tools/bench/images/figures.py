@@ -7,12 +7,20 @@ from statistics import median
 from queues import EXECUTOR, IMAGES, WORKER
 from tools.bench.plot import Bar, format_ratio
 
-SLIM_AIM, REBUILD_AIM, PUSHED_AIM = 0.15, 0.05, 0.01
+SLIM_AIM, WHEELS_AIM, REBUILD_AIM, PUSHED_AIM = 0.15, 1.05, 0.05, 0.01
 CUDA = "ml-torch-cuda"
 
 Sizes = Mapping[tuple[str, str], int]
 """Compressed size by target (or fat image) and architecture."""
 FAT, FAT_CUDA = "fat", "fat, CUDA"
+REPLACED = "fat, CUDA, gzip"  # what the two images came from
+
+NAMES = {
+    FAT: "one image for all queues",
+    FAT_CUDA: "the same with CUDA",
+    REPLACED: "that packed by gzip, as before",
+}
+"""What a fat image is called in the table."""
 
 
 @dataclass(frozen=True)
@@ -46,21 +54,26 @@ def fat_image_extras() -> tuple[str, ...]:
 def size_ratios(sizes: Sizes) -> list[Ratio]:
     """Divide each image's size by those of the fat images of its architecture, where they were built."""
     return [
-        _size(f"{image.target} / {_name(fat)}, {architecture}", sizes[image.target, architecture], whole, image.target)
+        _size(
+            f"{image.target} / {NAMES[fat]}, {architecture}",
+            sizes[image.target, architecture],
+            whole,
+            SLIM_AIM if image is WORKER and fat == REPLACED else None,
+        )
         for (fat, architecture), whole in sizes.items()
-        if fat in {FAT, FAT_CUDA}
+        if fat in NAMES
         for image in IMAGES
         if (image.target, architecture) in sizes
     ]
 
 
-def _size(label: str, one: int, whole: int, target: str) -> Ratio:
-    aim = SLIM_AIM if target == WORKER.target else None
+def _size(label: str, one: int, whole: int, aim: float | None) -> Ratio:
     return Ratio(label, one / whole, f"{format_bytes(one)} of {format_bytes(whole)}", aim)
 
 
-def _name(fat: str) -> str:
-    return {FAT: "one image for all queues", FAT_CUDA: "the same for GPUs too"}[fat]
+def wheels_ratio(label: str, size: int, base: int, wheels: int) -> Ratio:
+    """Divide an image's size by its base and the locked wheels, as they come."""
+    return _size(f"{label} / base and locked wheels", size, base + wheels, WHEELS_AIM)
 
 
 def rebuild_time_ratio(cold: float, again: Sequence[float]) -> Ratio:

@@ -57,6 +57,11 @@ def build_parser() -> ArgumentParser:
             metavar="N",
             help="tasks at the same time (default: ALPHASWARM_CONCURRENCY, or the catalogue)",
         )
+    commands.add_parser(
+        "check",
+        help="import the application, without a broker",
+        description="Import the application and its task modules as a worker would, without a broker.",
+    )
     commands.add_parser("beat", help="run the scheduler", description="Run the scheduler; only one sends at a time.")
     probe = commands.add_parser(
         "probe",
@@ -120,6 +125,11 @@ def _dispatch(options: argparse.Namespace) -> int:
         from alphaswarm_runtime.health import probe
 
         return probe.run(options.probe)
+    if options.command == "check":
+        from alphaswarm_runtime.commands import check
+        from alphaswarm_runtime.settings import environment
+
+        return check.run(environment.read(os.environ).app)
     from alphaswarm_runtime.settings.prepare import prepare
 
     if options.command == "beat":

@@ -11,11 +11,20 @@ from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.type_aliases import App
 
 
+class ApplicationError(ConfigurationError):
+    """The application cannot be imported; `cause` is what it raised."""
+
+    def __init__(self, message: str, cause: Exception) -> None:
+        super().__init__(f"{message}: {_description(cause)}")
+        self.cause = cause
+
+
 def load(name: str) -> App:
     """Import the application and its task modules.
 
     Raises:
-        ConfigurationError: there is no application of that name, or an import fails.
+        ApplicationError: an import fails.
+        ConfigurationError: what has that name is no application.
     """
     from celery import Celery
     from celery.app.utils import find_app
@@ -26,7 +35,7 @@ def load(name: str) -> App:
     try:
         app = find_app(name)
     except Exception as error:  # noqa: BLE001  an application's import may raise anything
-        raise ConfigurationError(f"CELERY_APP is {name!r} and cannot be imported: {_cause(error)}") from None
+        raise ApplicationError(f"CELERY_APP is {name!r} and cannot be imported", error) from None
     if not isinstance(app, Celery):
         raise ConfigurationError(f"CELERY_APP is {name!r}, which is a {type(app).__name__} and no Celery application")
     app.set_current()
@@ -34,10 +43,10 @@ def load(name: str) -> App:
         app.loader.import_default_modules()
         app.finalize()
     except Exception as error:  # noqa: BLE001
-        raise ConfigurationError(f"the task modules of {name!r} cannot be imported: {_cause(error)}") from None
+        raise ApplicationError(f"the task modules of {name!r} cannot be imported", error) from None
     return app
 
 
-def _cause(error: BaseException) -> str:
+def _description(error: BaseException) -> str:
     first_line = (str(error).strip() or "no message").splitlines()[0]
     return f"{type(error).__name__}: {first_line}"

@@ -159,7 +159,7 @@ class RedisConnection:
             # While it connects, kombu calls every error so, which is none of its `connection_errors`: it would end a
             # worker that connects again.
             self.close()
-            raise RedisConnectionError(str(error)) from error
+            raise (error.__cause__ or RedisConnectionError(str(error))) from None
         except self.errors:
             self.close()
             raise
