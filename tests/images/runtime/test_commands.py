@@ -46,6 +46,8 @@ def test_queues_shows_what_is_where_and_who_runs_it(fleet: Fleet) -> None:
     assert default["image"] == "worker"
     assert default["waiting"] == {"0": 2, "3": 1, "6": 0, "9": 0}
     assert (default["running"], default["parked"], default["dead"]) == (1, 0, 0)
+    assert 0 <= default["oldest_seconds"] < 60
+    assert found["queues"]["ingestion"]["oldest_seconds"] is None
     assert default["next"] == {"id": waiting[0].id, "task": "sample.note"}
     ((owner, messages, lease),) = ((entry["name"], entry["messages"], entry["lease"]) for entry in default["owners"])
     assert messages == 1

@@ -7,10 +7,10 @@ from typing import Any
 
 from alphaswarm_runtime.settings import catalogue
 from alphaswarm_runtime.transport import inspection, keys
-from alphaswarm_runtime.transport.ledger import count_messages
+from alphaswarm_runtime.transport.ledger import count_messages, longest_waits
 from alphaswarm_runtime.type_aliases import Client
 
-HEADINGS = ("QUEUE", "IMAGE", "WAITING", "RUNNING", "PARKED", "DEAD", "NEXT")
+HEADINGS = ("QUEUE", "IMAGE", "WAITING", "RUNNING", "PARKED", "DEAD", "OLDEST", "NEXT")
 
 
 def run(client: Client, *, as_json: bool) -> None:
@@ -22,8 +22,12 @@ def run(client: Client, *, as_json: bool) -> None:
 def read(client: Client) -> dict[str, Any]:
     """Return everything, as it is printed as JSON."""
     fleet = catalogue.load().queues
+    waits = longest_waits(client, list(fleet))
     return {
-        "queues": {name: {"image": row.image, **_queue(client, name)} for name, row in sorted(fleet.items())},
+        "queues": {
+            name: {"image": row.image, "oldest_seconds": waits[name], **_queue(client, name)}
+            for name, row in sorted(fleet.items())
+        },
         "unserved": inspection.unserved(client, fleet),
     }
 
@@ -60,7 +64,8 @@ def _row(name: str, queue: dict[str, Any]) -> tuple[str, ...]:
     total = sum(waiting.values())
     split = "" if total == waiting["0"] else f" ({'+'.join(str(count) for count in waiting.values())})"
     numbers = (f"{total}{split}", *(str(queue[part]) for part in ("running", "parked", "dead")))
-    return (name, queue["image"], *numbers, queue["next"]["task"] or "?" if queue["next"] else "-")
+    oldest = "-" if queue["oldest_seconds"] is None else f"{queue['oldest_seconds']:.0f} s"
+    return (name, queue["image"], *numbers, oldest, queue["next"]["task"] or "?" if queue["next"] else "-")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

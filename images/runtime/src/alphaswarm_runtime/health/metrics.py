@@ -31,6 +31,9 @@ class Metrics:
     def set_parked(self, queue: str, tasks: int) -> None:
         """Set the number of tasks of the queue that are not due yet, for the whole fleet."""
 
+    def set_oldest(self, queue: str, seconds: float) -> None:
+        """Set for how long the queue's oldest message has waited, for the whole fleet."""
+
     def set_unserved(self, queue: str, tasks: int) -> None:
         """Set the number of tasks in a queue that nobody reads."""
 
@@ -53,6 +56,9 @@ class PrometheusMetrics(Metrics):
             "alphaswarm_queue_running", "Messages delivered and not acknowledged", ["queue"]
         )
         self._parked = prometheus.Gauge("alphaswarm_queue_parked", "Messages that are not due yet", ["queue"])
+        self._oldest = prometheus.Gauge(
+            "alphaswarm_queue_oldest_seconds", "For how long the oldest message has waited; from beat", ["queue"]
+        )
         self._unserved = prometheus.Gauge(
             "alphaswarm_queue_unserved", "Messages in a queue that nobody reads; from beat", ["queue"]
         )
@@ -84,6 +90,10 @@ class PrometheusMetrics(Metrics):
     def set_parked(self, queue: str, tasks: int) -> None:
         """See Metrics."""
         self._parked.labels(queue).set(tasks)
+
+    def set_oldest(self, queue: str, seconds: float) -> None:
+        """See Metrics."""
+        self._oldest.labels(queue).set(seconds)
 
     def set_unserved(self, queue: str, tasks: int) -> None:
         """See Metrics."""

@@ -19,6 +19,7 @@ from types import FrameType
 
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.health import logs, metrics, probe_files, traces
+from alphaswarm_runtime.health.metrics import Metrics
 from alphaswarm_runtime.health.probe_files import ProbeFiles
 from alphaswarm_runtime.scheduler.busy_pods import BusyPods
 from alphaswarm_runtime.scheduler.kube_api import KubeApi
@@ -28,7 +29,7 @@ from alphaswarm_runtime.scheduler.unserved import UnservedWatch
 from alphaswarm_runtime.settings import catalogue, enforced_settings
 from alphaswarm_runtime.settings.prepare import Prepared
 from alphaswarm_runtime.transport import broker
-from alphaswarm_runtime.transport.ledger import new_owner, unpark
+from alphaswarm_runtime.transport.ledger import longest_waits, new_owner, unpark
 from alphaswarm_runtime.type_aliases import App, ScheduleEntry
 
 logger = logging.getLogger("alphaswarm_runtime.scheduler.beat")
@@ -103,6 +104,7 @@ def run(prepared: Prepared) -> int:
         lease=lease,
         last_runs=LastRuns(app, redis, environment.beat_catch_up),
         watch=UnservedWatch(redis, started_metrics),
+        metrics=started_metrics,
         files=files,
         queues=tuple(catalogue.load().queues),
     )
@@ -137,6 +139,7 @@ class _Parts:
     lease: Lease
     last_runs: LastRuns
     watch: UnservedWatch
+    metrics: Metrics
     files: ProbeFiles
     queues: tuple[str, ...]
     exit_status: int = os.EX_OK
@@ -151,6 +154,9 @@ class _Parts:
         try:
             with self.redis.client() as client:
                 unpark(client, self.queues)
+                waits = longest_waits(client, self.queues)
+            for queue, seconds in waits.items():
+                self.metrics.set_oldest(queue, seconds or 0.0)
             if not self.lease.acquire():
                 self.files.mark_not_ready("another scheduler holds the lease")
                 return False

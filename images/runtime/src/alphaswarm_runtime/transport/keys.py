@@ -5,6 +5,8 @@
     lease:{<queue>}:<owner>     is there while the owner lives
     parked:{<queue>}            sorted set: message to when it is due
     dead:{<queue>}              list of dead letters
+    taken:{<queue>}             hash: each of its lists to how many messages left it at its front
+    arrivals:{<queue>}:<step>   sorted set: when messages came to one of its lists, by how many had come
 
 All times in them are milliseconds since 1970 by the server's clock.
 """
@@ -49,6 +51,16 @@ def lease(queue: str, owner: str) -> str:
 def parked(queue: str) -> str:
     """Return the sorted set of the messages that are not due yet."""
     return f"parked:{{{queue}}}"
+
+
+def taken(queue: str) -> str:
+    """Return the hash of how many messages left each of the queue's lists."""
+    return f"taken:{{{queue}}}"
+
+
+def arrivals(queue: str, step: int) -> str:
+    """Return the sorted set of the times at which messages came to a list."""
+    return f"arrivals:{{{queue}}}:{step}"
 
 
 def dead(queue: str) -> str:

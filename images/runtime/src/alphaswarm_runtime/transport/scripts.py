@@ -34,6 +34,9 @@ local function redelivered(item, deliveries)
   return string.format('{"x-delivery-count": %d, ', count + deliveries) .. rest
 end
 local function put_back(unacked, tag, list, item, deliveries, push)
+  if push == 'RPUSH' then
+    redis.call('HINCRBY', 'taken' .. string.match(unacked, ':.*$'), list, -1)
+  end
   redis.call(push, list, redelivered(item, deliveries))
   redis.call('HDEL', unacked, tag)
 end
@@ -44,6 +47,7 @@ local function unpark(parked)
   local due = redis.call('ZRANGEBYSCORE', parked, '-inf', now, 'LIMIT', 0, 1000)
   for i = #due, 1, -1 do
     local list, item = string.match(due[i], '^([^\\n]*)\\n(.*)$')
+    redis.call('HINCRBY', 'taken' .. string.match(parked, ':.*$'), list, -1)
     redis.call('RPUSH', list, item)
     redis.call('ZREM', parked, due[i])
   end
@@ -80,6 +84,7 @@ for k, list in ipairs(KEYS) do
     local decoded, message = pcall(cjson.decode, item)
     local properties = decoded and type(message) == 'table' and message.properties
     local tag = type(properties) == 'table' and properties.delivery_tag
+    redis.call('HINCRBY', 'taken:{' .. queue.name .. '}', list, 1)
     if type(tag) ~= 'string' or type(properties.delivery_info) ~= 'table' then
       redis.call('LMOVE', list, 'dead:{' .. queue.name .. '}', 'RIGHT', 'LEFT')
       return {queue.name}
@@ -214,6 +219,38 @@ if not redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end
 if KEYS[2] then redis.call('LPUSH', KEYS[2], ARGV[1]) end
 return redis.call('LREM', KEYS[1], -1, ARGV[1])
 """
+
+# KEYS: for each list the hash of what was taken from its queue's lists, its arrivals, and itself.
+# Returns for each list how many milliseconds its oldest message has waited at the least; -1 where it is empty.
+#
+# `taken` counts what left the list at its front and did not come back there, so together with what waits it counts what
+# came to its end. `arrivals` has that count for each time that it was seen to grow. The oldest message came no later
+# than the first of them that counts more than was taken.
+WAITS = (
+    _NOW
+    + """
+local waits = {}
+for i = 1, #KEYS, 3 do
+  local arrivals, waiting = KEYS[i + 1], redis.call('LLEN', KEYS[i + 2])
+  if waiting == 0 then
+    redis.call('DEL', arrivals)
+    table.insert(waits, -1)
+  else
+    local taken = tonumber(redis.call('HGET', KEYS[i], KEYS[i + 2]) or 0)
+    local last = tonumber(redis.call('ZREVRANGE', arrivals, 0, 0, 'WITHSCORES')[2])
+    if last and last > taken + waiting then
+      redis.call('DEL', arrivals)
+      last = nil
+    end
+    if not last or last < taken + waiting then redis.call('ZADD', arrivals, taken + waiting, now) end
+    redis.call('ZREMRANGEBYSCORE', arrivals, '-inf', taken)
+    if redis.call('ZCARD', arrivals) > 10000 then redis.call('ZREMRANGEBYRANK', arrivals, 5000, 5999) end
+    table.insert(waits, now - redis.call('ZRANGE', arrivals, 0, 0)[1])
+  end
+end
+return waits
+"""
+)
 
 # KEYS: kombu's unacked and its index, the list. ARGV: tag, the entry as it was read, the message. Returns 1, or 0 where
 # the entry is another by now.
