@@ -5,11 +5,12 @@ import json
 import sqlite3
 import time
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from alphaswarm_runtime.transport import keys
+from celery.schedules import solar
 
 from tests.images.runtime.harness import Fleet, Redis, until
 
@@ -126,6 +127,26 @@ def test_a_crontab_that_was_missed_is_sent_once(fleet: Fleet, hours: int, expect
         fleet.start("beat", SLOW_CRONTAB=str(far), **SLOW).wait_ready()
         time.sleep(3)
         assert sent(client) == expected
+
+
+@pytest.mark.parametrize(("hours", "expected"), [(20, 1), (0, 0)])
+def test_a_solar_event_that_was_missed_is_sent_once(fleet: Fleet, hours: int, expected: int) -> None:
+    event = _distant_event()
+    with fleet.server.client() as client:
+        client.hset("beat:last_runs", "slow", time.time() - hours * 3600)
+        fleet.start("beat", SLOW_SOLAR=event, **SLOW).wait_ready()
+        time.sleep(3)
+        assert sent(client) == expected
+
+
+def _distant_event() -> str:
+    """An event of the sun that was within the last 20 hours, and is not about to be again."""
+    now = datetime.now(UTC)
+    for event in ("sunrise", "solar_noon", "sunset"):
+        ahead = solar(event, 50.1, 8.7, nowfun=lambda: now).remaining_estimate(now)
+        if timedelta(hours=5) < ahead < timedelta(hours=23):
+            return event
+    raise AssertionError("three events are hours apart, so one of them is")
 
 
 @pytest.fixture

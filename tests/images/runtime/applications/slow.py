@@ -4,7 +4,7 @@ import os
 
 from celery import Celery
 from celery.beat import PersistentScheduler
-from celery.schedules import crontab
+from celery.schedules import crontab, solar
 
 
 class OwnScheduler(PersistentScheduler):  # type: ignore[misc]
@@ -12,10 +12,16 @@ class OwnScheduler(PersistentScheduler):  # type: ignore[misc]
 
 
 app = Celery("slow")
+if "SLOW_CRONTAB" in os.environ:
+    SCHEDULE = crontab(os.environ["SLOW_CRONTAB"])
+elif "SLOW_SOLAR" in os.environ:
+    SCHEDULE = solar(os.environ["SLOW_SOLAR"], 50.1, 8.7)
+else:
+    SCHEDULE = 8.0
 app.conf.beat_schedule = {
     "slow": {
         "task": "sample.note",
-        "schedule": crontab(os.environ["SLOW_CRONTAB"]) if "SLOW_CRONTAB" in os.environ else 8.0,
+        "schedule": SCHEDULE,
         "args": ("slow",),
     }
 }
