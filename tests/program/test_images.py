@@ -77,7 +77,8 @@ def test_images_go_to_their_repository_by_digest_with_a_cache_a_platform(stack: 
         repository = f"{account}.dkr.ecr.eu-central-1.amazonaws.com/{one.name.rpartition('-')[0]}"
         (export,) = one.inputs["exports"]
         assert export == {
-            "raw": f"type=registry,name={repository},push-by-digest=true,oci-mediatypes=true,compression=zstd"
+            "raw": f"type=registry,name={repository},push-by-digest=true,oci-mediatypes=true,"
+            "compression=zstd,compression-level=6"
         }
         cache = f"{repository}:cache-{one.name.rpartition('-')[2]}"
         assert one.inputs["cacheFrom"] == [{"registry": {"ref": cache}}]
