@@ -18,8 +18,8 @@ from components.image_repository import CACHE_TAGS
 from components.support.placeholder_digest import PLACEHOLDER_DIGEST
 
 TAG_LENGTH: Final = 16
-# Zstandard packs the executor's 2 GB in seconds where gzip takes minutes. BuildKit's encoder has few levels, of which 6 is
-# the second: it searches longer.
+# Zstandard packs the executor's 2 GB in seconds where gzip takes minutes. BuildKit's encoder has few levels;
+# 6 is the second one, which searches longer.
 EXPORT: Final = (
     "type=registry,name={repository},push-by-digest=true,oci-mediatypes=true,compression=zstd,compression-level=6"
 )
