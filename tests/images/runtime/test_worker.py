@@ -155,6 +155,22 @@ def test_a_dropped_connection_never_runs_a_task_twice_at_the_same_time(fleet: Fl
     assert not any(both), "a task ran twice at once"
 
 
+@pytest.mark.parametrize("drops", [0, 2])
+def test_a_pool_process_that_hangs_as_it_starts_is_replaced_also_after_connections_dropped(
+    fleet: Fleet, tmp_path: Path, drops: int
+) -> None:
+    file = tmp_path / "hang"
+    fleet.worker(CELERY_APP="hanging", HANGING_FILE=str(file))
+    child = int(str(fleet.send("pid").get()))
+    file.touch()
+    os.kill(child, signal.SIGKILL)
+    until(lambda: not file.exists(), "the next process hangs")
+    for _ in range(drops):
+        fleet.server.drop_connections()
+        time.sleep(1.5)
+    assert fleet.send("pid").get() != child, "it would wait for the visibility timeout"
+
+
 @pytest.mark.parametrize("queue", ["default", "terraform"])
 def test_a_worker_that_shuts_down_takes_nothing_new_over_a_new_connection(fleet: Fleet, queue: str) -> None:
     worker = fleet.worker(queue)
