@@ -83,8 +83,11 @@ def test_without_the_secret_the_build_stops_at_the_index(
 def make_application(folder: Path, index: PrivateIndex, netrc: Path) -> Path:
     """An application that the Dockerfile takes, locked."""
     package = folder / "src" / "alphaswarm"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("")
+    (package / "tasks").mkdir(parents=True)
+    for module in (package, package / "tasks"):
+        (module / "__init__.py").write_text("")
+    # The build imports it, and with it what the index has.
+    (package / "tasks" / "celery_app.py").write_text(f"import {PACKAGE}\nfrom celery import Celery\napp = Celery()\n")
     extras = "\n".join(f"{extra} = []" for extra in WORKER.extras)
     (folder / "pyproject.toml").write_text(PROJECT.format(extras=extras, url=index.url))
     make_lock(folder, NETRC=str(netrc))
