@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-celery test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces lock bench bench-images bench-runtime sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-celery test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces calendars lock bench bench-images bench-runtime sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ venv: $(READY) ## install the locked Python packages into .venv
 
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another with PYTHON=...")'
-	@echo "  ... Python packages into $(VENV) (about 300 MB to download, usually 2 to 3 min)"
+	@echo "  ... Python packages into $(VENV) (about 350 MB to download, usually 2 to 3 min)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv --clear $(VENV)
 	@rm -f $(VENV)/.installed-*
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
@@ -73,6 +73,7 @@ schemas: $(READY) ## check-jsonschema: what GitHub and nothing here reads
 
 generated: $(READY) ## that generated files are fresh
 	$(BIN)/python -m surfaces --check
+	$(BIN)/python -m tools.calendars --check
 
 test-fast: $(READY) ## mocks, pure functions, properties (about 2 min)
 	$(BIN)/python -m toolchain actionlint
@@ -96,6 +97,9 @@ test-images: $(READY) ## build all images with a real BuildKit, look inside and 
 
 surfaces: $(READY) ## write what is generated from queues.py and the models
 	$(BIN)/python -m surfaces
+
+calendars: $(READY) ## write the exchanges' calendars, as the locked exchange_calendars knows them
+	$(BIN)/python -m tools.calendars
 
 sbom: $(READY) ## list what is in the images of stack local, and their licences (builds syft the first time, 3 min)
 	$(BIN)/python -m tools.sbom --attach
