@@ -37,6 +37,13 @@ class Priority(Enum):
     BATCH = 1_000  # hours long: a few minutes of waiting for a node change nothing
 
 
+class Rollouts(Enum):
+    """When a stack's update may replace the pods of a queue with sessions."""
+
+    OUTSIDE = "outside"
+    ANYTIME = "anytime"
+
+
 class AlwaysOn(Enum):
     """Where a queue may never be scaled to zero."""
 
@@ -73,6 +80,19 @@ def hours(count: int) -> timedelta:
 
 DEFAULT_POLLING_INTERVAL = seconds(15)
 DEFAULT_COOLDOWN_PERIOD = minutes(5)
+DEFAULT_SESSION_LEAD = minutes(15)
+SESSION_MARGIN_MAX = hours(12)  # before a session and after it; more would reach into the next one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sessions:
+    """More pods while an exchange has a session. A floor of the scaler's formula: work beyond it gets its pods too."""
+
+    calendar: str  # market identifier code of the exchange, for instance XNYS
+    min_replicas: int
+    before: timedelta = DEFAULT_SESSION_LEAD  # how long before a session opens: time to start the pods
+    after: timedelta = ZERO  # how long after it closes
+    rollouts: Rollouts = Rollouts.OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -193,6 +213,8 @@ class Queue:
     always_on: AlwaysOn = AlwaysOn.NOWHERE
     gpus: int = 0  # per pod
     cancel_on_connection_loss: bool = True  # end a run whose broker connection dropped: another worker gets it again
+    sessions: Sessions | None = None
+    target_wait: timedelta | None = None  # pods for that wait, by measured run times, in place of a slot for every task
 
     def __post_init__(self) -> None:
         if errors := list(self._errors()):
@@ -224,6 +246,16 @@ class Queue:
         return f"unacked:{{{self.name}}}"
 
     @property
+    def floor_key(self) -> str:
+        """The Redis list with one item for each pod that a session asks for; beat keeps it."""
+        return f"floor:{{{self.name}}}"
+
+    @property
+    def share_key(self) -> str:
+        """The Redis list with one item for each per cent of a slot that a task needs; beat keeps it (target_wait)."""
+        return f"share:{{{self.name}}}"
+
+    @property
     def times(self) -> Mapping[str, timedelta]:
         """The durations that are set, by the name of their field."""
         durations = {
@@ -233,6 +265,7 @@ class Queue:
             "soft_shutdown": self.soft_shutdown,
             "polling_interval": self.polling_interval,
             "cooldown_period": self.cooldown_period,
+            "target_wait": self.target_wait,
         }
         return {name: value for name, value in durations.items() if value is not None}
 
@@ -240,6 +273,7 @@ class Queue:
         yield from self._name_errors()
         yield from self._replica_errors()
         yield from self._time_errors()
+        yield from self._session_errors()
 
     def _name_errors(self) -> Iterator[str]:
         if not QUEUE_NAME.fullmatch(self.name):
@@ -271,6 +305,22 @@ class Queue:
             if self.min_replicas == 0 and name not in self.times:
                 yield f"{_label(name)} is needed because min replicas is 0"
         yield from filter(None, (constraint.broken_by(self.times) for constraint in TIME_CONSTRAINTS))
+
+    def _session_errors(self) -> Iterator[str]:
+        if self.sessions is None:
+            return
+        least = self.sessions.min_replicas
+        if not self.min_replicas < least <= self.max_replicas:
+            yield (
+                f"min replicas of sessions must exceed min replicas ({self.min_replicas}) and be at most max replicas "
+                f"({self.max_replicas}), got {least}"
+            )
+        for name, value in (("before", self.sessions.before), ("after", self.sessions.after)):
+            if not ZERO <= value <= SESSION_MARGIN_MAX or value % seconds(1):
+                yield (
+                    f"{name} of sessions must be whole seconds from 0 to {_format_seconds(SESSION_MARGIN_MAX)}, got "
+                    f"{_format_seconds(value)}"
+                )
 
 
 @dataclass(frozen=True)

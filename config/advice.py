@@ -3,9 +3,11 @@
 Each is about work that could be lost or would never be done. What cannot work at all is an error instead (rules.py).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from config.calendars import exchange_calendar
 from config.errors import comma_separated
 from config.schema import BuildImages, Settings
 from config.tuning import tuned_catalogue, worker_options
@@ -13,6 +15,7 @@ from config.volumes import ClaimVolume, is_for
 from queues import EXECUTOR, Queue
 
 SPOT_NOTICE: Final = 120  # seconds between AWS' notice and the end of a spot instance
+CALENDAR_NOTICE: Final = timedelta(days=90)
 CUDA: Final = "-cuda"  # in the name of an extra with torch for GPUs
 
 
@@ -32,8 +35,20 @@ def advice(settings: Settings) -> Iterator[str]:
                 f"Pods of {queue.name} are evictable and have {grace} s to stop; a spot instance ends {SPOT_NOTICE} s "
                 f"after its notice, and a task that runs for longer begins anew (fleet:pods, evictable)."
             )
+    yield from _ending_calendars(queues)
     if isinstance(settings.images, BuildImages) and not has_cuda(settings.images):
         yield from unused_gpus(settings)
+
+
+def _ending_calendars(queues: Iterable[Queue]) -> Iterator[str]:
+    """Yield what to say of calendars whose holidays are known for a short time alone."""
+    soon = datetime.now(UTC).date() + CALENDAR_NOTICE
+    for name in sorted({queue.sessions.calendar for queue in queues if queue.sessions}):
+        if (until := exchange_calendar(name).until) < soon:
+            yield (
+                f"The holidays of {name} are known until {until} alone; after that its sessions are reckoned to be on "
+                "every usual weekday. A newer release of this program knows more (fleet:scaling, sessions)."
+            )
 
 
 def unused_gpus(settings: Settings) -> Iterator[str]:

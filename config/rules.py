@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from config.application import folder_findings, is_remote, reference_error
 from config.broker import ExternalBroker, InClusterBroker
-from config.errors import ErrorLine, below, either_errors, format_value, no_such_queue
+from config.calendars import calendar_rows
+from config.errors import ErrorLine, below, either_errors, format_value, no_such_queue, suggestion
 from config.identity import role_name
 from config.pod_rules import pod_errors
 from config.pods import Pods, source_errors
@@ -43,6 +44,7 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
             yield ErrorLine(key, f"{no_such_queue(name, QUEUES.names)}: correct or remove this key")
             continue
         queue = QUEUES.queue(name)
+        yield from _session_errors(key, tuning, sections.get("layout"))
         try:
             result = tuned_queue(queue, tuning, gpu, environment)
         except CatalogueError as error:
@@ -56,6 +58,24 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
                 f"given {result.max_replicas}; {PREFIX}:gpu.count is {gpu.count}, with {queue.gpus} a pod: at most "
                 f"{gpu.count // queue.gpus}",
             )
+
+
+def _session_errors(key: str, tuning: QueueTuning, layout: str | None) -> Iterator[ErrorLine]:
+    if layout == "per-image":
+        given = {"sessions": tuning.sessions, "targetWait": tuning.target_wait}
+        for name in (name for name, value in given.items() if value is not None):
+            yield ErrorLine(
+                f"{key}.{name}",
+                f"is for KEDA's scalers; with {PREFIX}:layout per-image a Deployment drains many queues, and its pods "
+                "follow processor time: remove this key, or choose per-queue",
+            )
+    if tuning.sessions is not None and (calendar := tuning.sessions.calendar) not in calendar_rows():
+        known = calendar_rows()
+        yield ErrorLine(
+            f"{key}.sessions.calendar",
+            f"given {format_value(calendar)}; allowed: the market identifier code of an exchange in "
+            f"config/exchange_calendars.json{suggestion(calendar, known)}",
+        )
 
 
 def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:

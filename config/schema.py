@@ -15,7 +15,7 @@ from config.broker import Broker, Port
 from config.errors import Section
 from config.pods import Pods, Toleration
 from config.volumes import Volume
-from queues import EXECUTOR, IMAGES, Image
+from queues import DEFAULT_SESSION_LEAD, EXECUTOR, IMAGES, SESSION_MARGIN_MAX, Image
 
 PREFIX: Final = "fleet"
 BROKER_PASSWORD: Final = "brokerPassword"  # noqa: S105 the key's name, not a password
@@ -38,6 +38,7 @@ REPRODUCIBLE_BUILD_ARGS: Final = {"SOURCE_DATE_EPOCH": "0"}  # the same source h
 AccountId = Annotated[str, Field(pattern=ACCOUNT)]
 PolicyArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/.+$")]
 Seconds = Annotated[StrictInt, Field(ge=1, le=90 * 24 * 3600)]  # no task runs for three months
+SessionMargin = Annotated[StrictInt, Field(ge=0, le=int(SESSION_MARGIN_MAX.total_seconds()))]
 ExtraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 SourceRoot = Annotated[str, Field(pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$")]
 Platform = Literal["linux/amd64", "linux/arm64"]
@@ -248,6 +249,24 @@ class GivenImages(Section):
 Images = Annotated[BuildImages | PromoteImages | GivenImages, Field(discriminator="source")]
 
 
+class SessionTuning(Section):
+    """More pods while an exchange has a session; work beyond them gets its pods too."""
+
+    calendar: str = Field(
+        min_length=1, description="market identifier code of the exchange, for instance `XNYS`, `XLON`, `XTKS`"
+    )
+    min_replicas: StrictInt = Field(ge=1, le=10_000, description="least pods while it has a session")
+    before: SessionMargin = Field(
+        int(DEFAULT_SESSION_LEAD.total_seconds()),
+        description="seconds before a session opens: time to start the pods, and for a new node",
+    )
+    after: SessionMargin = Field(0, description="seconds after it closes")
+    rollouts: Literal["outside", "anytime"] = Field(
+        "outside",
+        description="when an update may replace the queue's pods: `outside` sessions and these margins, or `anytime`",
+    )
+
+
 class QueueTuning(Section):
     """What a stack may change of a queue's row: how it scales and how long its tasks take, never its image."""
 
@@ -262,6 +281,11 @@ class QueueTuning(Section):
         None, description="seconds until an unacknowledged task is handed out again; more than the grace period"
     )
     soft_shutdown: Seconds | None = Field(None, description="seconds after which a stopping pod re-queues its tasks")
+    sessions: SessionTuning | None = Field(None, description="more pods while an exchange has a session")
+    target_wait: Seconds | None = Field(
+        None,
+        description="seconds a task may wait: pods follow from measured run times; without it each task gets a slot",
+    )
 
     refused: ClassVar[Mapping[str, str]] = {
         "image": "no stack may move a queue to another image; that is a row of queues.py",

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 from config.pods import PodOptions, Pods, merged
-from config.schema import Gpu, QueueTuning, Settings
-from queues import QUEUES, WORKER, AlwaysOn, Catalogue, Image, Queue, Resources
+from config.schema import Gpu, QueueTuning, SessionTuning, Settings
+from queues import QUEUES, WORKER, AlwaysOn, Catalogue, Image, Queue, Resources, Rollouts, Sessions
 
 BEAT_REQUESTS = Resources(cpu="100m", memory="256Mi")  # it only sends messages
 BEAT_LIMITS = Resources(cpu="500m", memory="512Mi")
@@ -49,6 +49,18 @@ def tuned_queue(queue: Queue, tuning: QueueTuning | None, gpu: Gpu | None, envir
         grace_period=_duration(tuning.grace_period, queue.grace_period) or queue.grace_period,
         visibility_timeout=_duration(tuning.visibility_timeout, queue.visibility_timeout) or queue.visibility_timeout,
         soft_shutdown=_duration(tuning.soft_shutdown, queue.soft_shutdown),
+        sessions=queue.sessions if tuning.sessions is None else _sessions(tuning.sessions),
+        target_wait=_duration(tuning.target_wait, queue.target_wait),
+    )
+
+
+def _sessions(tuning: SessionTuning) -> Sessions:
+    return Sessions(
+        calendar=tuning.calendar,
+        min_replicas=tuning.min_replicas,
+        before=timedelta(seconds=tuning.before),
+        after=timedelta(seconds=tuning.after),
+        rollouts=Rollouts(tuning.rollouts),
     )
 
 

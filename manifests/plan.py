@@ -19,7 +19,7 @@ from manifests.deployment import beat_deployment, worker_deployment
 from manifests.foundation import namespace, network_policies, priority_classes, resource_quota, service_account
 from manifests.scaling import horizontal_pod_autoscaler, pod_disruption_budget, scaled_object
 from manifests.workload import image_workload, queue_workload
-from queues import IMAGES, Image, Priority, Queue
+from queues import IMAGES, Image, Priority, Queue, Rollouts, Sessions
 
 FLEET = "alphaswarm"
 
@@ -39,7 +39,8 @@ class PlannedObject:
     """One Kubernetes object, and how it is registered.
 
     `name` is its resource name in Pulumi's state; another one would replace the object. `depends_on` are kinds of the
-    same unit. A `secret` object is registered and never written to a file.
+    same unit. A `secret` object is registered and never written to a file. During `sessions` an update refuses to
+    change the object's pods.
     """
 
     name: str
@@ -47,6 +48,7 @@ class PlannedObject:
     depends_on: tuple[str, ...] = ()
     protect: bool = False
     alias_parent: str | None = None  # the component that had it until it was moved; an alias keeps the object
+    sessions: Sessions | None = None
 
     @property
     def secret(self) -> bool:
@@ -142,11 +144,12 @@ def _workers(settings: Settings, inputs: PlanInputs, dependencies: tuple[str, ..
 
 def _queue_worker(settings: Settings, queue: Queue, inputs: PlanInputs, dependencies: tuple[str, ...]) -> Unit:
     name, workload = queue.deployment, queue_workload(queue)
+    sessions = queue.sessions if queue.sessions and queue.sessions.rollouts is not Rollouts.ANYTIME else None
     return Unit(
         UnitKind.QUEUE_WORKER,
         name,
         (
-            PlannedObject(name, worker_deployment(settings, workload, inputs.images)),
+            PlannedObject(name, worker_deployment(settings, workload, inputs.images), sessions=sessions),
             PlannedObject(name, pod_disruption_budget(settings, workload)),
             # After its Deployment, whose number of pods KEDA adopts.
             PlannedObject(name, scaled_object(settings, queue), ("Deployment",), alias_parent="QueueScaler"),

@@ -16,6 +16,7 @@ from manifests.broker import AUTHORITY_DIRECTORY, AUTHORITY_VOLUME, authority_vo
 from manifests.containers import env_sources, env_var, init_containers, security_context, with_options
 from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class_name
 from manifests.process_environment import CACHES, thread_variables
+from manifests.queue_scaling import scaling_environment
 from manifests.resources import resources, shared_memory, threads
 from manifests.volumes import MountedVolume, beat_volumes, worker_volumes
 from manifests.workload import Workload
@@ -71,7 +72,7 @@ def beat_pod_template(settings: Settings, image: Image, images: ImageReferences,
         volumes,
         role="beat",
         image=images[image.name],
-        environment=[*_common_environment(settings, name), *access],
+        environment=[*_common_environment(settings, name), *access, *scaling_environment(settings)],
         amounts=resources(BEAT_REQUESTS, BEAT_LIMITS, options, _disk(volumes)),
     )
     spec = {

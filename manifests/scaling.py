@@ -5,6 +5,10 @@ zero the moment the last task starts, and removes the pod that runs it. Running 
 `unacked` hash: KEDA's redis scaler takes a hash's length when the key holds one. A message with a priority waits in a
 list of its own, so each list has a trigger. Triggers without a formula would give the greatest, not the sum.
 
+Two numbers that beat keeps in Redis may change that, as a stack says. A session of an exchange sets a floor: what the
+queue's work asks for beyond it counts all the same. A promised wait lets tasks wait for a slot as far as they can keep
+it: of all that wait and run each counts for its share of a slot, and no fewer than run. A share that is missing is 100.
+
 Units: thresholds are tasks, intervals seconds.
 """
 
@@ -18,6 +22,8 @@ from manifests.workload import Workload
 from queues import Queue, ScaleDown
 
 RUNNING = "running"
+SHARE = "share"  # per cent of a slot
+FLOOR = "sessionPods"  # `floor` is a function in formulas
 CPU_UTILIZATION = 70  # per cent of the request
 
 
@@ -26,7 +32,6 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
 
     It has no fallback, which would hide an outage of Redis and change nothing.
     """
-    keys = demand_keys(queue)
     spec: Manifest = {
         "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": queue.deployment},
         "minReplicaCount": queue.min_replicas,
@@ -35,13 +40,13 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
         "advanced": {
             "horizontalPodAutoscalerConfig": {"behavior": behavior(queue.scale_down)},
             "scalingModifiers": {
-                "formula": " + ".join(keys),
+                "formula": formula(queue),
                 "target": str(queue.concurrency),
                 "activationTarget": "0",
                 "metricType": "AverageValue",
             },
         },
-        "triggers": [_redis_trigger(settings, name, key) for name, key in keys.items()],
+        "triggers": [_redis_trigger(settings, name, key) for name, key in trigger_keys(queue).items()],
     }
     return {
         "apiVersion": "keda.sh/v1alpha1",
@@ -49,6 +54,21 @@ def scaled_object(settings: Settings, queue: Queue) -> Manifest:
         "metadata": object_meta(settings, queue.deployment),
         "spec": spec,
     }
+
+
+def trigger_keys(queue: Queue) -> Mapping[str, str]:
+    """Return the Redis keys whose lengths the formula reads, by the names of their triggers."""
+    share = {SHARE: queue.share_key} if queue.target_wait else {}
+    floor = {FLOOR: queue.floor_key} if queue.sessions else {}
+    return {**demand_keys(queue), **share, **floor}
+
+
+def formula(queue: Queue) -> str:
+    """Return how many slots a queue needs, by the names of its triggers; a slot is a task that a pod runs at once."""
+    slots = " + ".join(demand_keys(queue))
+    if queue.target_wait:
+        slots = f"max({RUNNING}, ({slots}) * ({SHARE} > 0 ? {SHARE} : 100) / 100)"
+    return f"max({slots}, {FLOOR} * {queue.concurrency})" if queue.sessions else slots
 
 
 def demand_keys(queue: Queue) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from surfaces.karpenter import karpenter_node_pools
 from surfaces.kustomize import GENERATED_FOLDERS, kustomize_tree
 from surfaces.queue_matrix import queue_matrix
 from surfaces.reference import configuration_reference
-from surfaces.runtime_catalogue import runtime_catalogue
+from surfaces.runtime_catalogue import runtime_catalogue, runtime_exchange_calendar
 from surfaces.schema import stack_schema
 from surfaces.stacks import stacks
 
@@ -67,6 +67,7 @@ def generated_files(root: Path) -> dict[str, str]:
         "docs/configuration.md": configuration_reference(),
         "docs/queues.md": queue_matrix(),
         "images/runtime/src/alphaswarm_runtime/catalogue.json": runtime_catalogue(),
+        "images/runtime/src/alphaswarm_runtime/settings/exchange_calendar.py": runtime_exchange_calendar(),
     }
 
 

@@ -1,12 +1,15 @@
 """The images' copy of the catalogue: what a worker must know to drain its queues and to refuse all others.
 
 Durations are whole seconds. The reader is `alphaswarm_runtime.settings.catalogue`, which refuses keys it does not know.
+The images' runtime is a package of its own, so it has a copy too of the module that reads an exchange's calendar.
 """
 
 import json
 from datetime import timedelta
+from inspect import getsource
 from typing import Any
 
+from config import exchange_calendar
 from queues import IMAGES, QUEUES, TIME_CONSTRAINTS, Image, Queue
 
 
@@ -18,6 +21,13 @@ def runtime_catalogue() -> str:
         "time_constraints": [vars(constraint) for constraint in TIME_CONSTRAINTS],
     }
     return json.dumps(catalogue, indent=2, sort_keys=True) + "\n"
+
+
+def runtime_exchange_calendar() -> str:
+    """Return the text of the images' copy of config/exchange_calendar.py."""
+    return (
+        f"# Generated from config/exchange_calendar.py by `make surfaces`; do not edit.\n{getsource(exchange_calendar)}"
+    )
 
 
 def _image(image: Image) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any
 
-from queues import HEAVY_QUEUES, IMAGES, QUEUES, WORKER_QUEUES, Image, Queue, Resources
+from queues import HEAVY_QUEUES, IMAGES, QUEUES, WORKER_QUEUES, Image, Queue, Resources, Sessions
 
 # image, replicas, concurrency, time limit, grace period, visibility timeout, soft shutdown, polling interval,
-# cooldown period, scale down, priority, always on, GPUs, cancel on connection loss
+# cooldown period, scale down, priority, always on, GPUs, cancel on connection loss; and where a row has them, sessions
+# (calendar, pods, before, after, rollouts) and the target wait
 ROWS = {
     "default": ("worker", (0, 10), 4, 600, 660, 1800, None, 15, 300, "ALLOWED", "STANDARD", "PRODUCTION", 0, True),
     "paper": ("worker", (2, 6), 4, 3600, 3700, 5400, None, None, None, "ALLOWED", "LATENCY", "EVERYWHERE", 0, True),
@@ -41,6 +42,7 @@ ROWS = {
     "factors": ("executor", (0, 8), 2, 3600, 3700, 5400, None, 15, 300, "ALLOWED", "BATCH", "NOWHERE", 0, True),
     "rag": ("executor", (0, 6), 2, 3600, 3700, 5400, None, 15, 300, "ALLOWED", "BATCH", "NOWHERE", 0, True),
 }
+RARE = ("sessions", "target_wait")
 BOTH = ("otel", "cli", "iceberg", "entity-graph", "dagster-alphaswarm", "compute-dask", "compute-ray")
 HEAVY = ("ml", "ml-torch", "ml-forecast", "ml-anomaly", "portfolio")
 PLATFORMS = ("linux/amd64", "linux/arm64")
@@ -59,12 +61,15 @@ def plain(value: Any) -> Any:  # noqa: ANN401 any field of a row
         return int(seconds) if seconds.is_integer() else seconds
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, Sessions):
+        return tuple(plain(getattr(value, field.name)) for field in fields(value))
     return value.target if isinstance(value, Image) else value
 
 
 def line(queue: Queue) -> tuple[Any, ...]:
     """A row as the table writes it: every field but its name and what it is for."""
     names = [field.name for field in fields(queue) if field.name not in ("name", "description")]
+    names = [name for name in names if name not in RARE or any(getattr(queue, name) for name in RARE)]
     return tuple(plain(getattr(queue, name)) for name in names)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import pulumi
 
+from components.support.rollout_guard import rollout_guard
 from config.schema import Cluster
 from manifests import Manifest
 from manifests.plan import PlannedObject, Unit
@@ -43,6 +44,7 @@ def _register(
         aliases=_aliases(component, planned),
         custom_timeouts=_rollout_timeouts(manifest) if is_deployment else None,
         additional_secret_outputs=list(SECRET_FIELDS) if planned.secret else None,
+        hooks=rollout_guard(planned.name, planned.sessions) if planned.sessions else None,
     )
     return pulumi.CustomResource(type_token(manifest), planned.name, fields, opts)
 

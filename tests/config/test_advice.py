@@ -1,6 +1,7 @@
 """What a preview warns of: work that could be lost or never done, said once, and silent where it was thought of."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -64,3 +65,15 @@ def test_gpus_are_no_use_to_torch_for_processors() -> None:
     assert not [text for text in warnings(gpu=gpu, images=own) if "torch" in text]
     promoted = {"source": "promote", "stack": "a/b/c"}
     assert not [text for text in warnings(gpu=gpu, images=promoted, registry=None) if "torch" in text]
+
+
+@pytest.mark.parametrize(("notice", "warns"), [(timedelta(days=36_500), True), (timedelta(days=-36_500), False)])
+def test_a_calendar_whose_holidays_are_soon_unknown_is_named(
+    monkeypatch: pytest.MonkeyPatch, notice: timedelta, warns: bool
+) -> None:
+    monkeypatch.setattr("config.advice.CALENDAR_NOTICE", notice)
+    sessions = {"calendar": "XNYS", "minReplicas": 5}
+    found = [text for text in warnings(scaling={"awake": {"sessions": sessions}}) if "XNYS" in text]
+    assert [text.startswith("The holidays of XNYS are known until 2031-12-31 alone") for text in found] == [
+        True
+    ] * warns

@@ -54,6 +54,8 @@ COMMON: Mapping[str, Any] = {
         HEAVY: {
             "minReplicas": 1, "maxReplicas": 5, "concurrency": 3, "pollingInterval": 7, "cooldownPeriod": 70,
             "timeLimit": 500, "gracePeriod": 600, "visibilityTimeout": 900, "softShutdown": 400,
+            "sessions": {"calendar": "XNYS", "minReplicas": 4, "before": 60, "after": 0, "rollouts": "anytime"},
+            "targetWait": 90,
         },
         GPU: {"maxReplicas": 2},
     },
@@ -525,3 +527,41 @@ def test_the_settings_need_no_engine_to_be_read() -> None:
         cwd=ROOT, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.strip() == "False"
+
+
+# --- sessions and promised waits ---
+
+
+SESSIONS: dict[str, Any] = {"calendar": "XNYS", "minReplicas": 5}
+
+
+@pytest.mark.parametrize(
+    ("tuning", "key", "said"),
+    [
+        ({"sessions": {**SESSIONS, "calendar": "XNYX"}}, "sessions.calendar", "did you mean XNYS?"),
+        ({"sessions": {**SESSIONS, "calendar": "nyse"}}, "sessions.calendar", "given 'nyse'"),
+        ({"sessions": {"calendar": "XNYS"}}, "sessions.minReplicas", "missing"),
+        ({"sessions": {**SESSIONS, "minReplicas": 0}}, "sessions.minReplicas", "at least 1"),
+        ({"sessions": {**SESSIONS, "before": 43_201}}, "sessions.before", "at most 43200"),
+        ({"sessions": {**SESSIONS, "after": -1}}, "sessions.after", "at least 0"),
+        ({"sessions": {**SESSIONS, "rollouts": "ask"}}, "sessions.rollouts", "'outside' or 'anytime'"),
+        ({"sessions": {**SESSIONS, "replicas": 5}}, "sessions.replicas", "unknown key"),
+        ({"sessions": {**SESSIONS, "minReplicas": 7}}, "", "at most max replicas (6), got 7"),
+        ({"sessions": {**SESSIONS, "minReplicas": 2}}, "", "must exceed min replicas (2)"),
+        ({"targetWait": 0}, "targetWait", "at least 1"),
+        ({"targetWait": "1m"}, "targetWait", "a whole number"),
+    ],
+)
+def test_a_floor_or_a_promise_that_cannot_be_kept_is_refused(tuning: dict[str, Any], key: str, said: str) -> None:
+    found = refusal(configuration("dev", scaling={"awake": tuning}))
+    (name, text), *others = found.items()
+    assert name == ".".join(filter(None, ("fleet:scaling.awake", key)))
+    assert said in text
+    assert not others
+
+
+def test_a_layout_without_scalers_has_no_floors_and_no_promises() -> None:
+    tuning = {"sessions": SESSIONS, "targetWait": 60}
+    found = refusal(configuration("dev", layout="per-image", scaling={"awake": tuning}))
+    assert set(found) == {"fleet:scaling.awake.sessions", "fleet:scaling.awake.targetWait"}
+    assert all("per-image" in text for text in found.values())

@@ -24,6 +24,7 @@ FEATURES: Final = (
     resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
     resource_pb2.RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
 )
 
 
@@ -67,6 +68,7 @@ class Registration:
     dependencies: frozenset[str]
     provider: str
     aliases: frozenset[str]  # the URNs of places it had before
+    asked_before_updates: bool  # whether a hook of the program may refuse one
 
 
 class Monitor:
@@ -102,6 +104,7 @@ class Monitor:
                     self._urn(alias.spec.parentUrn or request.parent, request.type, alias.spec.name or request.name)
                     for alias in request.aliases
                 ),
+                asked_before_updates=bool(request.hooks.before_update),
             )
         )
         found = struct_pb2.Struct()
@@ -117,6 +120,9 @@ class Monitor:
         found = struct_pb2.Struct()
         found.update({"name": request.id, "outputs": self.cloud.other_stacks[request.id], "secretOutputNames": []})
         return resource_pb2.ReadResourceResponse(urn=urn, properties=found)
+
+    def RegisterResourceHook(self, _request: Any) -> Any:  # noqa: N802, ANN401 the protocol's names
+        return empty_pb2.Empty()
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802, ANN401 the protocol's names
         with self._lock:

@@ -33,6 +33,10 @@ TUNING: dict[str, tuple[list[queues.Queue], Tuning]] = {
     "softShutdown": (ANY, lambda row: seconds(row.times.get("soft_shutdown", row.time_limit)) - 1),
     "visibilityTimeout": (ANY, lambda row: seconds(row.visibility_timeout) + 1),
 }
+BEAT_IS_TOLD: dict[str, dict[str, Any]] = {
+    "sessions": {"sessions": {"calendar": "XLON", "minReplicas": ANY[-1].max_replicas}},
+    "targetWait": {"targetWait": 60},
+}
 CASES = [
     pytest.param(row, key, value(row), id=f"{row.name}-{key}")
     for turn, (key, (rows, value)) in enumerate(TUNING.items())
@@ -67,7 +71,18 @@ def test_tuning_a_queue_changes_that_queues_objects_only(row: queues.Queue, key:
 
 def test_every_key_of_a_queues_tuning_is_tried_but_those_that_only_move_bounds() -> None:
     keys = {field.alias for field in QueueTuning.model_fields.values()}
-    assert keys - TUNING.keys() == {"minReplicas", "cooldownPeriod"}
+    assert keys - TUNING.keys() == {"minReplicas", "cooldownPeriod", *BEAT_IS_TOLD}
+
+
+@pytest.mark.parametrize("key", BEAT_IS_TOLD)
+def test_sessions_and_a_promised_wait_touch_the_queues_scaler_and_beat_which_keeps_their_numbers(key: str) -> None:
+    queue = ANY[-1]
+    touched = changed(untuned(), run(configuration("dev", scaling={queue.name: BEAT_IS_TOLD[key]}), secrets_of("dev")))
+    kinds = {(urn.rpartition("$")[2].partition("::")[0], urn.rpartition("::")[2]) for urn in touched}
+    assert kinds == {
+        ("kubernetes:keda.sh/v1alpha1:ScaledObject", queue.deployment),
+        ("kubernetes:apps/v1:Deployment", "alphaswarm-beat"),
+    }
 
 
 def test_a_queues_bounds_touch_its_scaler_and_never_restart_its_pods() -> None:

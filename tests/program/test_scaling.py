@@ -1,10 +1,23 @@
 """Scaling that loses no task: every scaler's formula, triggers and bounds, held against rows and stacks' files."""
 
+import json
+
 import pytest
 
-from queues import HEAVY_QUEUES, QUEUES, ScaleDown
+from queues import HEAVY_QUEUES, QUEUES, Queue, ScaleDown
 from tests.program.expected import expected
-from tests.program.harness import STACKS, configuration, container, program, queue_of, queues_of, run, secrets_of
+from tests.program.harness import (
+    STACKS,
+    Program,
+    configuration,
+    container,
+    env,
+    program,
+    queue_of,
+    queues_of,
+    run,
+    secrets_of,
+)
 
 NEVER_SCALED_IN = {queue.name for queue in QUEUES.queues if queue.scale_down is ScaleDown.DISABLED}
 UP = {
@@ -126,6 +139,59 @@ def test_an_images_autoscaler_never_ends_a_run_and_never_goes_to_zero(stack: str
         down = spec["behavior"]["scaleDown"]
         assert (down.get("selectPolicy") == "Disabled") is bool(own.keys() & NEVER_SCALED_IN), "a run would be ended"
     assert len(found) == 2
+
+
+PLAIN = "waiting + waiting3 + waiting6 + waiting9 + running"
+
+
+def scaler_of(queue: Queue, **tuning: object) -> tuple[Program, dict[str, str]]:
+    """A program whose stack tunes a queue, and its scaler: the formula, and the key of each trigger."""
+    found = run(configuration("dev", scaling={queue.name: tuning}), secrets_of("dev"))
+    spec = found.manifest("ScaledObject", queue.deployment)["spec"]
+    keys = {one["name"]: one["metadata"]["listName"] for one in spec["triggers"]}
+    return found, {"formula": spec["advanced"]["scalingModifiers"]["formula"], **keys}
+
+
+def test_a_session_is_a_floor_of_the_formula_and_beat_keeps_its_number() -> None:
+    queue = next(queue for queue in QUEUES.queues if queue.min_replicas and queue.concurrency > 1)
+    sessions = {"calendar": "XNYS", "minReplicas": queue.max_replicas, "before": 1800, "after": 60}
+    found, scaler = scaler_of(queue, sessions=sessions)
+    assert scaler["formula"] == f"max({PLAIN}, sessionPods * {queue.concurrency})", "a session may hide work"
+    assert scaler["sessionPods"] == f"floor:{{{queue.name}}}"
+    told = json.loads(env(found.manifest("Deployment", "alphaswarm-beat"))["ALPHASWARM_SCALING"])
+    assert set(told) == {queue.name}
+    assert told[queue.name]["target_wait"] is None
+    given = told[queue.name]["sessions"]
+    assert (given["name"], given["min_replicas"], given["before"], given["after"]) == (
+        "XNYS", queue.max_replicas, 1800, 60,
+    )  # fmt: skip
+    assert given["calendar"]["timezone"] == "America/New_York"
+
+
+def test_a_promised_wait_gives_a_task_its_share_of_a_slot_and_never_less_than_runs() -> None:
+    queue = next(queue for queue in QUEUES.queues if not queue.min_replicas)
+    found, scaler = scaler_of(queue, targetWait=120)
+    assert scaler["formula"] == f"max(running, ({PLAIN}) * (share > 0 ? share : 100) / 100)"
+    assert scaler["share"] == f"share:{{{queue.name}}}"
+    told = json.loads(env(found.manifest("Deployment", "alphaswarm-beat"))["ALPHASWARM_SCALING"])
+    assert told == {queue.name: {"target_wait": 120, "sessions": None}}
+
+
+@pytest.mark.parametrize(("rollouts", "asked"), [({}, True), ({"rollouts": "anytime"}, False)])
+def test_an_update_is_asked_before_it_replaces_pods_of_a_queue_with_sessions(
+    rollouts: dict[str, str], asked: bool
+) -> None:
+    queue = next(queue for queue in QUEUES.queues if queue.min_replicas)
+    found, _ = scaler_of(queue, sessions={"calendar": "XNYS", "minReplicas": queue.max_replicas, **rollouts})
+    guarded = {one.name for one in found.registrations if one.asked_before_updates}
+    assert guarded == ({queue.deployment} if asked else set())
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_stack_without_sessions_and_promises_tells_beat_nothing(stack: str) -> None:
+    found = program(stack)
+    assert "ALPHASWARM_SCALING" not in env(found.manifest("Deployment", "alphaswarm-beat"))
+    assert not any(one.asked_before_updates for one in found.registrations)
 
 
 def test_tuned_concurrency_moves_target_and_worker_together() -> None:

@@ -2,6 +2,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from local.cluster import EmbeddedCluster
 from local.ports import Ports
 from local.processes import start_time
 from local.services.redis import Redis
-from manifests.scaling import demand_keys
-from queues import QUEUES
+from manifests.scaling import demand_keys, formula, trigger_keys
+from queues import QUEUES, Queue, Sessions, seconds
 from tests import waiting
 from tests.embedded import Kubectl, embedded, kubectl
 from toolchain import ensure
@@ -25,7 +26,9 @@ from toolchain.catalogue import KUBERNETES
 
 __all__ = ["embedded", "kubectl"]
 pytestmark = pytest.mark.cluster
-KEYS = demand_keys(QUEUES.queues[0])
+USUAL = replace(QUEUES.queues[0], concurrency=2)
+PROMISED = replace(USUAL, name="promised", sessions=Sessions(calendar="XNYS", min_replicas=3), target_wait=seconds(60))
+KEYS = demand_keys(USUAL)
 POLLING, COOLDOWN = 2, 5  # seconds, of the ScaledObject under test
 PARTS = {"etcd", "kube-apiserver", "kube-controller-manager", "keda-operator", "keda-adapter", "keda-webhooks"}
 eventually = partial(waiting.eventually, pause=0.5, within=90.0)
@@ -133,7 +136,7 @@ def test_replicas_follow_waiting_plus_running_tasks(kubectl: Kubectl, broker: Re
     queue.rpush(KEYS["waiting"], *range(5))
     queue.rpush(KEYS["waiting6"], *range(2))
     queue.hset(KEYS["running"], mapping={str(number): "task" for number in range(5)})
-    made = kubectl.apply(namespace("fleet"), deployment("q", "fleet"), *scaling("fleet", broker))
+    made = kubectl.apply(namespace("fleet"), deployment("q", "fleet"), *scaling("fleet", broker, USUAL))
     assert made.returncode == 0, made.stderr
 
     def replicas() -> int:
@@ -152,7 +155,42 @@ def test_replicas_follow_waiting_plus_running_tasks(kubectl: Kubectl, broker: Re
     eventually(replicas, 0)
 
 
-def scaling(space: str, broker: Redis) -> tuple[dict[str, Any], ...]:
+def test_a_session_is_a_floor_and_a_promise_lets_tasks_wait(kubectl: Kubectl, broker: Redis) -> None:
+    queue, keys = client.Redis.from_url(broker.url()), trigger_keys(PROMISED)
+    queue.rpush(keys["share"], *range(100))
+    made = kubectl.apply(namespace("promises"), deployment("q", "promises"), *scaling("promises", broker, PROMISED))
+    assert made.returncode == 0, made.stderr
+
+    def replicas() -> int:
+        found: int = kubectl.get("deployment", "q", "-n", "promises")["spec"]["replicas"]
+        return found
+
+    eventually(replicas, 0)  # a share is no work
+
+    queue.ltrim(keys["share"], 0, 9)
+    queue.rpush(keys["waiting"], *range(20))
+    queue.rpush(keys["waiting3"], *range(20))
+    eventually(replicas, 2)  # 40 tasks of a tenth of a slot, 2 slots a pod
+
+    queue.rpush(keys["sessionPods"], *range(3))
+    eventually(replicas, 3)
+
+    queue.rpush(keys["waiting"], *range(60))
+    eventually(replicas, 5)  # 100 tasks: a session hides no work
+
+    queue.hset(keys["running"], mapping={str(number): "task" for number in range(14)})
+    eventually(replicas, 7)  # each that runs has a slot
+
+    queue.delete(keys["share"])
+    eventually(replicas, 10)  # without beat each has one: 57 pods, and 10 are the most
+
+    queue.delete(keys["waiting"], keys["waiting3"], keys["running"])
+    eventually(replicas, 3)
+    queue.delete(keys["sessionPods"])
+    eventually(replicas, 0)
+
+
+def scaling(space: str, broker: Redis, queue: Queue) -> tuple[dict[str, Any], ...]:
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -172,9 +210,9 @@ def scaling(space: str, broker: Redis) -> tuple[dict[str, Any], ...]:
             "metadata": {"address": f"{broker.host}:{broker.port}", "listName": key, "listLength": "1"},
             "authenticationRef": {"name": "broker"},
         }
-        for name, key in KEYS.items()
+        for name, key in trigger_keys(queue).items()
     ]
-    modifiers = {"formula": " + ".join(KEYS), "target": "2", "metricType": "AverageValue"}
+    modifiers = {"formula": formula(queue), "target": str(queue.concurrency), "metricType": "AverageValue"}
     behavior = {"scaleDown": {"stabilizationWindowSeconds": 0}}
     spec = {
         "minReplicaCount": 0,

@@ -34,6 +34,12 @@ class Metrics:
     def set_oldest(self, queue: str, seconds: float) -> None:
         """Set for how long the queue's oldest message has waited, for the whole fleet."""
 
+    def set_session_replicas(self, queue: str, replicas: int) -> None:
+        """Set for how many pods a session of an exchange asks now."""
+
+    def set_mean_runtime(self, queue: str, seconds: float) -> None:
+        """Set for how long the queue's last tasks ran on the average."""
+
     def set_unserved(self, queue: str, tasks: int) -> None:
         """Set the number of tasks in a queue that nobody reads."""
 
@@ -58,6 +64,14 @@ class PrometheusMetrics(Metrics):
         self._parked = prometheus.Gauge("alphaswarm_queue_parked", "Messages that are not due yet", ["queue"])
         self._oldest = prometheus.Gauge(
             "alphaswarm_queue_oldest_seconds", "For how long the oldest message has waited; from beat", ["queue"]
+        )
+        self._session_replicas = prometheus.Gauge(
+            "alphaswarm_queue_session_replicas", "Pods that a session of an exchange asks for; from beat", ["queue"]
+        )
+        self._mean_runtime = prometheus.Gauge(
+            "alphaswarm_queue_mean_runtime_seconds",
+            "For how long the last tasks ran, on the average; from beat",
+            ["queue"],
         )
         self._unserved = prometheus.Gauge(
             "alphaswarm_queue_unserved", "Messages in a queue that nobody reads; from beat", ["queue"]
@@ -94,6 +108,14 @@ class PrometheusMetrics(Metrics):
     def set_oldest(self, queue: str, seconds: float) -> None:
         """See Metrics."""
         self._oldest.labels(queue).set(seconds)
+
+    def set_session_replicas(self, queue: str, replicas: int) -> None:
+        """See Metrics."""
+        self._session_replicas.labels(queue).set(replicas)
+
+    def set_mean_runtime(self, queue: str, seconds: float) -> None:
+        """See Metrics."""
+        self._mean_runtime.labels(queue).set(seconds)
 
     def set_unserved(self, queue: str, tasks: int) -> None:
         """See Metrics."""

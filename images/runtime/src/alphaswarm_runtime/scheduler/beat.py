@@ -6,7 +6,7 @@ not ready, and reads its schedule when it gets it. The lease is renewed at every
 after the last one. Who gets it goes on where the other one was (last_runs.py).
 
 It also returns parked messages that are due to their queues, since a queue at zero has no worker that would, says which
-lists nobody reads, and tells Kubernetes which pods are busy.
+lists nobody reads, tells Kubernetes which pods are busy, and the scaler what sessions and promised waits ask for.
 """
 
 import logging
@@ -25,8 +25,11 @@ from alphaswarm_runtime.scheduler.busy_pods import BusyPods
 from alphaswarm_runtime.scheduler.kube_api import KubeApi
 from alphaswarm_runtime.scheduler.last_runs import LastRuns, keeps_none
 from alphaswarm_runtime.scheduler.revocations import RevocationListener
+from alphaswarm_runtime.scheduler.session_floors import SessionFloors
+from alphaswarm_runtime.scheduler.slot_shares import SlotShares
 from alphaswarm_runtime.scheduler.unserved import UnservedWatch
 from alphaswarm_runtime.settings import catalogue, enforced_settings
+from alphaswarm_runtime.settings.environment import Environment
 from alphaswarm_runtime.settings.prepare import Prepared
 from alphaswarm_runtime.transport import broker
 from alphaswarm_runtime.transport.ledger import longest_waits, new_owner, unpark
@@ -107,6 +110,8 @@ def run(prepared: Prepared) -> int:
         metrics=started_metrics,
         files=files,
         queues=tuple(catalogue.load().queues),
+        floors=_session_floors(environment, started_metrics),
+        shares=_slot_shares(environment, started_metrics),
     )
     RevocationListener(app, f"beat-{lease.holder}").start()
     if environment.api_access is not None:
@@ -126,6 +131,16 @@ def run(prepared: Prepared) -> int:
     return parts.exit_status
 
 
+def _session_floors(environment: Environment, started_metrics: Metrics) -> SessionFloors:
+    floors = {queue: one.sessions for queue, one in environment.scaling.items() if one.sessions is not None}
+    return SessionFloors(floors, started_metrics)
+
+
+def _slot_shares(environment: Environment, started_metrics: Metrics) -> SlotShares:
+    targets = {queue: one.target_wait for queue, one in environment.scaling.items() if one.target_wait is not None}
+    return SlotShares(targets, started_metrics)
+
+
 def _exit(_number: int, _frame: FrameType | None) -> None:
     raise SystemExit(os.EX_OK)
 
@@ -142,6 +157,8 @@ class _Parts:
     metrics: Metrics
     files: ProbeFiles
     queues: tuple[str, ...]
+    floors: SessionFloors
+    shares: SlotShares
     exit_status: int = os.EX_OK
 
     def acquire(self, then: Callable[[], None] | None = None) -> bool:
@@ -160,6 +177,9 @@ class _Parts:
             if not self.lease.acquire():
                 self.files.mark_not_ready("another scheduler holds the lease")
                 return False
+            with self.redis.client() as client:
+                self.floors.update(client)
+                self.shares.update(client)
             if then is not None:
                 then()
         except self.redis.errors as error:

@@ -11,6 +11,8 @@ from typing import Literal, cast
 
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.health import probe
+from alphaswarm_runtime.settings import queue_scaling
+from alphaswarm_runtime.settings.queue_scaling import QueueScaling
 
 LogFormat = Literal["text", "json"]
 
@@ -48,6 +50,7 @@ class Environment:
     lease: int
     beat_catch_up: int
     api_access: Path | None  # a folder; None where beat has no access to the Kubernetes API
+    scaling: Mapping[str, QueueScaling]  # by queue
     tuning: Tuning
 
 
@@ -77,6 +80,7 @@ def read(environ: Mapping[str, str]) -> Environment:
         result_wait=60 if result_wait is None else result_wait,
         beat_catch_up=_integer(environ, "ALPHASWARM_BEAT_CATCH_UP", minimum=1) or 24 * 3600,
         api_access=Path(access) if (access := environ.get("ALPHASWARM_API_ACCESS")) else None,
+        scaling=queue_scaling.parse_queue_scaling(environ.get(queue_scaling.VARIABLE)),
         lease=_integer(environ, "ALPHASWARM_LEASE", minimum=2) or 30,
         restore_interval=_integer(environ, "ALPHASWARM_RESTORE_INTERVAL", minimum=1) or 10,
         tuning=Tuning(

@@ -7,6 +7,9 @@
     dead:{<queue>}              list of dead letters
     taken:{<queue>}             hash: each of its lists to how many messages left it at its front
     arrivals:{<queue>}:<step>   sorted set: when messages came to one of its lists, by how many had come
+    floor:{<queue>}             list: as many items as a session of an exchange asks for pods; beat keeps it
+    share:{<queue>}             list: as many items as a task needs per cent of a slot; beat keeps it
+    run_times:{<queue>}         hash: what beat measured for that
 
 All times in them are milliseconds since 1970 by the server's clock.
 """
@@ -61,6 +64,21 @@ def taken(queue: str) -> str:
 def arrivals(queue: str, step: int) -> str:
     """Return the sorted set of the times at which messages came to a list."""
     return f"arrivals:{{{queue}}}:{step}"
+
+
+def floor(queue: str) -> str:
+    """Return the list whose length is the number of pods that a session asks for."""
+    return f"floor:{{{queue}}}"
+
+
+def share(queue: str) -> str:
+    """Return the list whose length is the share of a slot, in per cent, that a task needs."""
+    return f"share:{{{queue}}}"
+
+
+def run_times(queue: str) -> str:
+    """Return the hash of the time that the queue's tasks ran, and how many ended."""
+    return f"run_times:{{{queue}}}"
 
 
 def dead(queue: str) -> str:
