@@ -155,6 +155,19 @@ def test_a_dropped_connection_never_runs_a_task_twice_at_the_same_time(fleet: Fl
     assert not any(both), "a task ran twice at once"
 
 
+@pytest.mark.parametrize("files", ["1", "2", "3", "4"])
+def test_a_dropped_connection_leaves_no_descriptor_of_a_dead_process_behind(fleet: Fleet, files: str) -> None:
+    fleet.worker(concurrency="2", CELERY_APP="crowded", CROWDED_FILES=files)
+    with fleet.server.client() as client:
+        for _ in range(3):
+            sent = [fleet.send("sleep", name, 2) for name in "ab"]
+            until(lambda: client.hlen(keys.unacked("default")) == 2, "both tasks run")
+            time.sleep(0.5)
+            fleet.server.drop_connections()
+            for result in sent:
+                result.get()
+
+
 @pytest.mark.parametrize("drops", [0, 2])
 def test_a_pool_process_that_hangs_as_it_starts_is_replaced_also_after_connections_dropped(
     fleet: Fleet, tmp_path: Path, drops: int

@@ -58,7 +58,7 @@ USES = (
     Use("celery.concurrency.asynpool", ("_is_alive",), "whether a process that was given a job still lives"),
     Use(
         "celery.concurrency.asynpool",
-        ("_fileno_to_outq", "handle_result_event", "maintain_pool"),
+        ("_fileno_to_outq", "outqR_fd", "handle_result_event", "maintain_pool"),
         "hear processes; replace dead ones",
     ),
     Use("celery.worker.request", ("_apply_result",), "the pool's job of a request"),

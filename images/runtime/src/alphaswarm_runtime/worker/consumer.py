@@ -27,8 +27,8 @@ from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.transport import broker_check, channel
 from alphaswarm_runtime.transport.broker import is_login_refused, mask_password
 from alphaswarm_runtime.transport.channel import queue_of
-from alphaswarm_runtime.type_aliases import Connection, Hub, Message, Pool, PoolProcess, Request
-from alphaswarm_runtime.worker import processes
+from alphaswarm_runtime.type_aliases import Connection, Hub, Message, Request
+from alphaswarm_runtime.worker import pool_descriptors, processes
 from alphaswarm_runtime.worker.context import WorkerContext
 from alphaswarm_runtime.worker.deliveries import Deliveries
 from alphaswarm_runtime.worker.executions import Execution
@@ -139,7 +139,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         """Connect, and begin the lease without which nothing is delivered."""
         if self.context.refusal is not None:
             raise self.context.refusal
-        self._watch_exited_processes_again()
+        pool_descriptors.watch_exited_again(self.pool)
+        pool_descriptors.forget_dead(self.pool)
         connection = super().connect()
         self._upkeep.begin()
         self._check_broker()
@@ -171,16 +172,6 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             logger.warning("connection lost: cancelling %d running task(s), which will run again", len(cancelled))
             self.context.executions.cancel(cancelled, self.pool)
         super().on_connection_error_after_connected(exc)
-
-    def _watch_exited_processes_again(self) -> None:
-        """Let the pool watch processes that exited and were not reaped yet, as it does with new ones.
-
-        The pool polls such a process on a timer and no longer watches its file descriptor. If the connection is made
-        anew meanwhile, it registers the missing descriptor and ends the worker ("file descriptor is None").
-        """
-        for process in _pool_processes(self.pool):
-            if getattr(process, "_sentinel_poll", process) is None:
-                del process._sentinel_poll  # noqa: SLF001
 
     def _detach(self, execution: Execution) -> None:
         logger.warning("connection lost: task %s goes on, detached from its message", execution.request.id)
@@ -225,7 +216,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def _on_heartbeat(self) -> None:
         probe_files = self.context.probe_files
         probe_files.mark_live()
-        processes.reap_orphans({process.pid for process in _pool_processes(self.pool)})
+        processes.reap_orphans({process.pid for process in pool_descriptors.pool_processes(self.pool)})
         self.context.results.count_lost()
         try:
             self._upkeep.update_gauges()
@@ -298,8 +289,3 @@ def _guarded(function: Callable[[], None]) -> Callable[[], None]:
             logger.exception("%s failed", function.__name__)
 
     return call
-
-
-def _pool_processes(pool: Pool) -> tuple[PoolProcess, ...]:
-    """Return the processes of the prefork pool; none before it is started."""
-    return tuple(getattr(getattr(pool, "_pool", None), "_pool", None) or ())

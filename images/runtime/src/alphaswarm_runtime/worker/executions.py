@@ -20,7 +20,7 @@ from alphaswarm_runtime.health.metrics import Metrics
 from alphaswarm_runtime.settings.worker_profile import WorkerProfile, soft_time_limit
 from alphaswarm_runtime.transport.channel import Consuming, queue_of
 from alphaswarm_runtime.type_aliases import App, ExceptionInfo, Message, Pool, PoolJob, PoolProcess, Request
-from alphaswarm_runtime.worker import processes
+from alphaswarm_runtime.worker import pool_descriptors, processes
 
 Callback: TypeAlias = Callable[..., Any]  # one of those that a request gives to the pool
 Options: TypeAlias = dict[str, Any]
@@ -112,6 +112,7 @@ class ExecutionTracker:
         """Handle what the pool's processes have said by now: which tasks began, and which ended."""
         if not self.running():  # and nothing has been, where the pool is not part of the event loop yet
             return
+        pool_descriptors.forget_dead(pool)
         poll = select.poll()
         for descriptor in pool._pool._fileno_to_outq:  # noqa: SLF001
             poll.register(descriptor, select.POLLIN)
