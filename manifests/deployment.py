@@ -1,4 +1,9 @@
-"""The Deployments. None sets `spec.replicas` where an autoscaler owns the number: each update would fight it."""
+"""The Deployments. An autoscaler owns `spec.replicas`, and no update touches the number: each one would fight it.
+
+Without one a new Deployment has a pod, before its scaler looks for the first time: for all queues at once, and on a GPU
+for one that wants it. So a queue's own begins at its least. Its resource ignores changes of the field (plan.py), with
+which an update sends what is there. An image's HPA has a pod at the least anyway.
+"""
 
 from config.schema import Settings
 from manifests import ImageReferences, Manifest
@@ -24,6 +29,7 @@ def worker_deployment(settings: Settings, workload: Workload, images: ImageRefer
         "kind": "Deployment",
         "metadata": object_meta(settings, workload.name, labels),
         "spec": {
+            **({"replicas": workload.min_replicas} if workload.only_queue else {}),
             "revisionHistoryLimit": REVISION_HISTORY_LIMIT,
             **deadline,
             "selector": label_selector(workload.name),

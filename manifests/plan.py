@@ -4,7 +4,7 @@ The components register the plan, and the Kustomize tree is written from it, so 
 of object is one function that returns it and one line here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -49,6 +49,7 @@ class PlannedObject:
     protect: bool = False
     alias_parent: str | None = None  # the component that had it until it was moved; an alias keeps the object
     sessions: Sessions | None = None
+    ignore_changes: tuple[str, ...] = ()  # fields that are set when the object is made, and left alone after that
 
     @property
     def secret(self) -> bool:
@@ -82,8 +83,25 @@ def plan(settings: Settings, inputs: PlanInputs, fleet: str = FLEET) -> tuple[Un
 
 
 def manifests_for_files(units: Iterable[Unit]) -> list[Manifest]:
-    """Return the manifests that may be written to a file: all but Secrets, in the plan's order."""
-    return [planned.manifest for unit in units for planned in unit.objects if not planned.secret]
+    """Return the manifests that may be written to a file: all but Secrets, in the plan's order.
+
+    A file is applied again and again, so it has no field that is set only when the object is made.
+    """
+    return [_applicable(planned) for unit in units for planned in unit.objects if not planned.secret]
+
+
+def _applicable(planned: PlannedObject) -> Manifest:
+    manifest = planned.manifest
+    for path in planned.ignore_changes:
+        manifest = _without(manifest, path.split("."))
+    return manifest
+
+
+def _without(manifest: Manifest, keys: Sequence[str]) -> Manifest:
+    first, *rest = keys
+    if not rest:
+        return {key: value for key, value in manifest.items() if key != first}
+    return {**manifest, first: _without(manifest[first], rest)} if first in manifest else manifest
 
 
 def _foundation(settings: Settings, fleet: str) -> Unit:
@@ -149,7 +167,12 @@ def _queue_worker(settings: Settings, queue: Queue, inputs: PlanInputs, dependen
         UnitKind.QUEUE_WORKER,
         name,
         (
-            PlannedObject(name, worker_deployment(settings, workload, inputs.images), sessions=sessions),
+            PlannedObject(
+                name,
+                worker_deployment(settings, workload, inputs.images),
+                sessions=sessions,
+                ignore_changes=("spec.replicas",),
+            ),
             PlannedObject(name, pod_disruption_budget(settings, workload)),
             # After its Deployment, whose number of pods KEDA adopts.
             PlannedObject(name, scaled_object(settings, queue), ("Deployment",), alias_parent="QueueScaler"),

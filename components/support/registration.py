@@ -42,6 +42,7 @@ def _register(
         depends_on=depends_on,
         protect=planned.protect,
         aliases=_aliases(component, planned),
+        ignore_changes=list(planned.ignore_changes) or None,
         custom_timeouts=_rollout_timeouts(manifest) if is_deployment else None,
         additional_secret_outputs=list(SECRET_FIELDS) if planned.secret else None,
         hooks=rollout_guard(planned.name, planned.sessions) if planned.sessions else None,

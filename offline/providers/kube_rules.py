@@ -8,7 +8,7 @@ values that are only written in another way are equal.
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -140,7 +140,12 @@ def outputs(live: Object, manager: str) -> Object:
 
 
 def live_inputs(inputs: Json, live: Json, path: Path = ()) -> Json:
-    """Return the inputs with the values of the live object, as the program wrote them where they are equivalent."""
+    """Return the inputs with the values of the live object, as the program wrote them where they are equivalent.
+
+    A number of replicas that an autoscaler set is none of the program's.
+    """
+    if not path and isinstance(live, Mapping) and is_scaled(dict(live)):
+        live = _with_value(dict(live), ["spec", "replicas"], at(inputs, ("spec", "replicas")))
     if isinstance(inputs, Mapping):
         if not isinstance(live, Mapping):
             return dict(inputs) if live is None and not inputs else live
@@ -149,6 +154,44 @@ def live_inputs(inputs: Json, live: Json, path: Path = ()) -> Json:
     if isinstance(inputs, list):
         return _live_list(inputs, live, path)
     return inputs if equivalent(inputs, live, path) else live
+
+
+def with_ignored(inputs: Object, live: Object, paths: Sequence[str], manager: str) -> Object:
+    """Return inputs whose ignored fields an apply leaves as they are, as the released provider does it.
+
+    A field that other managers have and `manager` has not is left out, and any other has its live value.
+    """
+    for path in paths:
+        keys = path.split(".")
+        managers = {entry.get("manager") for entry in _managed_fields(live) if _has_field(entry, keys)}
+        value = None if managers and manager not in managers else at(live, tuple(keys))
+        inputs = _with_value(inputs, keys, value)
+    return inputs
+
+
+def is_scaled(live: Object) -> bool:
+    """Return whether an autoscaler set the number of replicas, by the object's subresource for that."""
+    return any(
+        entry.get("subresource") == "scale" and _has_field(entry, ["spec", "replicas"])
+        for entry in _managed_fields(live)
+    )
+
+
+def _managed_fields(live: Object) -> list[dict[str, Any]]:
+    return at(live, ("metadata", "managedFields")) or []
+
+
+def _has_field(entry: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    return at(entry, ("fieldsV1", *(f"f:{key}" for key in keys))) is not None
+
+
+def _with_value(inputs: Object, keys: Sequence[str], value: Json) -> Object:
+    """Return a copy with one value set, or removed where it is None."""
+    first, *rest = keys
+    below = inputs.get(first)
+    if rest:
+        return {**inputs, first: _with_value(below, rest, value)} if isinstance(below, dict) else inputs
+    return {**{key: kept for key, kept in inputs.items() if key != first}, **({} if value is None else {first: value})}
 
 
 def _live_input(key: str, value: Json, live: Mapping[str, Any], path: Path) -> Json:

@@ -111,7 +111,8 @@ class Kubernetes:
         if preview:
             return self._preview(resource, new, manager, state, force=self._force(new))
         api = self._api_or_error()
-        return self._apply(api, self._path(api, new), resource, new, manager)[1]
+        path = self._path(api, new)
+        return self._apply(api, path, resource, self._without_ignored(api, path, resource, new, manager), manager)[1]
 
     def delete(self, resource: Resource, inputs: Object, state: Object) -> None:
         """Delete the object, and wait until it is gone: the next one may need its name."""
@@ -217,7 +218,8 @@ class Kubernetes:
         if path is None:
             self._engine.warn(self._unknown_kind_message(inputs), resource.urn)
             return from_inputs
-        response = api.apply(path, inputs, manager, dry_run=True, force=force)
+        sent = self._without_ignored(api, path, resource, inputs, manager)
+        response = api.apply(path, sent, manager, dry_run=True, force=force)
         if response.missing_namespace:
             return from_inputs
         self._log_warnings(response, resource)
@@ -252,6 +254,12 @@ class Kubernetes:
                 f"{_display_name(inputs, resource)} already exists, and this stack did not make it. Import it with "
                 f"`pulumi import`, delete it, or set the provider's upsertExistingObjects to take it over."
             )
+
+    def _without_ignored(self, api: "Api", path: str, resource: Resource, inputs: Object, manager: str) -> Object:
+        """Return the inputs with the ignored fields as they are in the cluster, or without those that others set."""
+        if not resource.ignored or not (response := api.get(path)).ok:
+            return inputs
+        return kube_rules.with_ignored(inputs, response.body, resource.ignored, manager)
 
     def _apply(self, api: "Api", path: str, resource: Resource, inputs: Object, manager: str) -> tuple[str, Object]:
         response = api.apply(path, inputs, manager, force=self._force(inputs))

@@ -48,7 +48,10 @@ class InitFailedError(ProviderError):
 
 @dataclass(frozen=True)
 class Resource:
-    """The resource that a request is about; `timeout` is in seconds, 0 means the provider's default."""
+    """The resource that a request is about; `timeout` is in seconds, 0 means the provider's default.
+
+    `ignored` are the paths whose changes the program ignores; in an update they have their old values.
+    """
 
     urn: str
     type: str
@@ -56,6 +59,7 @@ class Resource:
     id: str = ""
     timeout: float = 0.0
     random_seed: bytes = b""  # for autonaming: another one for each new object
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -223,7 +227,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
         with _ErrorsAsStatus(context) as call:
             new, call.secrets = self._decode(request, request.news)
-            resource = _resource(request, request.id, request.timeout)
+            resource = replace(_resource(request, request.id, request.timeout), ignored=tuple(request.ignoreChanges))
             old, state = decode(request.old_inputs)[0], decode(request.olds)[0]
             outputs = self._provider.update(resource, old, new, state, preview=request.preview)
             return provider_pb2.UpdateResponse(properties=encode(outputs, call.secrets))

@@ -92,9 +92,10 @@ class Client:
         state: dict[str, Any] | None = None,
         *,
         preview: bool = False,
+        ignored: tuple[str, ...] = (),
     ) -> dict[str, Any]:
         request = provider_pb2.UpdateRequest(
-            id=ident, urn=urn(kind), old_inputs=encode(old), news=encode(new), preview=preview
+            id=ident, urn=urn(kind), old_inputs=encode(old), news=encode(new), preview=preview, ignoreChanges=ignored
         )
         request.olds.CopyFrom(encode(state or old))
         return decode(self.stub.Update(request).properties)[0]

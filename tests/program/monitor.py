@@ -68,6 +68,7 @@ class Registration:
     dependencies: frozenset[str]
     provider: str
     aliases: frozenset[str]  # the URNs of places it had before
+    ignored: frozenset[str]  # the paths whose changes the engine ignores
     asked_before_updates: bool  # whether a hook of the program may refuse one
 
 
@@ -104,6 +105,7 @@ class Monitor:
                     self._urn(alias.spec.parentUrn or request.parent, request.type, alias.spec.name or request.name)
                     for alias in request.aliases
                 ),
+                ignored=frozenset(request.ignoreChanges),
                 asked_before_updates=bool(request.hooks.before_update),
             )
         )

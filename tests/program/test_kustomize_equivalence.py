@@ -2,6 +2,7 @@
 
 The digests and the roles' ARNs, which no file can know, are added in a kustomization of the reader's own, just as
 deploy/kustomize/README.md tells a reader to. Secrets stand in no file; `pulumi.com/skipAwait` speaks to Pulumi alone.
+The replicas that a queue begins with are for its first moment: a file is applied again, over the scaler's number.
 """
 
 import os
@@ -15,7 +16,7 @@ import pytest
 import yaml
 
 from queues import QUEUES
-from tests.program.harness import LAYOUTS, ROOT, STACKS, Program, program
+from tests.program.harness import LAYOUTS, ROOT, STACKS, Program, Registration, program
 from tests.surfaces.compare import compare
 
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -34,7 +35,15 @@ COUNTS = {
 
 def registered(found: Program) -> list[dict[str, Any]]:
     """The program's Kubernetes objects, without Secrets and what only Pulumi reads."""
-    return [_without_skip_await(one.inputs) for (kind, _), one in found.kubernetes().items() if kind != "Secret"]
+    objects = found.kubernetes().items()
+    return [_without_skip_await(_without_first_replicas(one)) for (kind, _), one in objects if kind != "Secret"]
+
+
+def _without_first_replicas(one: Registration) -> Mapping[str, Any]:
+    if "spec.replicas" not in one.ignored:
+        return one.inputs
+    spec = {key: value for key, value in one.inputs["spec"].items() if key != "replicas"}
+    return {**one.inputs, "spec": spec}
 
 
 def _without_skip_await(manifest: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,11 +188,22 @@ def test_every_pod_has_a_priority_that_exists_and_probes_that_ask_a_file(stack: 
 
 
 @pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)
-def test_no_deployment_sets_replicas_where_an_autoscaler_owns_them(stack: str, layout: str) -> None:
-    setting = {
-        name for name, one in program(stack, layout).manifests("Deployment").items() if "replicas" in one["spec"]
-    }
-    assert setting == {"alphaswarm-beat"} | ({"redis"} if stack == "local" else set())
+def test_no_update_sets_replicas_where_an_autoscaler_owns_them(stack: str, layout: str) -> None:
+    found = program(stack, layout)
+    setting = {name: one["spec"].get("replicas") for name, one in found.manifests("Deployment").items()}
+    own = {"alphaswarm-beat": 1, **({"redis": 1} if stack == "local" else {})}
+    assert {name: setting.pop(name) for name in own} == own
+    for name, replicas in setting.items():
+        ignored = found.kubernetes()["Deployment", name].ignored
+        assert (replicas is None) or "spec.replicas" in ignored, f"{name}: each update would fight its scaler"
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_a_new_queue_begins_at_its_least_pods_and_not_on_a_gpu_node(stack: str) -> None:
+    found = program(stack)
+    least = {name: one["spec"]["minReplicaCount"] for name, one in found.manifests("ScaledObject").items()}
+    assert {name: one["spec"]["replicas"] for name, one in found.workers().items()} == least
+    assert 0 in least.values()
 
 
 @pytest.mark.parametrize(("stack", "layout"), EVERYWHERE)

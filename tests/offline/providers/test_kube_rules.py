@@ -5,7 +5,16 @@ from decimal import Decimal
 import pytest
 
 from offline.providers.diff import Diff
-from offline.providers.kube_rules import AUTONAMED, autonamed, diff, imported, live_inputs, not_ready, quantity
+from offline.providers.kube_rules import (
+    AUTONAMED,
+    autonamed,
+    diff,
+    imported,
+    live_inputs,
+    not_ready,
+    quantity,
+    with_ignored,
+)
 from offline.providers.values import Json, Object
 
 
@@ -103,6 +112,42 @@ INPUTS = obj(
 
 def test_defaults_spelling_sidecars_and_an_autoscalers_replicas_are_no_drift() -> None:
     assert live_inputs(INPUTS, LIVE) == INPUTS
+
+
+SCALED = {"manager": "keda", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+MINE = {"manager": "mine", "fieldsV1": {"f:spec": {"f:replicas": {}, "f:paused": {}}}}
+
+
+def scaled(replicas: int, *managers: Json) -> Object:
+    return obj("Deployment", metadata={"name": "d", "managedFields": list(managers)}, spec={"replicas": replicas})
+
+
+def test_replicas_that_an_autoscaler_set_are_no_drift_and_those_of_a_person_are() -> None:
+    inputs = obj("Deployment", metadata={"name": "d"}, spec={"replicas": 0})
+    assert live_inputs(inputs, scaled(7, SCALED)) == inputs
+    assert live_inputs(inputs, scaled(7, MINE)) != inputs
+    without = obj("Deployment", metadata={"name": "d"}, spec={"paused": True})
+    assert live_inputs(without, {**scaled(7, SCALED), "spec": {"replicas": 7, "paused": True}}) == without
+
+
+@pytest.mark.parametrize(
+    ("managers", "spec"),
+    [
+        ([SCALED], {"paused": True}),  # left to the autoscaler
+        ([MINE], {"paused": True, "replicas": 7}),  # without it, an apply would remove it
+        ([MINE, SCALED], {"paused": True, "replicas": 7}),
+        ([], {"paused": True, "replicas": 7}),
+    ],
+)
+def test_an_ignored_field_stays_as_it_is_in_the_cluster(managers: list[Json], spec: Object) -> None:
+    inputs = obj("Deployment", spec={"paused": True, "replicas": 0})
+    assert with_ignored(inputs, scaled(7, *managers), ("spec.replicas",), "mine") == obj("Deployment", spec=spec)
+    assert inputs["spec"]["replicas"] == 0, "the state would be changed"
+
+
+def test_an_ignored_field_that_nobody_has_is_left_out() -> None:
+    inputs, live = obj("Deployment", spec={"replicas": 0}), obj("Deployment", spec={})
+    assert with_ignored(inputs, live, ("spec.replicas", "status.nothing"), "mine") == live
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,19 @@ def test_a_renamed_resource_keeps_the_field_manager_of_its_state(plugin: Client,
     assert any("fieldManager=mine" in call for call in cluster.calls)
 
 
+def test_an_update_leaves_an_ignored_field_to_the_one_who_has_it(plugin: Client, cluster: Cluster) -> None:
+    scale = {"manager": "keda", "subresource": "scale", "fieldsV1": {"f:spec": {"f:replicas": {}}}}
+    live = {**deployment(uid="1", managedFields=[scale]), "spec": {"replicas": 7}}
+    path, old = "/apis/apps/v1/namespaces/n/deployments/d", {**deployment(), "spec": {"replicas": 0}}
+    skip = {"annotations": {"pulumi.com/skipAwait": "true"}}
+    new = {**deployment(**skip), "spec": {"replicas": 0, "paused": True}}
+    cluster.objects[path] = live
+    shown = plugin.update(DEPLOYMENT, "n/d", old, new, old, preview=True, ignored=("spec.replicas",))
+    assert shown["spec"] == {"paused": True}
+    plugin.update(DEPLOYMENT, "n/d", old, new, old, ignored=("spec.replicas",))
+    assert cluster.objects[path]["spec"] == {"paused": True}, "the scaler's number would be set back"
+
+
 def test_a_preview_asks_the_server_and_writes_nothing(plugin: Client, cluster: Cluster) -> None:
     cluster.warnings.append("PollingInterval is not relevant")
     ident, shown = plugin.create(CONFIG_MAP, config_map(a="1"), preview=True)
