@@ -18,6 +18,10 @@ def _ended_or_dead_letter(worker: Process, client: Redis) -> bool:
     return worker.popen.poll() is not None or bool(client.llen(DEAD))
 
 
+def _starts(fleet: Fleet, what: str) -> int:
+    return sum(line.startswith(f"start {what} ") for line in fleet.server.journal())
+
+
 def _journal_has(fleet: Fleet, lines: int) -> bool:
     return len(fleet.server.journal()) == lines
 
@@ -41,6 +45,35 @@ def test_a_task_that_kills_its_process_each_time_becomes_a_dead_letter_and_frees
     assert [message["headers"]["id"] for message in dead] == [killer.id]
     assert dead[0]["headers"]["dead"]["queue"] == "default"
     assert left == (0, 0)
+
+
+@pytest.mark.parametrize("exception", ["SystemExit", "KeyboardInterrupt"])
+def test_a_task_that_ends_its_process_with_an_exception_becomes_a_dead_letter(fleet: Fleet, exception: str) -> None:
+    fleet.worker(ALPHASWARM_MAX_DELIVERIES="2")
+    ending = fleet.send("raise_builtin", exception)
+    with fleet.server.client() as client:
+        until(lambda: client.llen(DEAD) == 1, "it is given up")
+    assert ending.status == "FAILURE"
+    assert fleet.server.journal().count(f"raising {exception}") == 2, "it is started for ever"
+
+
+@pytest.mark.parametrize("exception", ["MemoryError", "RecursionError", "GeneratorExit", "StopIteration"])
+def test_an_exception_of_a_task_is_its_failure_and_no_others(fleet: Fleet, exception: str) -> None:
+    """Celery's worker ends itself, and so all other tasks, when a task raises MemoryError."""
+    worker = fleet.worker(concurrency="2")
+    other = fleet.send("sleep", "other", 3)
+    until(lambda: _starts(fleet, "other") == 1, "another task runs")
+    failing = fleet.send("raise_builtin", exception)
+    until(failing.ready, "it fails")
+    assert failing.status == "FAILURE"
+    assert type(failing.meta()["result"]).__name__ == exception
+    other.get()
+    assert _starts(fleet, "other") == 1, "the other task began anew"
+    assert fleet.send("note", "next").get() == "next", "the worker ended"
+    assert worker.popen.poll() is None
+    with fleet.server.client() as client:
+        until(lambda: client.hlen(keys.unacked("default")) == 0, "both are acknowledged")
+    assert fleet.server.journal().count(f"raising {exception}") == 1
 
 
 def test_who_waits_for_a_task_that_is_given_up_is_told(fleet: Fleet) -> None:

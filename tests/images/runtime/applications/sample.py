@@ -3,6 +3,7 @@
 # mypy: disable-error-code="untyped-decorator"
 # (Celery's decorator has no types.)
 
+import builtins
 import multiprocessing
 import os
 import signal
@@ -74,6 +75,13 @@ def run_program(seconds: float) -> None:
 @app.task(name="sample.fail")
 def fail() -> None:
     raise ValueError("as expected")
+
+
+@app.task(name="sample.raise_builtin")
+def raise_builtin(name: str) -> None:
+    """Raise one of Python's own exceptions."""
+    journal().rpush("journal", f"raising {name}")
+    raise getattr(builtins, name)("sample")
 
 
 @app.task(name="sample.requeue", bind=True)

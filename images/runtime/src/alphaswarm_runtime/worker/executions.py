@@ -25,17 +25,21 @@ from alphaswarm_runtime.worker import pool_descriptors, processes
 Callback: TypeAlias = Callable[..., Any]  # one of those that a request gives to the pool
 Options: TypeAlias = dict[str, Any]
 
-STATE_BY_EXCEPTION: tuple[tuple[type[BaseException], str], ...] = (
+STATE_BY_EXCEPTION: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
     (Retry, "retried"),
     (Ignore, "ignored"),
     (Reject, "rejected"),
-    (WorkerLostError, "lost"),
+    ((WorkerLostError, SystemExit, KeyboardInterrupt), "lost"),  # its process reports these two, and ends
     (TimeLimitExceeded, "timeout"),
     (Terminated, "ended"),
 )
 FAILED = "failed"
 BLAMED_STATES = ("lost", "timeout")
 JOIN_TIMEOUT = 2.0  # seconds
+
+
+class TaskMemoryError(Exception):
+    """A task raised MemoryError."""
 
 
 @dataclass(eq=False)
@@ -146,6 +150,8 @@ class ExecutionTracker:
         failed, value, _runtime = result
         error = _exception_of(value) if failed else None
         self._record_end(execution, "succeeded" if error is None else _state_of(error))
+        if failed:
+            _name_memory_error(value)
         try:
             return callback(result, **kwargs)
         finally:
@@ -156,6 +162,7 @@ class ExecutionTracker:
     ) -> object:
         self._record_end(execution, _state_of(_exception_of(info)))
         self._blame(execution)
+        _name_memory_error(info)
         try:
             return callback(info, *args, **kwargs)
         finally:
@@ -213,6 +220,20 @@ def _forget(jobs: list[PoolJob], pool: Pool) -> None:
 def _exception_of(info: ExceptionInfo) -> BaseException:
     error = info.exception
     return error.exc if isinstance(error, ExceptionWithTraceback) else error  # type: ignore[no-any-return]
+
+
+def _name_memory_error(info: ExceptionInfo) -> None:
+    """Put another exception in the place of a task's MemoryError, which Celery would raise in the parent, to end it.
+
+    The process that ran the task has stored the task's own, and goes on.
+    """
+    error = _exception_of(info)
+    if isinstance(error, MemoryError):
+        named = TaskMemoryError(*error.args)
+        if isinstance(info.exception, ExceptionWithTraceback):
+            info.exception.exc = named
+        else:
+            info.exception = named
 
 
 def _state_of(error: BaseException) -> str:
