@@ -75,6 +75,17 @@ def test_a_rate_limit_is_obeyed_and_a_time_limit_up_to_the_queues_own(fleet: Fle
     assert sent.status == "FAILURE"
 
 
+@pytest.mark.parametrize("limits", [{"hard": 2}, {"hard": 60, "soft": 2}])
+def test_a_lower_time_limit_counts_from_the_next_task_on(fleet: Fleet, limits: dict[str, int]) -> None:
+    fleet.worker()
+    assert fleet.send("note", "before").get() == "before"  # the worker has made all it makes of its tasks
+    assert "ok" in ask(fleet, "time_limit", task_name="sample.sleep", **limits)
+    sent, began = fleet.send("sleep", "too long", 30), time.monotonic()
+    until(sent.ready, "it is ended")
+    assert sent.status == "FAILURE"
+    assert time.monotonic() - began < 20, "it ended by itself"
+
+
 def test_a_task_can_be_revoked_while_no_worker_runs(fleet: Fleet) -> None:
     fleet.start("beat", CELERY_APP="slow").wait_ready()
     sent = [fleet.send("note", what, queue="workflows") for what in ("revoked", "wanted")]

@@ -2,7 +2,7 @@
 
 These commands take the place of Celery's own of the same names. A worker consumes no queue but those it was started
 for, since its image, its grace period and its concurrency are theirs; it ends as it does on SIGTERM. What is refused
-says why in the reply. The others stay: `rate_limit` is obeyed, and `time_limit` up to the queue's own limit
+says why in the reply. The others stay: `rate_limit` is obeyed, and what `time_limit` sets up to the queue's own limit
 (executions.py).
 """
 
@@ -26,6 +26,11 @@ def install() -> None:
     arguments = [("queue", str), ("exchange", str), ("exchange_type", str), ("routing_key", str)]
     control_command(name="add_consumer", args=arguments)(add_consumer)
     control_command(name="pool_grow", args=[("n", int)])(pool_grow)
+    control_command(
+        name="time_limit",
+        args=[("task_name", str), ("soft", float), ("hard", float)],
+        signature="<task_name> <soft_secs> [hard_secs]",
+    )(time_limit)
     control_command(name="shutdown")(shutdown)
     control_command(name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]")(revoke)
     control_command(
@@ -56,6 +61,22 @@ def pool_grow(state: ControlState, n: int = 1, **options: object) -> Reply:
     if state.consumer.pool.num_processes + n > allowed:
         return dict(control.nok(f"refused: this process runs {allowed} tasks at a time; the scaler counts on it"))
     return dict(control.pool_grow(state, n, **options))
+
+
+def time_limit(
+    state: ControlState,
+    task_name: str | None = None,
+    hard: float | None = None,
+    soft: float | None = None,
+    **_options: object,
+) -> Reply:
+    """Change a task's time limits, in seconds, for what is received from now on.
+
+    Celery's own changes the task, and not what the worker has made of it at its start.
+    """
+    reply = dict(control.time_limit(state, task_name, hard, soft))
+    state.consumer.update_strategies()
+    return reply
 
 
 def revoke(state: ControlState, task_id: str | Sequence[str], **options: object) -> Reply:
