@@ -184,6 +184,23 @@ def test_a_pool_process_that_hangs_as_it_starts_is_replaced_also_after_connectio
     assert fleet.send("pid").get() != child, "it would wait for the visibility timeout"
 
 
+def test_a_process_that_hangs_as_it_starts_is_replaced_where_the_connection_dropped_while_it_was_made(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    file = tmp_path / "hang"
+    worker = fleet.worker(CELERY_APP="hanging", HANGING_FILE=str(file))
+    child = int(str(fleet.send("pid").get()))
+    fleet.server.drop_connections()
+    until(lambda: worker.output.count("mingle: searching") == 2, "the worker is connected, and not in its event loop")
+    file.touch()
+    os.kill(child, signal.SIGKILL)
+    until(lambda: not is_running(child), "the process is gone, and not replaced yet")
+    fleet.server.drop_connections()
+    until(lambda: not file.exists(), "the next process hangs")
+    assert fleet.send("pid").get() != child, "Celery cancels the timer that would kill it"
+    assert UP_TIMEOUT in worker.output
+
+
 @pytest.mark.parametrize("queue", ["default", "terraform"])
 def test_a_worker_that_shuts_down_takes_nothing_new_over_a_new_connection(fleet: Fleet, queue: str) -> None:
     worker = fleet.worker(queue)

@@ -50,6 +50,12 @@ USES = (
     Use("celery.worker.consumer.consumer", ("on_connection_error_after_connected",), "end tasks first"),
     Use("celery.worker.consumer.consumer", ("register_with_event_loop", "restart_count", "task_consumer"), "timers"),
     Use("celery.worker.consumer.consumer", ("first_connection_attempt", "task_buckets"), "reconnection; rate limits"),
+    Use(
+        "celery.worker.consumer.consumer",
+        ("on_close", "timer_entries_registered", "timer_entries_before_start"),
+        "keep the timers of processes",
+    ),
+    Use("celery.worker.loops", ("_timer_entries",), "keep the timers of processes"),
     Use("celery.worker.state", ("should_stop", "maybe_shutdown"), "end the worker from the event loop"),
     Use("celery.worker.control", ("add_consumer", "pool_grow", "time_limit", "scheduled"), "replaced commands"),
     Use("celery.worker.consumer.consumer", ("update_strategies",), "time limits that were changed while it runs"),

@@ -22,6 +22,7 @@ from celery import signals
 from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from celery.worker.loops import _timer_entries
 
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.transport import broker_check, channel
@@ -44,6 +45,9 @@ UPKEEP_INTERVAL = 1.0  # seconds: how late a parked message may be where every w
 
 class FleetConsumer(Consumer):  # type: ignore[misc]
     """See the module. Celery creates it, because of the setting `worker_consumer`."""
+
+    timer_entries_before_start: set[object]
+    timer_entries_registered: set[object] | None
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
@@ -172,6 +176,16 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             logger.warning("connection lost: cancelling %d running task(s), which will run again", len(cancelled))
             self.context.executions.cancel(cancelled, self.pool)
         super().on_connection_error_after_connected(exc)
+
+    def on_close(self) -> None:
+        """Do what Celery does, and keep the timers of the processes that it starts: they are of no connection.
+
+        Where the connection fails before the event loop runs, Celery cancels every timer since it began to connect:
+        also the one that kills a process which it just started, should that hang.
+        """
+        if self.timer_entries_registered is None:
+            self.timer_entries_registered = _timer_entries(self.hub.timer) - self.timer_entries_before_start
+        super().on_close()
 
     def _detach(self, execution: Execution) -> None:
         logger.warning("connection lost: task %s goes on, detached from its message", execution.request.id)
