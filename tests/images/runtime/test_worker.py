@@ -168,6 +168,20 @@ def test_a_dropped_connection_leaves_no_descriptor_of_a_dead_process_behind(flee
                 result.get()
 
 
+def test_dropped_connections_leave_no_more_descriptors_open(fleet: Fleet) -> None:
+    worker = fleet.worker(concurrency="2")
+    opened = []
+    for number in range(6):
+        sent = [fleet.send("sleep", f"{name}{number}", 1) for name in "ab"]
+        until(lambda number=number: len(starts(fleet)) == 2 * number + 2, "both tasks run")  # type: ignore[misc]
+        fleet.server.drop_connections()
+        for result in sent:
+            result.get()
+        opened.append(len(list(Path(f"/proc/{worker.pid}/fd").iterdir())))
+    print(f"descriptors after each of {len(opened)} drops: {opened}")
+    assert opened[-1] < opened[0] + len(opened) - 1, "a worker has no more files after some hundreds of drops"
+
+
 @pytest.mark.parametrize("drops", [0, 2])
 def test_a_pool_process_that_hangs_as_it_starts_is_replaced_also_after_connections_dropped(
     fleet: Fleet, tmp_path: Path, drops: int

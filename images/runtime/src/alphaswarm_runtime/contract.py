@@ -61,7 +61,7 @@ USES = (
     Use("celery.worker.consumer.consumer", ("update_strategies",), "time limits that were changed while it runs"),
     Use("celery.concurrency.prefork", ("_pool",), "the pool's processes"),
     Use("billiard.process", ("_config", "authkey", "daemon"), "tasks may start processes of their own"),
-    Use("celery.concurrency.asynpool", ("_sentinel_poll",), "a process that ends during a reconnection"),
+    Use("celery.concurrency.asynpool", ("_sentinel_poll", "hub_remove"), "a process that ends during a reconnection"),
     Use("celery.concurrency.asynpool", ("_is_alive",), "whether a process that was given a job still lives"),
     Use(
         "celery.concurrency.asynpool",

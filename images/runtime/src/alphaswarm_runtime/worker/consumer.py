@@ -28,7 +28,7 @@ from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.transport import broker_check, channel
 from alphaswarm_runtime.transport.broker import is_login_refused, mask_password
 from alphaswarm_runtime.transport.channel import queue_of
-from alphaswarm_runtime.type_aliases import Connection, Hub, Message, Request
+from alphaswarm_runtime.type_aliases import Connection, Hub, Message, PoolProcess, Request
 from alphaswarm_runtime.worker import pool_descriptors, processes
 from alphaswarm_runtime.worker.context import WorkerContext
 from alphaswarm_runtime.worker.deliveries import Deliveries
@@ -55,6 +55,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self.context.executions.wrap_pool(self.pool)
         self._detached: dict[str, Execution] = {}  # by delivery tag, until they are acknowledged
         self.context.consuming.detached = self._detached.keys()
+        self._processes: tuple[PoolProcess, ...] = ()  # of the pool, when the connection was lost
         self._deliveries = Deliveries(self, self.context)
         self._upkeep = Upkeep(self.context)
         self._stopped_consuming = False  # on this connection
@@ -145,6 +146,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             raise self.context.refusal
         pool_descriptors.watch_exited_again(self.pool)
         pool_descriptors.forget_dead(self.pool)
+        pool_descriptors.close_of_dead(self.pool, self._processes)
         connection = super().connect()
         self._upkeep.begin()
         self._check_broker()
@@ -162,6 +164,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Cancel or detach the running tasks, and let Celery restore their messages only then."""
         self.context.probe_files.mark_not_ready("the connection to the broker is lost")
+        self._processes = pool_descriptors.pool_processes(self.pool)
         self.context.executions.hear(self.pool)
         running = self.context.executions.running()
         cancelled = [

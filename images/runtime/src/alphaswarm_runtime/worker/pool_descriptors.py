@@ -4,6 +4,9 @@ The pool keeps its processes by the numbers of their descriptors, and the system
 something next: a pipe of the next process, or a connection of another thread.
 """
 
+import os
+from collections.abc import Iterable
+
 from alphaswarm_runtime.type_aliases import Pool, PoolProcess
 
 
@@ -36,3 +39,18 @@ def forget_dead(pool: Pool) -> None:
     for descriptor, process in list(heard.items()):
         if id(process) not in processes or process.outqR_fd != descriptor:
             del heard[descriptor]
+
+
+def close_of_dead(pool: Pool, known: Iterable[PoolProcess]) -> None:
+    """Close what told the pool of the end of those of `known` that are gone.
+
+    It does not when such a process was given a task: a descriptor would stay open for each that a lost connection
+    cancels, and a worker has no more of them after some hundreds.
+    """
+    processes = pool_processes(pool)
+    for process in known:
+        sentinel = getattr(process, "_sentinel_poll", None)
+        if sentinel is not None and process not in processes:
+            process._sentinel_poll = None  # noqa: SLF001
+            pool._pool.hub_remove(sentinel)  # noqa: SLF001
+            os.close(sentinel)
