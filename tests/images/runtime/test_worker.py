@@ -353,6 +353,16 @@ def test_a_connection_that_drops_while_the_worker_starts_is_made_anew(fleet: Fle
     assert fleet.send("note", "after").get() == "after"
 
 
+def test_a_connection_that_drops_while_the_worker_publishes_is_made_anew(fleet: Fleet, tmp_path: Path) -> None:
+    file = tmp_path / "refused"
+    worker = fleet.worker(CELERY_APP="refused", REFUSED_FILE=str(file))
+    file.touch()
+    fleet.server.drop_connections()
+    until(lambda: not file.exists(), "publishing failed")
+    assert fleet.send("echo", "after").get() == "after", "the worker ended, and with it what it ran"
+    assert worker.popen.poll() is None
+
+
 def test_a_process_that_is_slow_to_start_is_waited_for_after_a_dropped_connection(fleet: Fleet) -> None:
     worker = slow_to_start(fleet, 6)
     sent = fleet.send("sleep", "long", 3)

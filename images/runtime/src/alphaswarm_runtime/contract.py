@@ -49,7 +49,8 @@ USES = (
     Use("celery.worker.consumer.consumer", ("ensure_connected", "connection_for_read"), "wait for a broker"),
     Use("celery.worker.consumer.consumer", ("on_connection_error_after_connected",), "end tasks first"),
     Use("celery.worker.consumer.consumer", ("register_with_event_loop", "restart_count", "task_consumer"), "timers"),
-    Use("celery.worker.consumer.consumer", ("first_connection_attempt", "task_buckets"), "reconnection; rate limits"),
+    Use("celery.worker.consumer.consumer", ("first_connection_attempt", "connection_errors"), "reconnection"),
+    Use("celery.worker.consumer.consumer", ("task_buckets",), "rate limits"),
     Use(
         "celery.worker.consumer.consumer",
         ("on_close", "timer_entries_registered", "timer_entries_before_start"),

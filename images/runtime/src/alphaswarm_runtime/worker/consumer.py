@@ -23,6 +23,7 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import _timer_entries
+from kombu.exceptions import OperationalError
 
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.transport import broker_check, channel
@@ -46,11 +47,14 @@ UPKEEP_INTERVAL = 1.0  # seconds: how late a parked message may be where every w
 class FleetConsumer(Consumer):  # type: ignore[misc]
     """See the module. Celery creates it, because of the setting `worker_consumer`."""
 
+    connection_errors: tuple[type[BaseException], ...]
     timer_entries_before_start: set[object]
     timer_entries_registered: set[object] | None
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
+        # What kombu calls every error of publishing, as it does while the worker asks its neighbours.
+        self.connection_errors = (*self.connection_errors, OperationalError)
         self.context: WorkerContext = self.app.worker_context
         self.context.executions.wrap_pool(self.pool)
         self._detached: dict[str, Execution] = {}  # by delivery tag, until they are acknowledged
