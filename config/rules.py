@@ -62,15 +62,17 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
 
 def _session_errors(key: str, tuning: QueueTuning, layout: str | None) -> Iterator[ErrorLine]:
     if layout == "per-image":
-        given = {"sessions": tuning.sessions, "targetWait": tuning.target_wait}
-        for name in (name for name, value in given.items() if value is not None):
-            yield ErrorLine(
-                f"{key}.{name}",
-                f"is for KEDA's scalers; with {PREFIX}:layout per-image a Deployment drains many queues, and its pods "
-                "follow processor time: remove this key, or choose per-queue",
-            )
-    if tuning.sessions is not None and (calendar := tuning.sessions.calendar) not in calendar_rows():
-        known = calendar_rows()
+        for name, value in (("sessions", tuning.sessions), ("targetWait", tuning.target_wait)):
+            if value is not None:
+                yield ErrorLine(
+                    f"{key}.{name}",
+                    f"is for KEDA's scalers; with {PREFIX}:layout per-image a Deployment drains many queues, and its "
+                    "pods follow processor time: remove this key, or choose per-queue",
+                )
+    if tuning.sessions is None:
+        return
+    calendar, known = tuning.sessions.calendar, calendar_rows()
+    if calendar not in known:
         yield ErrorLine(
             f"{key}.sessions.calendar",
             f"given {format_value(calendar)}; allowed: the market identifier code of an exchange in "

@@ -4,10 +4,11 @@ import shutil
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.images.runtime.harness import SOURCE, Fleet, Server, free_port
+from tests.images.runtime.harness import SOURCE, Fleet, Redis, Server, free_port
 
 sys.path.insert(0, str(SOURCE))
 
@@ -26,6 +27,23 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         for process in fleet.started:
             process.kill()
         server.stop()
+
+
+@pytest.fixture
+def client(fleet: Fleet) -> Iterator[Redis]:
+    with fleet.server.client() as client:
+        yield client
+
+
+@pytest.fixture
+def ledger(client: Redis) -> Any:  # noqa: ANN401 a Ledger, whose module is on the path only now
+    """A process that has a lease of the queue of messages.py."""
+    from alphaswarm_runtime.settings import catalogue
+    from alphaswarm_runtime.transport.ledger import Ledger
+
+    ledger = Ledger({"default": catalogue.load().queues["default"]}, lease=600)
+    ledger.begin_lease(client)
+    return ledger
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,7 +1,6 @@
 """A session of an exchange asks the scaler for pods: over a whole year, and whoever dies meanwhile."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,12 +31,6 @@ def scaling(queue: str = "paper", **changes: Any) -> str:  # noqa: ANN401 any pa
 def floors(text: str) -> SessionFloors:
     found = {queue: one.sessions for queue, one in parse_queue_scaling(text).items() if one.sessions}
     return SessionFloors(found, Metrics())
-
-
-@pytest.fixture
-def client(fleet: Fleet) -> Iterator[Redis]:
-    with fleet.server.client() as client:
-        yield client
 
 
 @pytest.mark.filterwarnings("ignore")  # pandas' own

@@ -4,24 +4,23 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterator
 from statistics import mean
 
 import pytest
 from alphaswarm_runtime.health.metrics import Metrics
 from alphaswarm_runtime.scheduler import slot_shares
 from alphaswarm_runtime.scheduler.slot_shares import SlotShares, share
-from alphaswarm_runtime.settings import catalogue
 from alphaswarm_runtime.transport import keys
 from alphaswarm_runtime.transport.ledger import Hold, Ledger, unpark
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.images.runtime.harness import Fleet, Redis, until
+from tests.images.runtime.messages import QUEUE, fetch, put
 
 pytestmark = pytest.mark.redis
 
-QUEUE, LONG = "default", 1000  # LONG is a promise that no task here comes near
+LONG = 1000  # seconds, a promise that no task here comes near
 
 
 class Measured(Metrics):
@@ -33,29 +32,6 @@ class Measured(Metrics):
     def set_mean_runtime(self, queue: str, seconds: float) -> None:
         assert queue == QUEUE
         self.seconds = seconds
-
-
-@pytest.fixture
-def client(fleet: Fleet) -> Iterator[Redis]:
-    with fleet.server.client() as client:
-        yield client
-
-
-@pytest.fixture
-def ledger(client: Redis) -> Ledger:
-    ledger = Ledger({QUEUE: catalogue.load().queues[QUEUE]}, lease=600)
-    ledger.begin_lease(client)
-    return ledger
-
-
-def send(client: Redis, tag: str) -> None:
-    properties = {"delivery_tag": tag, "delivery_info": {"routing_key": QUEUE}, "priority": 0}
-    client.lpush(QUEUE, json.dumps({"body": "", "headers": {}, "properties": properties}))
-
-
-def fetch(client: Redis, ledger: Ledger) -> str:
-    reply = client.execute_command(*ledger.fetch_command([QUEUE]))
-    return str(json.loads(reply[1])["properties"]["delivery_tag"])
 
 
 @given(st.floats(0, 1e6), st.integers(1, 10**6))
@@ -92,7 +68,7 @@ def test_the_mean_of_real_tasks_is_measured_without_a_word_from_them(fleet: Flee
 def test_tasks_that_still_run_make_the_mean_longer_and_never_shorter(client: Redis, ledger: Ledger) -> None:
     beat = SlotShares({QUEUE: LONG}, measured := Measured())
     for number in range(30):
-        send(client, str(number))
+        put(client, str(number))
     beat.update(client)
     tags = [fetch(client, ledger) for _ in range(30)]
     beat.update(client)
@@ -108,7 +84,7 @@ def test_parked_messages_have_not_run(client: Redis, ledger: Ledger) -> None:
     beat = SlotShares({QUEUE: LONG}, measured := Measured())
     beat.update(client)
     for number in range(40):
-        send(client, str(number))
+        put(client, str(number))
         assert ledger.park(client, QUEUE, fetch(client, ledger), Hold(0.2, from_now=True))
     beat.update(client)
     time.sleep(0.3)
@@ -121,7 +97,7 @@ def test_what_comes_back_has_not_ended(client: Redis, ledger: Ledger) -> None:
     beat = SlotShares({QUEUE: LONG}, measured := Measured())
     beat.update(client)
     for number in range(40):
-        send(client, str(number))
+        put(client, str(number))
     for _ in range(40):
         ledger.put_back(client, QUEUE, [fetch(client, ledger)], deliveries=1)
         beat.update(client)
@@ -153,7 +129,7 @@ def test_the_last_tasks_count_and_those_before_are_forgotten(
 
 def run_for(client: Redis, ledger: Ledger, beat: SlotShares, tasks: int, seconds: float) -> None:
     for number in range(tasks):
-        send(client, str(number))
+        put(client, str(number))
         beat.update(client)
         tag = fetch(client, ledger)
         beat.update(client)

@@ -1,22 +1,20 @@
 """For how long the oldest message of a queue has waited, though no message says when it was sent."""
 
-import json
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from alphaswarm_runtime.settings import catalogue
 from alphaswarm_runtime.transport import keys
 from alphaswarm_runtime.transport.ledger import Hold, Ledger, longest_waits, unpark
 
-from tests.images.runtime.harness import Fleet, Redis, until
+from tests.images.runtime.harness import Redis, until
+from tests.images.runtime.messages import QUEUE, fetch, put
 
 pytestmark = pytest.mark.redis
 
-QUEUE = "default"
 SLACK = 0.05  # seconds between the server's clock and this process'
 
 
@@ -26,20 +24,6 @@ class Moment:
 
     after: float
     before: float
-
-
-@pytest.fixture
-def client(fleet: Fleet) -> Iterator[Redis]:
-    with fleet.server.client() as client:
-        yield client
-
-
-@pytest.fixture
-def ledger(client: Redis) -> Ledger:
-    """A process that has a lease of the queue."""
-    ledger = Ledger({QUEUE: catalogue.load().queues[QUEUE]}, lease=600)
-    ledger.begin_lease(client)
-    return ledger
 
 
 def wait(client: Redis) -> float | None:
@@ -55,14 +39,7 @@ def seen(client: Redis, what: Callable[[], object]) -> Moment:
 
 
 def send(client: Redis, tag: str, step: int = 0) -> Moment:
-    properties = {"delivery_tag": tag, "delivery_info": {"routing_key": QUEUE}, "priority": step}
-    text = json.dumps({"body": "", "headers": {}, "properties": properties})
-    return seen(client, lambda: client.lpush(keys.waiting(QUEUE, step), text))
-
-
-def fetch(client: Redis, ledger: Ledger) -> str:
-    reply = client.execute_command(*ledger.fetch_command([QUEUE]))
-    return str(json.loads(reply[1])["properties"]["delivery_tag"])
+    return seen(client, lambda: put(client, tag, step))
 
 
 def assert_waits_since(client: Redis, moment: Moment) -> None:

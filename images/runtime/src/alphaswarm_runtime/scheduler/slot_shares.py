@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from alphaswarm_runtime.health.metrics import Metrics
 from alphaswarm_runtime.scheduler.scaler_numbers import set_number
-from alphaswarm_runtime.transport import keys
+from alphaswarm_runtime.transport import keys, scripts
 from alphaswarm_runtime.type_aliases import Client
 
 MEMORY = 200  # tasks
@@ -20,32 +20,6 @@ ENOUGH = 10  # tasks that must have ended before their average counts
 GAP = 60.0  # seconds between two looks, beyond which nobody knows what happened between them
 KEPT = 7 * 24 * 3600  # seconds, of what was measured
 SHARE_KEPT = 600  # seconds: without beat, each task soon gets a slot
-
-# KEYS: run_times, taken, unacked, parked. ARGV: GAP in milliseconds, MEMORY, KEPT.
-# Returns the milliseconds that tasks ran, and how many ended.
-#
-# What was taken from the lists and is neither in flight nor parked has ended.
-MEASURE = """
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local running, ended = redis.call('HLEN', KEYS[3]), 0
-for _, count in ipairs(redis.call('HVALS', KEYS[2])) do ended = ended + count end
-ended = ended - running - redis.call('ZCARD', KEYS[4])
-local before = redis.call('HMGET', KEYS[1], 'at', 'running', 'ended', 'busy', 'tasks')
-local busy, tasks = tonumber(before[4] or 0), tonumber(before[5] or 0)
-local elapsed = now - (tonumber(before[1]) or now)
-local new = ended - (tonumber(before[3]) or ended)
-if elapsed >= 0 and elapsed <= tonumber(ARGV[1]) and new >= 0 then
-  busy = busy + elapsed * (running + (tonumber(before[2]) or running)) / 2
-  tasks = tasks + new
-  if tasks > tonumber(ARGV[2]) then
-    busy, tasks = busy * ARGV[2] / tasks, tonumber(ARGV[2])
-  end
-end
-redis.call('HSET', KEYS[1], 'at', now, 'running', running, 'ended', ended, 'busy', busy, 'tasks', tasks)
-redis.call('EXPIRE', KEYS[1], ARGV[3])
-return {tostring(busy), tostring(tasks)}
-"""
 
 
 class SlotShares:
@@ -59,7 +33,7 @@ class SlotShares:
         """Measure each queue, and set its share."""
         for queue, target in self._target_waits.items():
             names = [keys.run_times(queue), keys.taken(queue), keys.unacked(queue), keys.parked(queue)]
-            busy, tasks = map(float, client.eval(MEASURE, len(names), *names, int(GAP * 1000), MEMORY, KEPT))
+            busy, tasks = map(float, client.eval(scripts.MEASURE, len(names), *names, int(GAP * 1000), MEMORY, KEPT))
             seconds = busy / 1000 / tasks if tasks >= ENOUGH else None
             set_number(client, keys.share(queue), share(seconds, target), SHARE_KEPT)
             if seconds is not None:

@@ -252,6 +252,34 @@ return waits
 """
 )
 
+# KEYS: run_times, taken, unacked, parked. ARGV: the longest time between two looks in milliseconds, how many tasks to
+# remember, how many seconds to keep it.
+# Returns the milliseconds that tasks ran, and how many ended.
+#
+# What was taken from the lists and is neither in flight nor parked has ended.
+MEASURE = (
+    _NOW
+    + """
+local running, ended = redis.call('HLEN', KEYS[3]), 0
+for _, count in ipairs(redis.call('HVALS', KEYS[2])) do ended = ended + count end
+ended = ended - running - redis.call('ZCARD', KEYS[4])
+local before = redis.call('HMGET', KEYS[1], 'at', 'running', 'ended', 'busy', 'tasks')
+local busy, tasks = tonumber(before[4] or 0), tonumber(before[5] or 0)
+local elapsed = now - (tonumber(before[1]) or now)
+local new = ended - (tonumber(before[3]) or ended)
+if elapsed >= 0 and elapsed <= tonumber(ARGV[1]) and new >= 0 then
+  busy = busy + elapsed * (running + (tonumber(before[2]) or running)) / 2
+  tasks = tasks + new
+  if tasks > tonumber(ARGV[2]) then
+    busy, tasks = busy * ARGV[2] / tasks, tonumber(ARGV[2])
+  end
+end
+redis.call('HSET', KEYS[1], 'at', now, 'running', running, 'ended', ended, 'busy', busy, 'tasks', tasks)
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return {tostring(busy), tostring(tasks)}
+"""
+)
+
 # KEYS: kombu's unacked and its index, the list. ARGV: tag, the entry as it was read, the message. Returns 1, or 0 where
 # the entry is another by now.
 TAKE_OVER = """

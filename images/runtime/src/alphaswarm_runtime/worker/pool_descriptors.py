@@ -32,12 +32,12 @@ def forget_dead(pool: Pool) -> None:
     It does not when that process was given a task and died. When the number has become the end of another pipe, from
     which the next process reads its tasks, the pool reads them itself on the next connection, and nobody runs them.
     """
-    processes = {id(process): process for process in pool_processes(pool)}
+    processes = pool_processes(pool)
     if not processes:
         return
     heard = pool._pool._fileno_to_outq  # noqa: SLF001
     for descriptor, process in list(heard.items()):
-        if id(process) not in processes or process.outqR_fd != descriptor:
+        if process not in processes or process.outqR_fd != descriptor:
             del heard[descriptor]
 
 

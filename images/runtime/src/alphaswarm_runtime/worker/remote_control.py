@@ -2,8 +2,8 @@
 
 These commands take the place of Celery's own of the same names. A worker consumes no queue but those it was started
 for, since its image, its grace period and its concurrency are theirs; it ends as it does on SIGTERM. What is refused
-says why in the reply. The others stay: `rate_limit` is obeyed, and what `time_limit` sets up to the queue's own limit
-(executions.py).
+says why in the reply. What `time_limit` sets is obeyed up to the queue's own limit (executions.py). The others stay, as
+`rate_limit`.
 """
 
 from collections.abc import Sequence
