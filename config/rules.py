@@ -71,13 +71,23 @@ def _session_errors(key: str, tuning: QueueTuning, layout: str | None) -> Iterat
                 )
     if tuning.sessions is None:
         return
-    calendar, known = tuning.sessions.calendar, calendar_rows()
-    if calendar not in known:
-        yield ErrorLine(
-            f"{key}.sessions.calendar",
-            f"given {format_value(calendar)}; allowed: the market identifier code of an exchange in "
-            f"config/exchange_calendars.json{suggestion(calendar, known)}",
-        )
+    if error := _calendar_error(tuning.sessions.calendar):
+        yield ErrorLine(f"{key}.sessions.calendar", error)
+
+
+def _calendar_error(name: str) -> str | None:
+    if name in (known := calendar_rows()):
+        return None
+    return (
+        f"given {format_value(name)}; allowed: the market identifier code of an exchange in "
+        f"config/exchange_calendars.json{suggestion(name, known)}"
+    )
+
+
+def _row_errors(_sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    for queue in QUEUES.queues:
+        if queue.sessions and (error := _calendar_error(queue.sessions.calendar)):
+            yield ErrorLine(f"queues.py, {queue.name}, calendar of sessions", error)
 
 
 def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
@@ -244,6 +254,7 @@ def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iter
 
 
 RULES: Final[tuple[Rule, ...]] = (
+    _row_errors,
     _scaling_errors,
     _quota_errors,
     _aws_errors,

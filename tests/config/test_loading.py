@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,7 +19,7 @@ from config.errors import SettingsError
 from config.loading import _decoded, parse
 from config.schema import Settings
 from config.tuning import tuned_catalogue
-from queues import ScaleDown
+from queues import Catalogue, ScaleDown, Sessions
 from tests.config.messages import told
 from tests.own_rows import OWN_ROWS, catalogue
 from tests.pod_options import SCOPES, pod_options
@@ -558,6 +559,15 @@ def test_a_floor_or_a_promise_that_cannot_be_kept_is_refused(tuning: dict[str, A
     assert name == ".".join(filter(None, ("fleet:scaling.awake", key)))
     assert said in text
     assert not others
+
+
+@pytest.mark.parametrize("layout", ["per-queue", "per-image"])
+def test_a_row_of_the_catalogue_with_an_unknown_calendar_is_refused(layout: str) -> None:
+    awake, *others = OWN_ROWS.queues[1:]
+    sessions = Sessions(calendar="XNYX", min_replicas=3)
+    rows = Catalogue((OWN_ROWS.queues[0], replace(awake, sessions=sessions), *others))
+    with catalogue(rows), pytest.raises(SettingsError, match=r"queues\.py, awake, calendar of sessions: given 'XNYX'"):
+        read(configuration("dev", layout=layout), PASSWORD)
 
 
 def test_a_layout_without_scalers_has_no_floors_and_no_promises() -> None:
