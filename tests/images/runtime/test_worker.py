@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from alphaswarm_runtime.transport import keys
 from alphaswarm_runtime.worker.processes import is_running, process_tree
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.images.runtime.harness import Fleet, Process, marks, overlap, until, zombie
 
@@ -180,6 +181,35 @@ def test_dropped_connections_leave_no_more_descriptors_open(fleet: Fleet) -> Non
         opened.append(len(list(Path(f"/proc/{worker.pid}/fd").iterdir())))
     print(f"descriptors after each of {len(opened)} drops: {opened}")
     assert opened[-1] < opened[0] + len(opened) - 1, "a worker has no more files after some hundreds of drops"
+
+
+def test_dropped_connections_leave_nothing_to_the_event_loop_that_it_calls_in_every_turn(fleet: Fleet) -> None:
+    worker = fleet.worker(CELERY_APP="reconnects")
+
+    def ticks() -> list[int]:
+        try:
+            return list((fleet.control().inspect(timeout=2, limit=1)._request("ticks") or {}).values())
+        except RedisConnectionError:  # the controller's own connection was dropped too
+            return []
+
+    counted = []
+    for number in range(1, 5):
+        counted += until(ticks, "the worker replies")
+        fleet.server.drop_connections()
+        until(lambda number=number: worker.output.count("mingle: all alone") > number, "connected")  # type: ignore[misc]
+        worker.wait_ready()
+    print(f"functions in every turn, after each drop: {counted}")
+    assert len(set(counted[1:])) == 1
+
+
+def test_a_connection_lost_as_the_lease_begins_is_closed(fleet: Fleet) -> None:
+    worker, other = (fleet.worker(CELERY_APP="reconnects", RECONNECTS_FAIL=failures) for failures in ("0", "8"))
+    assert other.output.count("lost as the lease begins") >= 8
+    usual, opened = (
+        sum(str(file.readlink()).startswith("socket:") for file in Path(f"/proc/{process.pid}/fd").iterdir())
+        for process in (worker, other)
+    )
+    assert opened <= usual + 2
 
 
 @pytest.mark.parametrize("drops", [0, 2])

@@ -60,6 +60,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self._detached: dict[str, Execution] = {}  # by delivery tag, until they are acknowledged
         self.context.consuming.detached = self._detached.keys()
         self._processes: tuple[PoolProcess, ...] = ()  # of the pool, when the connection was lost
+        self._on_tick: set[Callable[[], None]] = set()  # what polls the connection in every turn of the event loop
         self._deliveries = Deliveries(self, self.context)
         self._upkeep = Upkeep(self.context)
         self._stopped_consuming = False  # on this connection
@@ -151,10 +152,23 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         pool_descriptors.watch_exited_again(self.pool)
         pool_descriptors.forget_dead(self.pool)
         pool_descriptors.close_of_dead(self.pool, self._processes)
-        connection = super().connect()
-        self._upkeep.begin()
-        self._check_broker()
+        connection = self._connect()
+        try:
+            self._upkeep.begin()
+            self._check_broker()
+        except BaseException:
+            connection.release()
+            raise
         return connection
+
+    def _connect(self) -> Connection:
+        """Connect, and end the polling of the connection before, which kombu leaves to the event loop for good."""
+        self.hub.on_tick -= self._on_tick
+        others = set(self.hub.on_tick)
+        try:
+            return super().connect()
+        finally:
+            self._on_tick = self.hub.on_tick - others
 
     def _check_broker(self) -> None:
         """End, once no task runs, if another server has taken the broker's place that cannot keep messages."""
