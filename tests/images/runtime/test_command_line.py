@@ -181,6 +181,30 @@ def test_an_application_whose_queues_lack_one_is_refused_in_one_line(tmp_path: P
         assert "task_queues lack paper" in error_line(done)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("app.conf.worker_direct = True", "worker_direct"),
+        ("app.conf.task_queues = [Queue('paper', Exchange('all', type='fanout'))]", "bind paper to a fanout exchange"),
+        ("app.conf.task_queues = [Broadcast('all', queue='paper')]", "bind paper to a fanout exchange"),
+        (
+            "app.conf.update(task_default_queue='paper', task_default_exchange_type='fanout')",
+            "bind paper to a fanout exchange",
+        ),
+    ],
+)
+def test_queues_whose_tasks_go_to_every_worker_or_to_one_alone_are_refused_in_one_line(
+    tmp_path: Path, line: str, said: str
+) -> None:
+    (tmp_path / "queues_of_its_own.py").write_text(
+        "from celery import Celery\nfrom kombu import Exchange, Queue\nfrom kombu.common import Broadcast\n"
+        f"app = Celery('own')\n{line}\n"
+    )
+    done = run(tmp_path, "show", "--queues", "paper", CELERY_APP="queues_of_its_own")
+    assert done.returncode == 78
+    assert said in error_line(done)
+
+
 OWN_RESULTS = "db+sqlite:///own-results.db"
 
 

@@ -1,13 +1,14 @@
 """A task that kills its worker is started a few times and then becomes a dead letter; a healthy one never does."""
 
 import json
+import os
 from functools import partial
 from typing import Any
 
 import pytest
 from alphaswarm_runtime.transport import keys
 
-from tests.images.runtime.harness import Fleet, Process, Redis, SentTask, until
+from tests.images.runtime.harness import BASE, Fleet, Process, Redis, SentTask, until
 
 pytestmark = pytest.mark.redis
 
@@ -146,3 +147,19 @@ def test_a_task_that_asks_to_be_requeued_is_no_dead_letter(fleet: Fleet) -> None
     fleet.worker()
     fleet.send("requeue", 12)
     until(lambda: fleet.server.journal() == ["requeued enough"], "the task ends")
+
+
+def test_a_queue_that_the_application_consumes_without_acknowledgement_loses_no_task(
+    fleet: Fleet, client: Redis
+) -> None:
+    (fleet.folder / "unacknowledged.py").write_text(
+        "from kombu import Queue\nfrom sample import app\napp.conf.task_queues = [Queue('default', no_ack=True)]\n"
+    )
+    python_path = f"{BASE['PYTHONPATH']}{os.pathsep}{fleet.folder}"
+    worker = fleet.worker(CELERY_APP="unacknowledged", PYTHONPATH=python_path)
+    result = fleet.send("sleep", "long", 3)
+    until(lambda: _starts(fleet, "long") == 1, "it runs")
+    assert client.hlen(keys.unacked("default")) == 1, "the scaler does not count it"
+    worker.kill()
+    fleet.worker()
+    assert result.get() == "long"

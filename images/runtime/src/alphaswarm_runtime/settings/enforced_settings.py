@@ -65,7 +65,7 @@ def apply(app: App, profile: WorkerProfile) -> list[Override]:
         ConfigurationError: a transport option that can neither be kept nor be changed for the workers alone.
     """
     _refuse_forbidden(app.conf.broker_transport_options or {})
-    _refuse_missing_queues(app, profile)
+    _refuse_worker_direct(app)
     overrides = [
         *_setting_overrides(app, profile),
         *_transport_overrides(app),
@@ -74,7 +74,8 @@ def apply(app: App, profile: WorkerProfile) -> list[Override]:
     ]
     for override in overrides:
         _set(app, override)
-    return overrides
+    _refuse_unfit_queues(app, profile)  # Celery makes the queues when they are asked for, from the settings by then
+    return [*overrides, *_queue_overrides(app, profile)]
 
 
 def log(overrides: list[Override]) -> None:
@@ -94,10 +95,23 @@ def _refuse_forbidden(options: dict[str, Any]) -> None:
         )
 
 
-def _refuse_missing_queues(app: App, profile: WorkerProfile) -> None:
-    if app.conf.task_create_missing_queues:
-        return
-    if missing := [name for name in profile.queue_names if name not in app.amqp.queues]:
+def _refuse_worker_direct(app: App) -> None:
+    if app.conf.worker_direct:
+        raise ConfigurationError(
+            "the application's worker_direct is True: each worker has a queue of its own, which no scaler counts and "
+            "whose tasks are lost with their pod. Leave that setting out, and send to the queues of the catalogue."
+        )
+
+
+def _refuse_unfit_queues(app: App, profile: WorkerProfile) -> None:
+    names, queues = profile.queue_names, app.amqp.queues
+    if fanout := [name for name in names if name in queues and queues[name].exchange.type == "fanout"]:
+        raise ConfigurationError(
+            f"the application's task_queues bind {', '.join(fanout)} to a fanout exchange: each worker would run every "
+            "task, and what is sent while none runs is lost. Bind it to a direct or topic exchange."
+        )
+    missing = [name for name in names if name not in queues]
+    if missing and not app.conf.task_create_missing_queues:
         raise ConfigurationError(
             f"the application's task_queues lack {', '.join(missing)}, and its task_create_missing_queues is False: "
             "add what is missing, or leave that setting out."
@@ -222,6 +236,16 @@ def _task_overrides(app: App, profile: WorkerProfile) -> Iterator[Override]:
         if task.time_limit and task.time_limit > profile.time_limit:
             reason = "a task must end within the grace period and the visibility timeout"
             yield Override(f"task {name}: time_limit", task.time_limit, profile.time_limit, reason, True)
+
+
+def _queue_overrides(app: App, profile: WorkerProfile) -> Iterator[Override]:
+    """Yield the options of the queues themselves, once they are changed."""
+    for name in profile.queue_names:
+        queue = app.amqp.queues.get(name)
+        if queue is not None and queue.no_ack:
+            queue.no_ack = False
+            reason = "a killed worker's task must be redelivered, and the scaler counts unacknowledged ones"
+            yield Override(f"queue {name}: no_ack", True, False, reason, set_by_application=True)
 
 
 def _application_tasks(app: App) -> Iterator[tuple[str, Task]]:
