@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import sqlite3
 import time
 from contextlib import closing
@@ -12,7 +13,7 @@ import pytest
 from alphaswarm_runtime.transport import keys
 from celery.schedules import solar
 
-from tests.images.runtime.harness import Fleet, Redis, until
+from tests.images.runtime.harness import BASE, Fleet, Redis, until
 
 pytestmark = pytest.mark.redis
 
@@ -117,6 +118,45 @@ def test_what_fell_due_while_no_scheduler_ran_is_sent_once_unless_it_is_too_late
         fleet.start("beat", ALPHASWARM_BEAT_CATCH_UP=catch_up, **SLOW).wait_ready()
         time.sleep(3)
         assert sent(client) == expected
+
+
+def test_the_scheduler_needs_no_queue_that_it_does_not_send_to(fleet: Fleet, client: Redis) -> None:
+    (fleet.folder / "few_queues.py").write_text(
+        "from kombu import Queue\nfrom sample import app\n"
+        "app.conf.update(task_queues=[Queue('default')], task_create_missing_queues=False)\n"
+    )
+    own = {"CELERY_APP": "few_queues", "PYTHONPATH": f"{BASE['PYTHONPATH']}{os.pathsep}{fleet.folder}"}
+    fleet.start("beat", **own).wait_ready()
+    until(lambda: sent(client) > 0, "it sends")
+    assert fleet.run("queues", **own).returncode == 0
+
+
+def test_what_the_broker_does_not_take_is_sent_once_it_does(fleet: Fleet, client: Redis) -> None:
+    client.hset("beat:last_runs", "slow", time.time() - 20)
+    client.execute_command("ACL", "SETUSER", "default", "-lpush")
+    beat = fleet.start("beat", **SLOW)
+    until(lambda: "did not take slow" in beat.output, "it was due, and refused")
+    assert sent(client) == 0
+    client.execute_command("ACL", "SETUSER", "default", "+lpush")
+    until(lambda: sent(client) == 1, "it is sent", within=6)
+    time.sleep(3)
+    assert sent(client) == 1, "it was sent again"
+
+
+def test_a_time_in_the_future_delays_an_entry_by_no_more_than_its_interval(fleet: Fleet, client: Redis) -> None:
+    client.hset("beat:last_runs", "slow", time.time() + 3600)  # the node of the scheduler before had another clock
+    fleet.start("beat", **SLOW).wait_ready()
+    until(lambda: sent(client) == 1, "it is sent", within=20)
+
+
+@pytest.mark.parametrize("way", ["cannot-estimate", "raises"])
+def test_a_schedule_of_the_applications_own_keeps_no_other_entry_from_being_sent(
+    fleet: Fleet, client: Redis, way: str
+) -> None:
+    fleet.start("beat", CELERY_APP="schedules", SCHEDULES_WAY=way).wait_ready()
+    until(lambda: sum("usual" in bodies(message) for message in client.lrange("default", 0, -1)) > 1, "the other is")
+    own = sum("own" in bodies(message) for message in client.lrange("default", 0, -1))
+    assert bool(own) is (way == "cannot-estimate")
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(2, 1), (0, 0)])

@@ -135,11 +135,11 @@ def _dispatch(options: argparse.Namespace) -> int:
     if options.command == "beat":
         from alphaswarm_runtime.scheduler import beat
 
-        return beat.run(prepare())
+        return beat.run(prepare(consumes=False))
     if options.command in ("queues", "dead"):
         from alphaswarm_runtime import commands
 
-        return commands.run(prepare(), options)
+        return commands.run(prepare(consumes=False), options)
     prepared = prepare(options.queues, options.concurrency)
     if options.command == "show":
         from alphaswarm_runtime.commands import show

@@ -17,6 +17,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
+from celery.beat import Scheduler, SchedulingError
+from celery.utils.imports import load_extension_class_names, symbol_by_name
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.health import logs, metrics, probe_files, traces
 from alphaswarm_runtime.health.metrics import Metrics
@@ -188,46 +193,65 @@ class _Parts:
         return True
 
 
-def _scheduler_with_lease(parts: _Parts) -> type:
-    """Return the application's scheduler class, changed to send only while it holds the lease.
+class _WithLease(Scheduler):  # type: ignore[misc]
+    """What is put before the application's scheduler class: it sends only while it holds the lease.
 
     Where the lease had ended meanwhile, another scheduler may have sent. One of Celery's reads when. One with a store
     of its own is made anew, with the process: nobody knows how to make it read that again.
     """
-    from celery.utils.imports import load_extension_class_names, symbol_by_name
 
+    parts: _Parts
+    keeps_no_last_runs: bool
+    started = False
+    unsent: ScheduleEntry = None  # what the broker did not take in this tick
+
+    def tick(self, *args: object, **kwargs: object) -> float:
+        if not self.parts.acquire(self._take_over):
+            return TICK
+        self.parts.files.mark_ready()
+        interval = super().tick(*args, **kwargs)
+        if self.unsent is not None:
+            self._send_again_later()
+            return TICK
+        return TICK if interval is None else min(interval, TICK)
+
+    def _take_over(self) -> None:
+        lost = not (self.started and self.parts.lease.was_kept)
+        if lost and self.keeps_no_last_runs:
+            self.parts.last_runs.load(self.schedule)
+            self.populate_heap()
+        elif lost and self.started:
+            logger.warning("another scheduler may have sent meanwhile: this one ends, and begins anew")
+            self.parts.exit_status = os.EX_TEMPFAIL
+            raise SystemExit(os.EX_TEMPFAIL)
+        self.started = True
+        self.parts.watch.search()
+
+    def apply_async(self, entry: ScheduleEntry, *args: object, **kwargs: object) -> object:
+        try:
+            return super().apply_async(entry, *args, **kwargs)
+        except SchedulingError as error:
+            if self.keeps_no_last_runs and isinstance(error.__context__, RedisError | OperationalError):
+                self.unsent = entry
+            raise
+
+    def apply_entry(self, entry: ScheduleEntry, *args: object, **kwargs: object) -> None:
+        super().apply_entry(entry, *args, **kwargs)
+        if self.keeps_no_last_runs and self.unsent is None:
+            try:
+                self.parts.last_runs.record(entry.name)
+            except self.parts.redis.errors as error:
+                logger.warning("that %s was sent is not recorded: %s", entry.name, error)
+
+    def _send_again_later(self) -> None:
+        """Have the entry due again: Celery counts it as sent, and would leave out this one time."""
+        logger.warning("the broker did not take %s: it is sent in the next tick", self.unsent.name)
+        self.schedule[self.unsent.name], self.unsent = self.unsent, None
+        self.populate_heap()
+
+
+def _scheduler_with_lease(parts: _Parts) -> type:
     aliases = dict(load_extension_class_names("celery.beat_schedulers"))
     scheduler: type = symbol_by_name(parts.app.conf.beat_scheduler, aliases=aliases)
-    needs_last_runs = keeps_none(scheduler)
-
-    class SchedulerWithLease(scheduler):  # type: ignore[misc]
-        started = False
-
-        def tick(self, *args: object, **kwargs: object) -> float:
-            if not parts.acquire(self._take_over):
-                return TICK
-            parts.files.mark_ready()
-            interval = super().tick(*args, **kwargs)
-            return TICK if interval is None else min(interval, TICK)
-
-        def _take_over(self) -> None:
-            lost = not (self.started and parts.lease.was_kept)
-            if lost and needs_last_runs:
-                parts.last_runs.load(self.schedule)
-                self.populate_heap()
-            elif lost and self.started:
-                logger.warning("another scheduler may have sent meanwhile: this one ends, and begins anew")
-                parts.exit_status = os.EX_TEMPFAIL
-                raise SystemExit(os.EX_TEMPFAIL)
-            self.started = True
-            parts.watch.search()
-
-        def apply_entry(self, entry: ScheduleEntry, *args: object, **kwargs: object) -> None:
-            super().apply_entry(entry, *args, **kwargs)
-            if needs_last_runs:
-                try:
-                    parts.last_runs.record(entry.name)
-                except parts.redis.errors as error:
-                    logger.warning("that %s was sent is not recorded: %s", entry.name, error)
-
-    return SchedulerWithLease
+    members = {"parts": parts, "keeps_no_last_runs": keeps_none(scheduler)}
+    return type("SchedulerWithLease", (_WithLease, scheduler), members)

@@ -40,9 +40,11 @@ class LastRuns:
             for name, entry in schedule.items():
                 client.hsetnx(KEY, name, entry.last_run_at.timestamp())
             stored = {as_text(name): float(at) for name, at in client.hgetall(KEY).items()}
+        now = time.time()
         for name, entry in schedule.items():
-            entry.last_run_at = datetime.fromtimestamp(stored[name], self._app.timezone)
-            late = -entry.schedule.remaining_estimate(entry.last_run_at).total_seconds()
+            # Not in the future: the scheduler before this one may have had another clock.
+            entry.last_run_at = datetime.fromtimestamp(min(stored[name], now), self._app.timezone)
+            late = _seconds_late(entry)
             if late > self._catch_up:
                 logger.warning("entry %s of the schedule is %d s late: it waits for its next time", name, late)
                 entry.last_run_at = datetime.now(self._app.timezone)
@@ -55,6 +57,15 @@ class LastRuns:
         """
         with self._redis.client() as client:
             client.hset(KEY, name, time.time())
+
+
+def _seconds_late(entry: ScheduleEntry) -> float:
+    """Return how late an entry is; 0 for a schedule of the application's own that cannot tell, as Celery allows."""
+    try:
+        return float(-entry.schedule.remaining_estimate(entry.last_run_at).total_seconds())
+    except Exception as error:  # noqa: BLE001 one entry must not keep the others from being sent
+        logger.warning("how late entry %s of the schedule is cannot be told: %r", entry.name, error)
+        return 0.0
 
 
 def keeps_none(scheduler: Any) -> bool:  # noqa: ANN401 a subclass of celery.beat.Scheduler

@@ -55,14 +55,19 @@ class Override:
         return f"{self.name}: {self.old!r} ({source}) -> {self.new!r}: {self.reason}"
 
 
-def apply(app: App, profile: WorkerProfile) -> list[Override]:
+def apply(app: App, profile: WorkerProfile, *, consumes: bool = True) -> list[Override]:
     """Enforce the settings on the application.
+
+    Args:
+        app: the application.
+        profile: the queues, and their limits.
+        consumes: whether this process consumes the queues, or is to say what one that does would have.
 
     Returns:
         What changed.
 
     Raises:
-        ConfigurationError: a transport option that can neither be kept nor be changed for the workers alone.
+        ConfigurationError: a setting that can neither be kept nor be changed for the workers alone.
     """
     _refuse_forbidden(app.conf.broker_transport_options or {})
     _refuse_worker_direct(app)
@@ -74,8 +79,10 @@ def apply(app: App, profile: WorkerProfile) -> list[Override]:
     ]
     for override in overrides:
         _set(app, override)
-    _refuse_unfit_queues(app, profile)  # Celery makes the queues when they are asked for, from the settings by then
-    return [*overrides, *_queue_overrides(app, profile)]
+    if consumes:
+        _refuse_unfit_queues(app, profile)  # Celery makes the queues when they are asked for, from the settings by then
+        overrides += _queue_overrides(app, profile)
+    return overrides
 
 
 def log(overrides: list[Override]) -> None:

@@ -30,12 +30,15 @@ class Prepared:
     overrides: list[enforced_settings.Override]
 
 
-def prepare(queues: tuple[str, ...] | None = None, concurrency: int | None = None) -> Prepared:
+def prepare(
+    queues: tuple[str, ...] | None = None, concurrency: int | None = None, *, consumes: bool = True
+) -> Prepared:
     """Prepare the application that the environment names.
 
     Args:
         queues: from the command line, in place of ALPHASWARM_QUEUES.
         concurrency: from the command line, in place of ALPHASWARM_CONCURRENCY.
+        consumes: whether it is for what consumes the queues, which they must be fit for.
 
     Raises:
         ConfigurationError: this image must not, or cannot, run it.
@@ -49,4 +52,4 @@ def prepare(queues: tuple[str, ...] | None = None, concurrency: int | None = Non
     app = application.load(env.app)
     broker.choose_results(app, os.environ, given=results_are_given)
     broker.require_redis(app)
-    return Prepared(app, env, profile, enforced_settings.apply(app, profile))
+    return Prepared(app, env, profile, enforced_settings.apply(app, profile, consumes=consumes))
