@@ -22,7 +22,7 @@ CUDA: Final = "-cuda"  # in the name of an extra with torch for GPUs
 def advice(settings: Settings) -> Iterator[str]:
     """Yield one sentence for each doubt, with the key that would end it."""
     queues = tuned_catalogue(settings).queues
-    if resuming := [queue for queue in queues if queue.soft_shutdown and not _lasting(settings, queue)]:
+    if resuming := [queue for queue in queues if queue.soft_shutdown and not _keeps(settings, queue)]:
         directories = comma_separated({path for queue in resuming for path in queue.image.directories})
         yield (
             f"A pod of {comma_separated(queue.name for queue in resuming)} that stops re-queues its tasks to go on "
@@ -36,6 +36,11 @@ def advice(settings: Settings) -> Iterator[str]:
                 f"after its notice, and a task that runs for longer begins anew (fleet:pods, evictable)."
             )
     yield from _ending_calendars(queues)
+    if settings.broker.result_url is not None and not settings.egress:
+        yield (
+            "The result backend is another server (fleet:broker.resultUrl), and the network policies let workers reach "
+            "port 443 and the broker's alone: name its network and port in fleet:egress, unless it is one of these."
+        )
     if isinstance(settings.images, BuildImages) and not has_cuda(settings.images):
         yield from unused_gpus(settings)
 
@@ -62,9 +67,14 @@ def unused_gpus(settings: Settings) -> Iterator[str]:
         )
 
 
-def _lasting(settings: Settings, queue: Queue) -> bool:
+def _keeps(settings: Settings, queue: Queue) -> bool:
+    """Return whether pods of the queue have a claim: behind one of the image's directories, or mounted elsewhere."""
     volumes = (settings.volumes.get(path) for path in queue.image.directories)
-    return any(isinstance(volume, ClaimVolume) and is_for(volume, (queue.name,)) for volume in volumes)
+    if any(isinstance(volume, ClaimVolume) and is_for(volume, (queue.name,)) for volume in volumes):
+        return True
+    options = worker_options(settings, queue.image, (queue,))
+    claims = {volume["name"] for volume in options.volumes if "persistentVolumeClaim" in volume}
+    return any(mount["name"] in claims and not mount.get("readOnly") for mount in options.volume_mounts)
 
 
 def has_cuda(images: BuildImages) -> bool:

@@ -13,10 +13,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from config.advice import advice
 from config.errors import ErrorLine, ErrorReader, SettingsError, comma_separated
-from config.pods import PodOptions, Pods
+from config.pods import BeatOptions, PlainObject, PodOptions, Pods, WorkerOptions
 from config.rules import RULES, Rule, application_folder_rule
 from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, QueueTuning, Settings
 from config.secrets import Secrets
+from config.volumes import Volume
 
 NOT_PLAIN: Final = "is a secret and stands here as plain text; set it with --secret, and treat the old value as known"
 READER: Final = ErrorReader(Settings, PREFIX, SECRET_KEYS)
@@ -135,6 +136,9 @@ def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a te
     return text
 
 
+MOUNTING: Final = frozenset({"volumeMounts", "initContainers", "sidecars"})
+
+
 def _readable(raw: Mapping[str, Any], wrong: set[str]) -> dict[str, Any]:
     """Return the sections without an error of their own, by field name; `scaling` entry by entry."""
     sections: dict[str, Any] = {}
@@ -143,6 +147,9 @@ def _readable(raw: Mapping[str, Any], wrong: set[str]) -> dict[str, Any]:
         if key == "scaling" and isinstance(raw.get(key), Mapping):
             read = {str(queue): _valid(QueueTuning, given) for queue, given in raw[key].items()}
             sections[name] = {queue: tuning for queue, tuning in read.items() if tuning is not None}
+        elif key == "volumes" and isinstance(raw.get(key), Mapping):
+            behind = {str(path): _valid(Volume, given) for path, given in raw[key].items()}
+            sections[name] = {path: volume for path, volume in behind.items() if volume is not None}
         elif key == "pods" and isinstance(raw.get(key), Mapping):
             sections[name] = _readable_pods(raw[key])
         elif key in raw and key not in wrong:
@@ -153,15 +160,36 @@ def _readable(raw: Mapping[str, Any], wrong: set[str]) -> dict[str, Any]:
 
 
 def _readable_pods(raw: Mapping[str, Any]) -> Pods:
-    """Return the options without an error of their own, by whose pods they are for."""
-    found = {name: _valid(PodOptions, raw[name]) for name in ("all", "worker", "executor", "beat") if name in raw}
+    """Return the options by the keys without an error of their own, by whose pods they are for."""
     queues = raw.get("queues")
-    of_queues = (
-        {str(name): _valid(PodOptions, given) for name, given in queues.items()} if isinstance(queues, Mapping) else {}
-    )
-    readable = {name: options for name, options in found.items() if options is not None}
-    readable["queues"] = {name: options for name, options in of_queues.items() if options is not None}
-    return Pods.model_validate({}).model_copy(update=readable)
+    given = {name: raw[name] for name in ("all", "worker", "executor", "beat") if name in raw}
+    of_queues = {str(name): options for name, options in queues.items()} if isinstance(queues, Mapping) else {}
+    everyones = (*given.values(), *of_queues.values())
+    # What is mounted cannot be told from volumes that cannot be read.
+    without = frozenset() if all(map(_has_readable_volumes, everyones)) else MOUNTING
+
+    def readable(name: str, options: object) -> PodOptions | None:
+        return _valid_options(BeatOptions if name == "beat" else WorkerOptions, options, without)
+
+    found: dict[str, Any] = {name: readable(name, options) for name, options in given.items()}
+    found["queues"] = {name: options for name, own in of_queues.items() if (options := readable("", own)) is not None}
+    return Pods.model_validate({}).model_copy(update={name: one for name, one in found.items() if one is not None})
+
+
+def _has_readable_volumes(options: object) -> bool:
+    given = options.get("volumes", ()) if isinstance(options, Mapping) else ()
+    return _valid(tuple[PlainObject, ...], given) is not None
+
+
+def _valid_options(model: type[PodOptions], given: object, without: frozenset[str]) -> PodOptions | None:
+    if not isinstance(given, Mapping):
+        return None
+    kept = {key: value for key, value in given.items() if str(key) not in without}
+    try:
+        return model.model_validate(kept)
+    except ValidationError as error:
+        wrong = frozenset(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
+    return _valid_options(model, kept, wrong | without) if wrong & set(map(str, kept)) else None
 
 
 def _valid(annotation: Any, given: Any) -> Any:  # noqa: ANN401 any annotation, any input

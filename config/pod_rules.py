@@ -10,18 +10,31 @@ from typing import Any, Final
 
 from config.errors import ErrorLine, below, format_value, no_such_queue
 from config.kubernetes_objects import (
+    SHARED_MEMORY,
+    TMP,
     affinity_errors,
     container_errors,
     mount_errors,
     spread_errors,
     volume_errors,
 )
-from config.pods import KEYS_OF_ITEMS, PodOptions, Pods, merged, source_errors
+from config.pods import (
+    KEYS_OF_ITEMS,
+    Amounts,
+    PodOptions,
+    Pods,
+    WorkerOptions,
+    merged,
+    reference_errors,
+    source_errors,
+    toleration_errors,
+)
 from config.quantities import mebibytes, milli_cpu
 from config.schema import FinOps
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, image_options, queue_options
-from config.variables import FLEETS_OWN_PREFIX, FLEETS_OWN_VARIABLES, TRACING_VARIABLES, looks_secret
-from queues import IMAGES, QUEUES, Image, Resources
+from config.variables import FLEETS_OWN_VARIABLES, RUNTIME_VARIABLES, TRACING_VARIABLES, looks_secret
+from config.volumes import directories
+from queues import IMAGES, QUEUES, WORKER, Image, Resources
 
 PODS: Final = "fleet:pods"
 OWN_LABEL_PREFIXES: Final = ("app.kubernetes.io/", "alphaswarm.io/")
@@ -35,11 +48,15 @@ NEEDED_ELSEWHERE: Final = {
 
 @dataclass(frozen=True)
 class Scope:
-    """Options and their key; `more_general` are the options below which they lie."""
+    """Options and their key; `more_general` are the options below which they lie.
+
+    `own_volumes` are the names of the fleet's volumes that all pods of the options have.
+    """
 
     key: str
     options: PodOptions
     more_general: tuple[PodOptions, ...] = ()
+    own_volumes: frozenset[str] = frozenset()
 
 
 def pod_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
@@ -49,7 +66,7 @@ def pod_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterato
         return
     yield from _queue_errors(pods, sections.get("layout", "per-queue"))
     for scope in scopes(pods):
-        yield from _environment_errors(scope)
+        yield from _environment_errors(scope, traced=sections.get("tracing") is not None)
         yield from _metadata_errors(scope)
         yield from _object_errors(scope)
     yield from _resource_errors(pods)
@@ -57,14 +74,21 @@ def pod_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterato
 
 def scopes(pods: Pods) -> Iterator[Scope]:
     """Yield all options that a stack gives, the most general first."""
-    yield Scope(f"{PODS}.all", pods.all)
+    of_image = {image: frozenset({TMP, SHARED_MEMORY}) | _folders(image) for image in IMAGES}
+    of_beat = frozenset({TMP}) | _folders(WORKER)
+    yield Scope(f"{PODS}.all", pods.all, own_volumes=of_beat.intersection(*of_image.values()))
     for image in IMAGES:
-        yield Scope(f"{PODS}.{image.target}", image_options(pods, image), (pods.all,))
-    yield Scope(f"{PODS}.beat", pods.beat, (pods.all,))
+        yield Scope(f"{PODS}.{image.target}", image_options(pods, image), (pods.all,), of_image[image])
+    yield Scope(f"{PODS}.beat", pods.beat, (pods.all,), of_beat)
     for name, options in pods.queues.items():
         if name in QUEUES.names:
-            general = (pods.all, image_options(pods, QUEUES.image_of(name)))
-            yield Scope(below(f"{PODS}.queues", name), options, general)
+            image = QUEUES.image_of(name)
+            general = (pods.all, image_options(pods, image))
+            yield Scope(below(f"{PODS}.queues", name), options, general, of_image[image])
+
+
+def _folders(image: Image) -> frozenset[str]:
+    return frozenset(path.rpartition("/")[2] for path in directories(image))
 
 
 def _queue_errors(pods: Pods, layout: str) -> Iterator[ErrorLine]:
@@ -77,29 +101,35 @@ def _queue_errors(pods: Pods, layout: str) -> Iterator[ErrorLine]:
             yield ErrorLine(key, f"a pod of layout per-image drains all queues of its image: say it in {PODS}.{target}")
 
 
-def _environment_errors(scope: Scope) -> Iterator[ErrorLine]:
+def _environment_errors(scope: Scope, *, traced: bool) -> Iterator[ErrorLine]:
     options = scope.options
     for section, names in (("env", options.env), ("envValueFrom", options.env_value_from)):
         for name in names:
             key = below(f"{scope.key}.{section}", name)
-            if name.startswith(FLEETS_OWN_PREFIX) or name in FLEETS_OWN_VARIABLES:
+            if name in FLEETS_OWN_VARIABLES:
                 yield ErrorLine(key, "is the fleet's own; it follows from other keys of this file")
-            elif name in TRACING_VARIABLES:
+            elif traced and name in TRACING_VARIABLES:
                 yield ErrorLine(key, "follows from fleet:tracing")
     for name, value in options.env.items():
         key = below(f"{scope.key}.env", name)
         if name in options.env_value_from:
             yield ErrorLine(key, "stands in envValueFrom too; a variable has one source")
-        elif looks_secret(name, value):
-            yield ErrorLine(
-                key,
-                "looks like a secret, and would stand in this file, the state and the Deployment as plain text; put it "
-                "into a Secret and name that in envValueFrom, and treat the old value as known",
-            )
+        yield from _text_errors(key, name, value)
     for name, reference in options.env_value_from.items():
-        yield from source_errors(below(f"{scope.key}.envValueFrom", name), reference)
+        yield from reference_errors(below(f"{scope.key}.envValueFrom", name), reference)
     for index, source in enumerate(options.env_from):
         yield from source_errors(f"{scope.key}.envFrom[{index}]", source)
+
+
+def _text_errors(key: str, name: str, value: str) -> Iterator[ErrorLine]:
+    if looks_secret(name, value):
+        yield ErrorLine(
+            key,
+            "looks like a secret, and would stand in this file, the state and the Deployment as plain text; put it "
+            "into a Secret and name that in envValueFrom, and treat the old value as known",
+        )
+    elif name in RUNTIME_VARIABLES and not RUNTIME_VARIABLES[name][0].fullmatch(value):
+        yield ErrorLine(key, f"given {format_value(value)}; allowed: {RUNTIME_VARIABLES[name][1]}")
 
 
 def _metadata_errors(scope: Scope) -> Iterator[ErrorLine]:
@@ -117,14 +147,20 @@ def _metadata_errors(scope: Scope) -> Iterator[ErrorLine]:
 def _object_errors(scope: Scope) -> Iterator[ErrorLine]:
     options = scope.options
     yield from _repeated_items(scope)
-    volumes = [volume for one in (*scope.more_general, options) for volume in one.volumes]
+    volumes = scope.own_volumes | {
+        str(volume.get("name")) for one in (*scope.more_general, options) for volume in one.volumes
+    }
     for index, volume in enumerate(options.volumes):
         yield from volume_errors(f"{scope.key}.volumes[{index}]", volume)
     for index, mount in enumerate(options.volume_mounts):
         yield from mount_errors(f"{scope.key}.volumeMounts[{index}]", mount, volumes)
     for name, containers in (("initContainers", options.init_containers), ("sidecars", options.sidecars)):
         for index, container in enumerate(containers):
-            yield from container_errors(f"{scope.key}.{name}[{index}]", container)
+            yield from container_errors(
+                f"{scope.key}.{name}[{index}]", container, volumes, sidecar=containers is options.sidecars
+            )
+    for index, toleration in enumerate(options.tolerations):
+        yield from toleration_errors(f"{scope.key}.tolerations[{index}]", toleration)
     yield from affinity_errors(f"{scope.key}.affinity", options.affinity)
     for index, constraint in enumerate(options.topology_spread_constraints):
         yield from spread_errors(f"{scope.key}.topologySpreadConstraints[{index}]", constraint)
@@ -137,10 +173,15 @@ def _repeated_items(scope: Scope) -> Iterator[ErrorLine]:
         for index, key in enumerate(keys):
             if key in keys[:index]:
                 yield ErrorLine(f"{scope.key}.{alias}[{index}]", f"stands here twice: {key}")
-    before = {str(sidecar.get("name")) for one in (*scope.more_general, scope.options) for sidecar in one.sidecars}
-    for index, container in enumerate(scope.options.init_containers):
-        if str(container.get("name")) in before:
-            yield ErrorLine(f"{scope.key}.initContainers[{index}].name", "a sidecar has this name")
+    every = (*scope.more_general, scope.options)
+    for alias, own, others, kind in (
+        ("initContainers", scope.options.init_containers, [one.sidecars for one in every], "a sidecar"),
+        ("sidecars", scope.options.sidecars, [one.init_containers for one in scope.more_general], "an init container"),
+    ):
+        taken = {str(container.get("name")) for containers in others for container in containers}
+        for index, container in enumerate(own):
+            if str(container.get("name")) in taken:
+                yield ErrorLine(f"{scope.key}.{alias}[{index}].name", f"{kind} has this name")
 
 
 def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:
@@ -156,10 +197,9 @@ def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:
             yield from _worker_errors(own, queue_options(pods, image, (name,)), image)
     beat = Scope(f"{PODS}.beat", pods.beat)
     yield from _request_errors([every, beat], merged(pods.all, pods.beat), BEAT_REQUESTS, BEAT_LIMITS, " for beat")
-    yield from _shared_memory_errors([beat], pods.beat, BEAT_LIMITS)
 
 
-def _worker_errors(said_by: list[Scope], options: PodOptions, image: Image) -> Iterator[ErrorLine]:
+def _worker_errors(said_by: list[Scope], options: WorkerOptions, image: Image) -> Iterator[ErrorLine]:
     yield from _request_errors(said_by, options, image.requests, image.limits)
     yield from _shared_memory_errors(said_by, options, image.limits)
 
@@ -168,27 +208,38 @@ def _request_errors(
     said_by: list[Scope], options: PodOptions, requests: Resources, limits: Resources, whose: str = ""
 ) -> Iterator[ErrorLine]:
     tuned = options.resources
-    for name, number in (("cpu", milli_cpu), ("memory", mebibytes)):
-        request = getattr(tuned.requests, name) or getattr(requests, name)
-        limit = getattr(tuned.limits, name) or getattr(limits, name)
+    for name, number in (("cpu", milli_cpu), ("memory", mebibytes), ("ephemeral_storage", mebibytes)):
+        # The disk's request and limit follow one another where a stack says one alone (manifests/resources.py).
+        request = getattr(tuned.requests, name) or getattr(requests, name, None)
+        limit = getattr(tuned.limits, name) or getattr(limits, name, None)
         saying = [
             scope
             for scope in said_by
             if getattr(scope.options.resources.requests, name) or getattr(scope.options.resources.limits, name)
         ]
-        if saying and number(request) > number(limit):
+        if saying and request and limit and number(request) > number(limit):
             yield ErrorLine(
-                f"{saying[-1].key}.resources.requests.{name}",
+                f"{saying[-1].key}.resources.requests.{Amounts.model_fields[name].alias or name}",
                 f"given {format_value(request)}; the limit is {format_value(limit)}{whose}: at most that",
             )
 
 
-def _shared_memory_errors(said_by: list[Scope], options: PodOptions, limits: Resources) -> Iterator[ErrorLine]:
-    memory = options.resources.limits.memory or limits.memory
-    sharing = [scope for scope in said_by if scope.options.shared_memory]
-    if sharing and options.shared_memory and mebibytes(options.shared_memory) >= mebibytes(memory):
+def _shared_memory_errors(said_by: list[Scope], options: WorkerOptions, limits: Resources) -> Iterator[ErrorLine]:
+    shared, memory = options.shared_memory, options.resources.limits.memory or limits.memory
+    sharing = [scope for scope in said_by if {"shared_memory"} & scope.options.model_fields_set]
+    limiting = [scope for scope in said_by if scope.options.resources.limits.memory]
+    saying = [scope for scope in said_by if scope in sharing or scope in limiting]
+    if not saying or not shared or mebibytes(shared) < mebibytes(memory):
+        return
+    if saying[-1] in sharing:
         yield ErrorLine(
-            f"{sharing[-1].key}.sharedMemory",
-            f"given {format_value(options.shared_memory)}; what lies there counts against the memory limit, which is "
+            f"{saying[-1].key}.sharedMemory",
+            f"given {format_value(shared)}; what lies there counts against the memory limit, which is "
             f"{format_value(memory)}: less than that",
+        )
+    else:
+        yield ErrorLine(
+            f"{saying[-1].key}.resources.limits.memory",
+            f"given {format_value(memory)}; what lies in /dev/shm counts against it, whose size is "
+            f"{format_value(shared)} (sharedMemory): more than that",
         )

@@ -10,27 +10,37 @@ from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, StrictInt
+from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from config.errors import ErrorLine, Section, either_errors
+from config.kubernetes_fields import without_nulls
 
-OBJECT_NAME: Final = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+OBJECT_NAME: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 ENV_PREFIX: Final = r"^([A-Za-z_][A-Za-z0-9_]*)?$"
 DATA_KEY: Final = r"^[A-Za-z0-9_.-]{1,253}$"
 # With a prefix or without.
-LABEL_NAME: Final = r"^([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+LABEL_NAME: Final = (
+    r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*/)?"
+    r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
+)
 LABEL_TEXT: Final = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
+# What Kubernetes' downward API tells of a pod.
+POD_FIELD: Final = (
+    r"^(metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
+    r"|spec\.(nodeName|serviceAccountName)|status\.(hostIP|hostIPs|podIP|podIPs))$"
+)
 CPU: Final = r"^([1-9][0-9]*m?|[0-9]+\.[0-9]{1,3})$"
 SIZE: Final = r"^[1-9][0-9]*(Mi|Gi|Ti)$"
 
-ObjectName = Annotated[str, Field(pattern=OBJECT_NAME)]
+ObjectName = Annotated[str, Field(pattern=OBJECT_NAME, max_length=253)]
 LabelName = Annotated[str, Field(pattern=LABEL_NAME)]
 LabelText = Annotated[str, Field(pattern=LABEL_TEXT)]
 EnvName = Annotated[str, Field(pattern=ENV_NAME)]
 Cpu = Annotated[str, Field(pattern=CPU)]
 Size = Annotated[str, Field(pattern=SIZE)]
-PlainObject = Mapping[str, Any]
+PlainObject = Annotated[Mapping[str, Any], AfterValidator(without_nulls)]
 """An object in Kubernetes' own spelling, with the fields that Kubernetes' documentation describes."""
 ItemKey = Callable[[Any], str]
 
@@ -56,10 +66,20 @@ def source_errors(key: str, source: SecretOrConfigMap) -> Iterator[ErrorLine]:
 
 
 class EnvReference(SecretOrConfigMap):
-    """One key of a Secret or ConfigMap that is there already."""
+    """One key of a Secret or ConfigMap that is there already, or a field of the pod itself."""
 
-    key: str = Field(pattern=DATA_KEY, description="the key in it")
+    key: str | None = Field(None, pattern=DATA_KEY, description="the key in it")
     optional: bool = Field(False, description="whether pods start without it")
+    field: str | None = Field(
+        None, pattern=POD_FIELD, description="a field of the pod, such as `status.hostIP`, in place of the others"
+    )
+
+
+def reference_errors(key: str, reference: EnvReference) -> Iterator[ErrorLine]:
+    """Yield an error unless a variable has exactly one source, and that is whole."""
+    yield from either_errors(key, secret=reference.secret, configMap=reference.config_map, field=reference.field)
+    if (reference.key is None) is (reference.field is None):
+        yield ErrorLine(f"{key}.key", "missing" if reference.field is None else "is of no use with field; remove it")
 
 
 class EnvFrom(SecretOrConfigMap):
@@ -79,12 +99,32 @@ class HostAlias(Section):
 class Toleration(Section):
     """A Kubernetes toleration of a node's taint."""
 
-    key: str = Field(min_length=1, description="the taint's key")
-    operator: Literal["Exists", "Equal"] = Field("Exists", description="`Exists` or `Equal`")
-    value: str | None = Field(None, description="the taint's value, for `Equal`")
-    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
-        None, description="the taint's effect"
+    key: LabelName | None = Field(None, description="the taint's key; without it every taint is tolerated")
+    operator: Literal["Exists", "Equal"] | None = Field(
+        None, description="`Exists` or `Equal`; without it `Equal` where there is a value"
     )
+    value: LabelText | None = Field(None, description="the taint's value, for `Equal`")
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = Field(
+        None, description="the taint's effect; without it every one"
+    )
+    toleration_seconds: StrictInt | None = Field(
+        None,
+        ge=0,
+        le=315_360_000,
+        description="seconds for which `NoExecute` is tolerated; without it for ever",
+    )
+
+
+def toleration_errors(key: str, toleration: Toleration) -> Iterator[ErrorLine]:
+    """Yield what Kubernetes would refuse of a toleration."""
+    if toleration.operator == "Exists" and toleration.value is not None:
+        yield ErrorLine(f"{key}.value", "is of no use with operator Exists; remove one of them")
+    if toleration.operator == "Equal" and toleration.key is None:
+        yield ErrorLine(f"{key}.key", "missing; only with operator Exists it may be left out")
+    if toleration.key is None and toleration.value is not None:
+        yield ErrorLine(f"{key}.key", "missing; a value is that of a key")
+    if toleration.toleration_seconds is not None and toleration.effect != "NoExecute":
+        yield ErrorLine(f"{key}.tolerationSeconds", "is for effect NoExecute")
 
 
 class Amounts(Section):
@@ -131,6 +171,27 @@ class PodOptions(Section):
         default_factory=lambda: ResourceTuning.model_validate({}),
         description="requests and limits of the worker's or beat's container",
     )
+    node_selector: Mapping[LabelName, LabelText] = Field(
+        default_factory=dict, description="labels that the nodes must have"
+    )
+    tolerations: tuple[Toleration, ...] = Field((), description="taints of nodes that the pods may run on")
+    affinity: PlainObject = Field(default_factory=dict, description="affinity, as Kubernetes writes it")
+    topology_spread_constraints: tuple[PlainObject, ...] = Field(
+        (), description="further rules of spreading over nodes, as Kubernetes writes them"
+    )
+    runtime_class: ObjectName | None = Field(None, description="name of the RuntimeClass")
+    refused: ClassVar[Mapping[str, str]] = {
+        "pool": "tasks run in processes, which alone can be ended at their time limit; there is no other pool",
+        "containers": "say sidecars or initContainers: the worker is the only other container",
+        "runtimeClassName": "is named runtimeClass",
+        "securityContext": "is the same for every pod of the fleet, as the restricted profile demands",
+        "hostNetwork": "is not allowed in a namespace of the restricted profile",
+    }
+
+
+class WorkerOptions(PodOptions):
+    """What workers' pods get beyond the catalogue."""
+
     threads: StrictInt | None = Field(
         None,
         ge=1,
@@ -147,27 +208,22 @@ class PodOptions(Section):
     max_memory_per_child: Size | None = Field(
         None, description="memory after which Celery replaces a worker's process, once its task has ended"
     )
-    node_selector: Mapping[LabelName, LabelText] = Field(
-        default_factory=dict, description="labels that the nodes must have"
-    )
-    tolerations: tuple[Toleration, ...] = Field((), description="taints of nodes that the pods may run on")
-    affinity: PlainObject = Field(default_factory=dict, description="affinity, as Kubernetes writes it")
-    topology_spread_constraints: tuple[PlainObject, ...] = Field(
-        (), description="further rules of spreading over nodes, as Kubernetes writes them"
-    )
-    runtime_class: ObjectName | None = Field(None, description="name of the RuntimeClass")
     evictable: bool | None = Field(
         None,
         description="whether node autoscalers may end running pods; without it they may where no task takes more than "
         "15 minutes. Pods that never reach zero are always evictable, or no node could be drained",
     )
 
+
+class BeatOptions(PodOptions):
+    """What beat's pod gets beyond the catalogue."""
+
     refused: ClassVar[Mapping[str, str]] = {
-        "pool": "tasks run in processes, which alone can be ended at their time limit; there is no other pool",
-        "containers": "say sidecars or initContainers: the worker is the only other container",
-        "runtimeClassName": "is named runtimeClass",
-        "securityContext": "is the same for every pod of the fleet, as the restricted profile demands",
-        "hostNetwork": "is not allowed in a namespace of the restricted profile",
+        **PodOptions.refused,
+        **dict.fromkeys(
+            (to_camel(name) for name in WorkerOptions.model_fields.keys() - PodOptions.model_fields.keys()),
+            "is for workers: beat runs no tasks",
+        ),
     }
 
 
@@ -192,22 +248,24 @@ KEYS_OF_ITEMS: Final[Mapping[str, ItemKey]] = {
 """By what an item of a list is known, where Kubernetes has one of each."""
 
 
-def no_options() -> PodOptions:
+def no_options() -> WorkerOptions:
     """Return options that change nothing."""
-    return PodOptions.model_validate({})
+    return WorkerOptions.model_validate({})
 
 
 class Pods(Section):
     """Options by whose pods they are for; a queue's stand over its image's, and those over `all`."""
 
-    all: PodOptions = Field(default_factory=no_options, description="every pod: workers and beat")
-    worker: PodOptions = Field(default_factory=no_options, description="the workers of image alphaswarm-worker")
-    executor: PodOptions = Field(default_factory=no_options, description="the workers of image alphaswarm-executor")
-    beat: PodOptions = Field(default_factory=no_options, description="beat")
-    queues: Mapping[str, PodOptions] = Field(default_factory=dict, description="the workers of one queue")
+    all: WorkerOptions = Field(default_factory=no_options, description="every pod: workers and beat")
+    worker: WorkerOptions = Field(default_factory=no_options, description="the workers of image alphaswarm-worker")
+    executor: WorkerOptions = Field(default_factory=no_options, description="the workers of image alphaswarm-executor")
+    beat: BeatOptions = Field(
+        default_factory=lambda: BeatOptions.model_validate({}), description="beat, which runs no tasks"
+    )
+    queues: Mapping[str, WorkerOptions] = Field(default_factory=dict, description="the workers of one queue")
 
 
-def merged(*options: PodOptions) -> PodOptions:
+def merged(*options: PodOptions) -> WorkerOptions:
     """Return the options of pods for which all of these stand, the most general first."""
     result: dict[str, Any] = {}
     for one in options:

@@ -1,13 +1,22 @@
 """Kubernetes quantities as numbers and back: thousandths of a processor, and MiB."""
 
 import math
+import re
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Final
 
 from queues import Resources
 
 MILLI_CPU: Final = 1000
 MEBIBYTES: Final = {"Mi": 1, "Gi": 1024, "Ti": 1024 * 1024}
+FACTORS: Final = {
+    "": Decimal(1),
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("num", start=-3)},
+    **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
+    **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
+}
+QUANTITY: Final = re.compile(r"(?P<number>[0-9]+(\.[0-9]*)?)(?P<suffix>[num]|[kMGTPE]|[KMGTPE]i)?")
 
 
 def milli_cpu(quantity: str) -> int:
@@ -39,3 +48,11 @@ def total_cpu(pods: Iterable[tuple[int, Resources]], factor: float) -> str:
 def total_memory(pods: Iterable[tuple[int, Resources]], factor: float) -> str:
     """Return the memory of so many pods of each kind, times `factor`, as a quantity rounded up."""
     return f"{math.ceil(factor * sum(count * mebibytes(each.memory) for count, each in pods) / 1024)}Gi"
+
+
+def quantity(text: object) -> Decimal | None:
+    """Return what a quantity in any spelling of Kubernetes is as a number; None if it is none: `1k`, `0.5`, `2Gi`."""
+    if isinstance(text, bool) or not isinstance(text, str | int | float):
+        return None
+    found = QUANTITY.fullmatch(str(text))
+    return Decimal(found["number"]) * FACTORS[found["suffix"] or ""] if found else None

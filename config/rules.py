@@ -4,18 +4,21 @@ Each rule takes the sections that could be read, so that all errors show at once
 set. A new rule is one function and one line of RULES.
 """
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
 from config.application import folder_findings, is_remote, reference_error
-from config.broker import ExternalBroker, InClusterBroker
+from config.broker import PASSWORD, ExternalBroker, InClusterBroker
 from config.calendars import calendar_rows
 from config.errors import ErrorLine, below, either_errors, format_value, no_such_queue, suggestion
 from config.identity import role_name
 from config.pod_rules import pod_errors
-from config.pods import Pods, source_errors
-from config.quantities import mebibytes, milli_cpu
+from config.pods import PlainObject, Pods, source_errors, toleration_errors
+from config.quantities import quantity
 from config.schema import (
     APPLICATION,
     APPLICATION_STAGE,
@@ -29,10 +32,12 @@ from config.schema import (
     QueueTuning,
 )
 from config.tuning import max_pods, queue_options, tuned_max_pods, tuned_queue
+from config.variables import looks_secret
 from config.volume_rules import volume_rule
 from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError
 
 ROLE_NAME_MAX: Final = 64  # IAM's limit
+FOR_SCALERS: Final = frozenset({"sessions", "targetWait", "pollingInterval", "cooldownPeriod"})
 Rule = Callable[[Mapping[str, Any], frozenset[str]], Iterator[ErrorLine]]
 
 
@@ -62,13 +67,18 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
 
 def _session_errors(key: str, tuning: QueueTuning, layout: str | None) -> Iterator[ErrorLine]:
     if layout == "per-image":
-        for name, value in (("sessions", tuning.sessions), ("targetWait", tuning.target_wait)):
-            if value is not None:
-                yield ErrorLine(
-                    f"{key}.{name}",
-                    f"is for KEDA's scalers; with {PREFIX}:layout per-image a Deployment drains many queues, and its "
-                    "pods follow processor time: remove this key, or choose per-queue",
-                )
+        for name in sorted(FOR_SCALERS & tuning.model_dump(by_alias=True, exclude_none=True).keys()):
+            yield ErrorLine(
+                f"{key}.{name}",
+                f"is for KEDA's scalers; with {PREFIX}:layout per-image a Deployment drains many queues, and its "
+                "pods follow processor time: remove this key, or choose per-queue",
+            )
+        if tuning.concurrency is not None:
+            yield ErrorLine(
+                f"{key}.concurrency",
+                f"with {PREFIX}:layout per-image a Deployment drains many queues, with its image's concurrency: remove "
+                "this key, or choose per-queue",
+            )
     if tuning.sessions is None:
         return
     if error := _calendar_error(tuning.sessions.calendar):
@@ -91,49 +101,54 @@ def _row_errors(_sections: Mapping[str, Any], _secrets: frozenset[str]) -> Itera
 
 
 def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    """Yield an error where the stack's pods would not fit into a quota that follows the catalogue."""
     if "quota" not in sections:
         return
-    headroom, scaling, gpu = sections["quota"].headroom, sections.get("scaling") or {}, sections.get("gpu")
+    headroom = sections["quota"].headroom
+    wanted = list(_quota_factors(sections.get("scaling") or {}, sections.get("gpu"), sections.get("pods")))
+    factor, reason = max(wanted, default=(0.0, ""))
+    if factor > headroom:
+        yield ErrorLine(
+            f"{PREFIX}:quota.headroom",
+            f"given {headroom:g}; {reason}: at least {math.ceil(factor * 100) / 100:g}, and twice that for rollouts "
+            "without waiting",
+        )
+
+
+def _quota_factors(
+    scaling: Mapping[str, QueueTuning], gpu: Gpu | None, pods: Pods | None
+) -> Iterator[tuple[float, str]]:
+    """Yield how many times the catalogue's amounts the stack's are, each with what it is that grew."""
     for image in IMAGES:
         queues = QUEUES.of(image)
         untuned = sum(max_pods(queue, gpu) for queue in queues)
         tuned = sum(tuned_max_pods(queue, scaling.get(queue.name), gpu) for queue in queues)
-        if tuned > headroom * untuned:
-            yield ErrorLine(
-                f"{PREFIX}:quota.headroom",
-                f"given {headroom:g}; {image.name} may have {tuned} pods where the catalogue has {untuned}: at least "
-                f"{tuned / untuned:.2f}, and twice that for rollouts without waiting",
-            )
-            return
-    yield from _resource_quota_errors(headroom, scaling, gpu, sections.get("pods"))
-
-
-def _resource_quota_errors(
-    headroom: float, scaling: Mapping[str, QueueTuning], gpu: Gpu | None, pods: Pods | None
-) -> Iterator[ErrorLine]:
-    """Yield an error where the stack's larger pods would not fit into a quota that follows the catalogue."""
+        yield tuned / untuned, f"{image.name} may have {tuned} pods where the catalogue has {untuned}"
     if pods is None:
         return
-    tunings = {queue: queue_options(pods, queue.image, (queue.name,)).resources for queue in QUEUES.queues}
-    for side, name, number in (
-        ("requests", "cpu", milli_cpu),
-        ("requests", "memory", mebibytes),
-        ("limits", "cpu", milli_cpu),
-        ("limits", "memory", mebibytes),
-    ):
-        catalogue = tuned = 0
-        for queue, resources in tunings.items():
+    options = {queue: queue_options(pods, queue.image, (queue.name,)) for queue in QUEUES.queues}
+    for side, name in itertools.product(("requests", "limits"), ("cpu", "memory")):
+        catalogue = amount = Decimal(0)
+        for queue, given in options.items():
             own = getattr(getattr(queue.image, side), name)
-            catalogue += max_pods(queue, gpu) * number(own)
-            amount = number(getattr(getattr(resources, side), name) or own)
-            tuned += tuned_max_pods(queue, scaling.get(queue.name), gpu) * amount
-        if tuned > headroom * catalogue:
-            yield ErrorLine(
-                f"{PREFIX}:quota.headroom",
-                f"given {headroom:g}; the {side} of {name} in {PREFIX}:pods come to {tuned / catalogue:.2f} times the "
-                f"catalogue's: at least that, and twice that for rollouts without waiting",
-            )
-            return
+            pod = quantity(getattr(getattr(given.resources, side), name) or own) or 0
+            pod += sum(_amount(sidecar, side, name) for sidecar in given.sidecars)
+            catalogue += max_pods(queue, gpu) * (quantity(own) or 0)
+            amount += tuned_max_pods(queue, scaling.get(queue.name), gpu) * pod
+        yield float(amount / catalogue), f"the {side} of {name} in {PREFIX}:pods are more than the catalogue's"
+
+
+def _amount(container: PlainObject, side: str, name: str) -> Decimal:
+    """Return an amount of a sidecar; 0 where it has none, which another rule says."""
+    resources = container.get("resources")
+    amounts = resources.get(side) if isinstance(resources, Mapping) else None
+    return quantity(amounts.get(name)) or Decimal(0) if isinstance(amounts, Mapping) else Decimal(0)
+
+
+def _gpu_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
+    if (gpu := sections.get("gpu")) is not None:
+        for index, toleration in enumerate(gpu.tolerations):
+            yield from toleration_errors(f"{PREFIX}:gpu.tolerations[{index}]", toleration)
 
 
 def _aws_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
@@ -188,6 +203,13 @@ def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -
         yield ErrorLine(
             f"{PREFIX}:images.buildArgs.{name}", f"set {KEYS_OF_BUILD_ARGS[name]} instead, which is checked"
         )
+    for name, value in sorted(images.build_args.items()):
+        if looks_secret(name, value):
+            yield ErrorLine(
+                f"{PREFIX}:images.buildArgs.{name}",
+                "looks like a secret, and would stand in this file and in the image's history; a private index is read "
+                "with the secret fleet:netrc, and treat the old value as known",
+            )
     if images.source_roots and images.version is not None:
         yield ErrorLine(
             f"{PREFIX}:images.version",
@@ -229,34 +251,52 @@ def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iter
         if BROKER_PASSWORD not in secrets:
             yield ErrorLine(password, f"missing; set it with: pulumi config set --secret {password}")
     if isinstance(broker, ExternalBroker):
-        if "." not in broker.host:
-            yield ErrorLine(
-                f"{PREFIX}:broker.host",
-                f"given {broker.host!r}; a fully qualified name or an address: KEDA dials from its own namespace",
-            )
-        sources = {
-            password: BROKER_PASSWORD in secrets,
-            f"{PREFIX}:broker.existingSecret": broker.existing_secret is not None,
-            f"{PREFIX}:broker.externalSecret": broker.external_secret is not None,
-            f"{PREFIX}:broker.passwordless": broker.passwordless,
-        }
-        given = [key for key, is_given in sources.items() if is_given]
-        if len(given) != 1:
-            yield ErrorLine(
-                password,
-                f"give one of {', '.join(sources)}" + (f", not {' and '.join(given)}" if given else "; none is there"),
-            )
-        if broker.ca is not None:
-            key = f"{PREFIX}:broker.ca"
-            yield from source_errors(key, broker.ca)
-            if not broker.tls:
-                yield ErrorLine(key, f"is of no use with {PREFIX}:broker.tls false; remove one of them")
+        yield from _external_broker_errors(broker, password, given=BROKER_PASSWORD in secrets)
+
+
+def _external_broker_errors(broker: ExternalBroker, password: str, *, given: bool) -> Iterator[ErrorLine]:
+    """Yield the errors of a Redis that somebody else runs; `given` says whether the stack has its password."""
+    if "." not in broker.host:
+        yield ErrorLine(
+            f"{PREFIX}:broker.host",
+            f"given {broker.host!r}; a fully qualified name or an address: KEDA dials from its own namespace",
+        )
+    sources = {
+        password: given,
+        f"{PREFIX}:broker.existingSecret": broker.existing_secret is not None,
+        f"{PREFIX}:broker.externalSecret": broker.external_secret is not None,
+        f"{PREFIX}:broker.passwordless": broker.passwordless,
+    }
+    named = [key for key, is_given in sources.items() if is_given]
+    if len(named) != 1:
+        yield ErrorLine(
+            password,
+            f"give one of {', '.join(sources)}" + (f", not {' and '.join(named)}" if named else "; none is there"),
+        )
+    if broker.existing_secret is None and broker.existing_secret_key != PASSWORD:
+        yield ErrorLine(
+            f"{PREFIX}:broker.existingSecretKey",
+            f"given {format_value(broker.existing_secret_key)}; it is the key in {PREFIX}:broker.existingSecret, "
+            f"and the Secret that is made here has {PASSWORD!r}: remove this key",
+        )
+    if broker.passwordless and broker.user is not None:
+        yield ErrorLine(
+            f"{PREFIX}:broker.user",
+            f"given {format_value(broker.user)}; with {PREFIX}:broker.passwordless KEDA's scaler logs in as nobody "
+            "and might see other keys than the workers: remove one of them",
+        )
+    if broker.ca is not None:
+        key = f"{PREFIX}:broker.ca"
+        yield from source_errors(key, broker.ca)
+        if not broker.tls:
+            yield ErrorLine(key, f"is of no use with {PREFIX}:broker.tls false; remove one of them")
 
 
 RULES: Final[tuple[Rule, ...]] = (
     _row_errors,
     _scaling_errors,
     _quota_errors,
+    _gpu_errors,
     _aws_errors,
     _role_errors,
     _image_errors,

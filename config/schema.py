@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from config.application import FOLDER_OR_COMMIT, PYTHON, REFERENCE_APPLICATION, Wanted
 from config.broker import Broker, Port
 from config.errors import Section
-from config.pods import Pods, Toleration
+from config.pods import LabelName, LabelText, Pods, Toleration
 from config.volumes import Volume
 from queues import DEFAULT_SESSION_LEAD, EXECUTOR, IMAGES, SESSION_MARGIN_MAX, Image
 
@@ -23,6 +23,8 @@ NETRC: Final = "netrc"
 GIT_TOKEN: Final = "gitToken"  # noqa: S105 the key's name
 SECRET_KEYS: Final = frozenset({BROKER_PASSWORD, NETRC, GIT_TOKEN})
 
+# Kubernetes wants a domain in the name of a resource that is not its own; a queue's quota stands on it too.
+EXTENDED_RESOURCE: Final = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 DNS_LABEL: Final = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 LABEL_VALUE: Final = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 ACCOUNT: Final = r"^[0-9]{12}$"
@@ -315,9 +317,11 @@ class Gpu(Section):
         le=10_000,
         description="GPUs of the node group; all pods of a queue that wants GPUs have no more than that",
     )
-    node_selector: Mapping[str, str] = Field(default_factory=dict, description="labels of the node group")
+    node_selector: Mapping[LabelName, LabelText] = Field(default_factory=dict, description="labels of the node group")
     tolerations: tuple[Toleration, ...] = Field((), description="taints of the node group")
-    resource: str = Field("nvidia.com/gpu", min_length=1, description="the extended resource's name")
+    resource: str = Field(
+        "nvidia.com/gpu", pattern=EXTENDED_RESOURCE, description="the extended resource's name, with its domain"
+    )
 
 
 class Identity(Section):

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from config.pods import PodOptions, Pods, merged
+from config.pods import PodOptions, Pods, WorkerOptions, merged
 from config.schema import Gpu, QueueTuning, SessionTuning, Settings
 from queues import QUEUES, WORKER, AlwaysOn, Catalogue, Image, Queue, Resources, Rollouts, Sessions
 
@@ -64,17 +64,17 @@ def _sessions(tuning: SessionTuning) -> Sessions:
     )
 
 
-def worker_options(settings: Settings, image: Image, queues: Sequence[Queue]) -> PodOptions:
+def worker_options(settings: Settings, image: Image, queues: Sequence[Queue]) -> WorkerOptions:
     """Return what the stack says of the workers of an image that drain `queues`."""
     return queue_options(settings.pods, image, [queue.name for queue in queues])
 
 
-def queue_options(pods: Pods, image: Image, queues: Iterable[str]) -> PodOptions:
+def queue_options(pods: Pods, image: Image, queues: Iterable[str]) -> WorkerOptions:
     """Return what `pods` say of the workers of an image that drain the queues of these names."""
     return merged(pods.all, image_options(pods, image), *(pods.queues[name] for name in queues if name in pods.queues))
 
 
-def image_options(pods: Pods, image: Image) -> PodOptions:
+def image_options(pods: Pods, image: Image) -> WorkerOptions:
     """Return what `pods` say of an image's workers alone."""
     return pods.worker if image is WORKER else pods.executor
 

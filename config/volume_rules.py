@@ -13,6 +13,7 @@ VOLUMES: Final = "fleet:volumes"
 
 def volume_rule(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
     """Yield the errors of `fleet:volumes`."""
+    volumes = {name: volume for name, volume in (sections.get("volumes") or {}).items() if name in DIRECTORIES}
     for directory, volume in (sections.get("volumes") or {}).items():
         key = below(VOLUMES, directory)
         if directory not in DIRECTORIES:
@@ -24,7 +25,13 @@ def volume_rule(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterat
             continue
         yield from _queue_errors(key, directory, volume)
         if isinstance(volume, ClaimVolume) and volume.access_mode != "ReadWriteMany":
-            yield from _claim_errors(key, sections, directory, volume)
+            queues = {
+                queue.name: queue
+                for folder, other in volumes.items()
+                if isinstance(other, ClaimVolume) and other.claim == volume.claim
+                for queue in queues_with(folder, other)
+            }
+            yield from _claim_errors(key, sections, list(queues.values()), volume)
 
 
 def queues_with(directory: str, volume: Volume) -> list[Queue]:
@@ -42,8 +49,11 @@ def _queue_errors(key: str, directory: str, volume: Volume) -> Iterator[ErrorLin
             )
 
 
-def _claim_errors(key: str, sections: Mapping[str, Any], directory: str, volume: ClaimVolume) -> Iterator[ErrorLine]:
-    queues, scaling, gpu = queues_with(directory, volume), sections.get("scaling") or {}, sections.get("gpu")
+def _claim_errors(
+    key: str, sections: Mapping[str, Any], queues: list[Queue], volume: ClaimVolume
+) -> Iterator[ErrorLine]:
+    """Yield an error where more than one pod would have a claim, behind whatever directories."""
+    scaling, gpu = sections.get("scaling") or {}, sections.get("gpu")
     pods = sum(tuned_max_pods(queue, scaling.get(queue.name), gpu) for queue in queues)
     if sections.get("layout") == "per-image":
         named = comma_separated({queue.image.name for queue in queues})

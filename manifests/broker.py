@@ -4,6 +4,7 @@ The password is in one Secret. Workers read it as `REDIS_BROKER`, the environmen
 `broker` in the platform's credential order; KEDA reads it through a TriggerAuthentication, never inline.
 """
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from config.broker import IN_CLUSTER_REDIS_PORT, PASSWORD, Authority, ExternalSecretSource, InClusterBroker
@@ -15,6 +16,15 @@ from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, commo
 AUTHORITY_VOLUME = "broker-ca"
 AUTHORITY_DIRECTORY = "/etc/alphaswarm/broker"
 AUTHORITY_FILE = "ca.crt"
+ELSEWHERE = (
+    "CELERY_BROKER_URL",
+    "CELERY_RESULT_BACKEND",
+    "ALPHASWARM_BROKER_URL",
+    "ALPHASWARM_RESULT_BACKEND",
+    "ALPHASWARM_BROKER_USER",
+    "ALPHASWARM_BROKER_CA",
+    "REDIS_BROKER",
+)
 REDIS_UID = 999  # the `redis` user of the official image
 REDIS_DATA = "/data"
 # The password goes in by standard input: every process of the node can read arguments, and the root file system is
@@ -72,6 +82,16 @@ def broker_environment(settings: Settings) -> list[Manifest]:
     if broker.result_url is not None:
         environment.append(_from_secret("CELERY_RESULT_BACKEND", broker.result_url.secret, broker.result_url.key))
     return environment
+
+
+def held_empty(environment: Iterable[Manifest]) -> Iterator[Manifest]:
+    """Yield empty variables in place of those that would lead the runtime to another Redis than KEDA's scalers.
+
+    A Secret whose keys all become variables may have them, and would win: nobody sees its keys in a preview. The
+    runtime takes an empty one for none.
+    """
+    names = {variable["name"] for variable in environment}
+    return (env_var(name, "") for name in ELSEWHERE if name not in names)
 
 
 def _from_secret(variable: str, secret: str, key: str) -> Manifest:
@@ -172,6 +192,7 @@ def redis_deployment(settings: Settings, broker: InClusterBroker) -> Manifest:
         "securityContext": security_context(),
         "volumeMounts": [{"name": "data", "mountPath": REDIS_DATA}],
     }
+    pull_secrets = [{"name": name} for name in settings.pods.all.image_pull_secrets]
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -185,6 +206,7 @@ def redis_deployment(settings: Settings, broker: InClusterBroker) -> Manifest:
                 "spec": {
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
+                    **({"imagePullSecrets": pull_secrets} if pull_secrets else {}),
                     "securityContext": {
                         "runAsNonRoot": True,
                         "runAsUser": REDIS_UID,

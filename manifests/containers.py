@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from config.pods import EnvFrom, EnvReference, PlainObject, PodOptions
 from manifests import Manifest
+from manifests.resources import DISK_OF_SIDECAR
 
 
 def security_context() -> Manifest:
@@ -21,9 +22,10 @@ def security_context() -> Manifest:
 
 def with_options(environment: Iterable[Manifest], options: PodOptions) -> list[Manifest]:
     """Return a container's variables with the stack's own, which stand over those of the same name."""
+    # $(NAME) in a text stands for a variable before it, most often one from a Secret.
     own = [
-        *(env_var(name, value) for name, value in options.env.items()),
         *(_value_from(name, reference) for name, reference in options.env_value_from.items()),
+        *(env_var(name, value) for name, value in options.env.items()),
     ]
     replaced = {variable["name"] for variable in own}
     return [*(variable for variable in environment if variable["name"] not in replaced), *own]
@@ -51,12 +53,25 @@ def init_containers(options: PodOptions) -> list[Manifest]:
 
 
 def _hardened(container: PlainObject) -> Manifest:
-    """Return the container with every rule of the restricted profile that it does not state itself."""
+    """Return the container with every rule of the restricted profile, and room on the disk, that it does not state.
+
+    A pod is evicted when its containers wrote more than the sum of their limits: without one of its own, what a sidecar
+    writes would be taken from the worker's.
+    """
     own = container.get("securityContext", {})
-    return {**container, "securityContext": {**security_context(), **own}}
+    amounts = container.get("resources", {})
+    room = amounts.get("requests", {}).get("ephemeral-storage", DISK_OF_SIDECAR)
+    limits = {"ephemeral-storage": room, **amounts.get("limits", {})}
+    return {
+        **container,
+        "securityContext": {**security_context(), **own},
+        "resources": {**amounts, "limits": limits},
+    }
 
 
 def _value_from(name: str, reference: EnvReference) -> Manifest:
+    if reference.field is not None:
+        return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": reference.field}}}
     return {"name": name, "valueFrom": _reference(reference, "KeyRef", {"key": reference.key})}
 
 

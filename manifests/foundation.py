@@ -26,6 +26,7 @@ API_SERVER_PORTS = (443, 6443)  # behind the Service `kubernetes`: of hosted clu
 NODE_LOCAL_DNS = "169.254.20.10/32"  # a node's DNS cache is no pod, so no selector finds it
 POD_IDENTITY_AGENT = ("169.254.170.23/32", "fd00:ec2::23/128")  # on each node; it serves one family, or both
 INSTANCE_METADATA_IPV6 = "fd00:ec2::254/128"
+METADATA_PORT = 80
 INSTANCE_METADATA = "169.254.0.0/16"  # the node's own credentials are none of a task's business
 DESCRIPTIONS = {
     Priority.LATENCY: "Somebody waits for the answer within a second.",
@@ -112,7 +113,7 @@ def _egress_rules(settings: Settings) -> list[Manifest]:
         broker["to"] = [{"podSelector": {"matchLabels": {INSTANCE: REDIS}}}]
     rules: list[Manifest] = [dns, broker, {**_anywhere(), "ports": [_tcp_port(443)]}]
     if settings.tracing:
-        rules.append({"ports": [_tcp_port(int(settings.tracing.endpoint.rsplit(":", 1)[1]))]})
+        rules.append(_collector_rule(int(settings.tracing.endpoint.rsplit(":", 1)[1])))
     if settings.identity and settings.identity.pod_identity_cluster:
         agents = [{"ipBlock": {"cidr": address}} for address in POD_IDENTITY_AGENT]
         rules.append({"to": agents, "ports": [_tcp_port(80)]})
@@ -121,6 +122,11 @@ def _egress_rules(settings: Settings) -> list[Manifest]:
         for other in settings.egress
     ]
     return rules
+
+
+def _collector_rule(port: int) -> Manifest:
+    """Return the rule to whatever collects traces. Port 80 is the node's credentials' too, which pods may not ask."""
+    return {"ports": [_tcp_port(port)], **(_anywhere() if port == METADATA_PORT else {})}
 
 
 def _anywhere() -> Manifest:

@@ -7,12 +7,12 @@ is merely busy. Service links are off: a Service named `redis` would put REDIS_â
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
-from config.pods import PodOptions, by_key, spread_key
+from config.pods import PodOptions, Toleration, WorkerOptions, by_key, no_options, spread_key
 from config.quantities import mebibytes
 from config.schema import Settings
-from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, beat_options, worker_options
+from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, beat_options, image_options, worker_options
 from manifests import ImageReferences, Manifest, beat_access
-from manifests.broker import AUTHORITY_DIRECTORY, AUTHORITY_VOLUME, authority_volume, broker_environment
+from manifests.broker import AUTHORITY_DIRECTORY, AUTHORITY_VOLUME, authority_volume, broker_environment, held_empty
 from manifests.containers import env_sources, env_var, init_containers, security_context, with_options
 from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class_name
 from manifests.process_environment import CACHES, thread_variables
@@ -72,7 +72,12 @@ def beat_pod_template(settings: Settings, image: Image, images: ImageReferences,
         volumes,
         role="beat",
         image=images[image.name],
-        environment=[*_common_environment(settings, name), *access, *scaling_environment(settings)],
+        environment=[
+            *_common_environment(settings, name),
+            *access,
+            *scaling_environment(settings),
+            *_thread_environment(1),
+        ],
         amounts=resources(BEAT_REQUESTS, BEAT_LIMITS, options, _disk(volumes)),
     )
     spec = {
@@ -117,23 +122,44 @@ def _pod_spec(
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "topologySpreadConstraints": list(by_key([*spread, *options.topology_spread_constraints], spread_key)),
+        "topologySpreadConstraints": [
+            constraint if "labelSelector" in constraint else {**constraint, "labelSelector": _selector(instance)}
+            for constraint in by_key([*spread, *options.topology_spread_constraints], spread_key)
+        ],
     }
 
 
 def _placement(settings: Settings, workload: Workload | None, options: PodOptions) -> Manifest:
-    """Return which nodes a pod may run on: what the stack says, and the GPU node group's own for pods with GPUs."""
+    """Return which nodes a pod may run on: what the stack says of it, and of the nodes with GPUs."""
     gpu = settings.gpu if workload is not None and workload.gpus else None
+    selector, affinity = options.node_selector, options.affinity
+    if gpu is not None and workload is not None and gpu.node_selector:
+        # What a stack says of every pod's or the image's nodes is of those without GPUs.
+        own = _options_of_gpu_pods(settings, workload)
+        selector = {**gpu.node_selector, **own.node_selector}
+        affinity = {key: terms for key, terms in affinity.items() if key != "nodeAffinity" or key in own.affinity}
     tolerations = (*(gpu.tolerations if gpu else ()), *options.tolerations)
     every: Manifest = {
-        "nodeSelector": {**options.node_selector, **(gpu.node_selector if gpu else {})},
-        "tolerations": [toleration.model_dump(by_alias=True, exclude_none=True) for toleration in tolerations],
-        "affinity": options.affinity,
+        "nodeSelector": selector,
+        "tolerations": [_toleration(toleration) for toleration in tolerations],
+        "affinity": affinity,
         "runtimeClassName": options.runtime_class,
         "imagePullSecrets": [{"name": name} for name in options.image_pull_secrets],
         "hostAliases": [alias.model_dump(by_alias=True, mode="json") for alias in options.host_aliases],
     }
     return {key: value for key, value in every.items() if value}
+
+
+def _options_of_gpu_pods(settings: Settings, workload: Workload) -> PodOptions:
+    """Return what a stack says of these pods alone: of their queue, or where they drain an image's, of the image."""
+    if workload.only_queue is None:
+        return image_options(settings.pods, workload.image)
+    return settings.pods.queues.get(workload.only_queue.name, no_options())
+
+
+def _toleration(toleration: Toleration) -> Manifest:
+    operator = toleration.operator or ("Exists" if toleration.value is None else "Equal")
+    return toleration.model_copy(update={"operator": operator}).model_dump(by_alias=True, exclude_none=True)
 
 
 def _contents(container: Manifest, volumes: Sequence[MountedVolume], options: PodOptions) -> Manifest:
@@ -150,9 +176,13 @@ def _spread_over(topology_key: str, instance: str) -> Manifest:
         "maxSkew": 1,
         "topologyKey": topology_key,
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {INSTANCE: instance}},
+        "labelSelector": _selector(instance),
         "matchLabelKeys": ["pod-template-hash"],
     }
+
+
+def _selector(instance: str) -> Manifest:
+    return {"matchLabels": {INSTANCE: instance}}
 
 
 def _container(
@@ -167,6 +197,8 @@ def _container(
 ) -> Manifest:
     """Return the container that runs as `role` with these variables and resources."""
     sources, grace = env_sources(options), {"terminationGracePeriodSeconds": PROBE_GRACE_PERIOD}
+    if sources:
+        environment = [*environment, *held_empty(environment)]
     container: Manifest = {
         "name": role,
         "image": image,
@@ -218,7 +250,7 @@ def _common_environment(settings: Settings, instance: str) -> list[Manifest]:
     return environment + [env_var(name, folder) for name, folder in CACHES.items()]
 
 
-def _worker_environment(workload: Workload, options: PodOptions) -> Iterator[Manifest]:
+def _worker_environment(workload: Workload, options: WorkerOptions) -> Iterator[Manifest]:
     """Yield the stack's tuning, in seconds; the runtime prefers it to the image's own copy of the catalogue."""
     yield env_var("ALPHASWARM_QUEUES", ",".join(queue.name for queue in workload.queues))
     yield env_var("ALPHASWARM_CONCURRENCY", workload.concurrency)
@@ -233,5 +265,8 @@ def _worker_environment(workload: Workload, options: PodOptions) -> Iterator[Man
         yield env_var(
             "ALPHASWARM_MAX_MEMORY_PER_CHILD", mebibytes(options.max_memory_per_child) * 1024
         )  # KiB, as Celery
-    count = threads(workload.image.limits, options, workload.concurrency)
-    yield from (env_var(name, value) for name, value in thread_variables(count).items())
+    yield from _thread_environment(threads(workload.image.limits, options, workload.concurrency))
+
+
+def _thread_environment(count: int) -> Iterator[Manifest]:
+    return (env_var(name, value) for name, value in thread_variables(count).items())

@@ -15,6 +15,7 @@ Units: thresholds are tasks, intervals seconds.
 from collections.abc import Mapping
 
 from config.schema import Settings
+from config.tuning import worker_options
 from manifests import Manifest
 from manifests.broker import scaler_address, scaler_authentication
 from manifests.metadata import label_selector, object_meta
@@ -150,15 +151,20 @@ def horizontal_pod_autoscaler(settings: Settings, workload: Workload) -> Manifes
 
 
 def pod_disruption_budget(settings: Settings, workload: Workload) -> Manifest:
-    """Return the budget: node drains evict one pod at a time, and none where a run must not be interrupted."""
+    """Return the budget: node drains evict one pod at a time, and none where a run must not be interrupted.
+
+    Where the stack says that the pods are evictable, they are.
+    """
+    evictable = worker_options(settings, workload.image, workload.queues).evictable is True
+    held = workload.uninterruptible and not evictable
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
         "metadata": object_meta(settings, workload.name),
         "spec": {
-            "maxUnavailable": 0 if workload.uninterruptible else 1,
+            "maxUnavailable": 0 if held else 1,
             # Workers are unready while Redis is down; the runs of an uninterruptible one go on.
-            "unhealthyPodEvictionPolicy": "IfHealthyBudget" if workload.uninterruptible else "AlwaysAllow",
+            "unhealthyPodEvictionPolicy": "IfHealthyBudget" if held else "AlwaysAllow",
             "selector": label_selector(workload.name),
         },
     }

@@ -67,13 +67,18 @@ def _node_pool(name: str, nodes: str, queues: tuple[Queue, ...], seconds: int) -
                 },
             },
             "disruption": {"consolidationPolicy": "WhenEmptyOrUnderutilized", "consolidateAfter": "5m"},
-            "limits": _limits(queues),
+            "limits": {"nvidia.com/gpu": _most_gpus(queues)} if gpus else _limits(queues),
         },
     }
 
 
 def _architectures(image: Image) -> list[str]:
     return [platform.rpartition("/")[2] for platform in image.platforms]
+
+
+def _most_gpus(queues: tuple[Queue, ...]) -> str:
+    """Return the GPUs of the queues' most pods. What else such a node has comes with them, many times what they ask."""
+    return str(ROLLOUT * sum(queue.max_replicas * queue.gpus for queue in queues))
 
 
 def _limits(queues: tuple[Queue, ...]) -> Mapping[str, str]:

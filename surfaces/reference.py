@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from config.application import FOLDER_OR_COMMIT
 from config.broker import HOST
-from config.pods import CPU, DATA_KEY, ENV_PREFIX, OBJECT_NAME, SIZE
-from config.schema import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, LABEL_VALUE, PREFIX, SECRET_KEYS
+from config.pods import CPU, DATA_KEY, ENV_PREFIX, LABEL_NAME, LABEL_TEXT, OBJECT_NAME, POD_FIELD, SIZE
+from config.schema import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, EXTENDED_RESOURCE, LABEL_VALUE, PREFIX, SECRET_KEYS
 from config.volumes import SUB_PATH
 from surfaces.markdown import table
 from surfaces.schema import SECRETS, Schema, required_sections, section_schemas
@@ -34,6 +34,10 @@ PATTERNS: Final[Mapping[str, str]] = {
     LABEL_VALUE: "label value: letters, digits, inner `-`, `_`, `.`, at most 63",
     ACCOUNT: "12 digits in quotes",
     OBJECT_NAME: "an object's name",
+    LABEL_NAME: "a label's name, with a domain or without",
+    LABEL_TEXT: "a label's value",
+    POD_FIELD: "`status.hostIP`, `metadata.uid` or another field of the downward API",
+    EXTENDED_RESOURCE: "domain and name: `nvidia.com/gpu`",
     SUB_PATH: "relative path",
     DATA_KEY: "key: letters, digits, `-`, `_`, `.`",
     ENV_PREFIX: "beginning of a variable's name",

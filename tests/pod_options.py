@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from config.pods import BeatOptions
+
 
 def pod_options(scope: str) -> dict[str, Any]:
     """Return every option, with names of the scope's own where two scopes meet in one pod."""
@@ -10,11 +12,12 @@ def pod_options(scope: str) -> dict[str, Any]:
         "image": "registry.example.com/proxy:1",
         "resources": {side: {"cpu": "100m", "memory": "64Mi"} for side in ("requests", "limits")},
     }
-    return {
+    options = {
         "env": {f"{scope.upper()}_HOST": "db.example.com", "NUMBA_NUM_THREADS": "1"},
         "envValueFrom": {
             f"{scope.upper()}_URL": {"secret": "app", "key": "url", "optional": True},
             f"{scope.upper()}_MODE": {"configMap": "app", "key": "mode"},
+            f"{scope.upper()}_NODE": {"field": "status.hostIP"},
         },
         "envFrom": [{"secret": "app", "prefix": "APP_", "optional": True}, {"configMap": "app"}],
         "labels": {"team.example.com/name": "quant"},
@@ -31,12 +34,17 @@ def pod_options(scope: str) -> dict[str, Any]:
         "maxTasksPerChild": 100,
         "maxMemoryPerChild": "2Gi",
         "nodeSelector": {"team.example.com/nodes": "large"},
-        "tolerations": [{"key": scope, "operator": "Equal", "value": "yes", "effect": "NoSchedule"}],
+        "tolerations": [
+            {"key": scope, "operator": "Equal", "value": "yes", "effect": "NoSchedule"},
+            {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60},
+        ],
         "affinity": {"nodeAffinity": {}},
         "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": scope, "whenUnsatisfiable": "ScheduleAnyway"}],
         "runtimeClass": "gvisor",
         "evictable": False,
     }
+    # beat runs no tasks.
+    return {name: value for name, value in options.items() if scope != "beat" or name not in BeatOptions.refused}
 
 
 SCOPES = ("all", "worker", "executor", "beat")

@@ -77,3 +77,22 @@ def test_a_calendar_whose_holidays_are_soon_unknown_is_named(
     assert [text.startswith("The holidays of XNYS are known until 2031-12-31 alone") for text in found] == [
         True
     ] * warns
+
+
+def test_a_claim_that_is_mounted_elsewhere_keeps_what_tasks_left_behind_too() -> None:
+    claim = {"name": "kept", "persistentVolumeClaim": {"claimName": "kept"}}
+    mount = {"name": "kept", "mountPath": "/checkpoints"}
+    (said,) = warnings(pods={"queues": {"gpu": {"volumes": [claim], "volumeMounts": [mount]}}})
+    assert said.startswith("A pod of resumes that stops")
+    read = {"gpu": {"volumes": [claim], "volumeMounts": [{**mount, "readOnly": True}]}}
+    assert warnings(pods={"queues": read})[0].startswith("A pod of gpu, resumes")
+
+
+def test_a_result_backend_elsewhere_must_be_reachable() -> None:
+    broker = {
+        "kind": "external", "host": "redis.example.com", "existingSecret": "redis",
+        "resultUrl": {"secret": "results", "key": "url"},
+    }  # fmt: skip
+    assert [text for text in warnings(broker=broker) if "fleet:egress" in text]
+    egress = [{"cidr": "10.0.0.0/8", "ports": [5432]}]
+    assert not [text for text in warnings(broker=broker, egress=egress) if "fleet:egress" in text]

@@ -74,7 +74,9 @@ COMMON: Mapping[str, Any] = {
     "gpu": {
         "count": 4,
         "nodeSelector": {"nodes": "gpu"},
-        "tolerations": [{"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoExecute"}],
+        "tolerations": [
+            {"key": "gpu", "operator": "Equal", "value": "yes", "effect": "NoExecute", "tolerationSeconds": 9},
+        ],
         "resource": "amd.com/gpu",
     },
     "identity": {
@@ -385,7 +387,22 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"broker": {**EXTERNAL, "host": "redis"}}, "fleet:broker.host", "fully qualified"),
         ({"broker": {**EXTERNAL, "ca": {}}}, "fleet:broker.ca", "one is needed"),
         ({"broker": {**EXTERNAL, "tls": False}}, "fleet:broker.ca", "of no use"),
-        ({"broker": {**EXTERNAL, "passwordless": True}}, "fleet:brokerPassword", "not fleet:broker.existingSecret"),
+        (
+            {"broker": {**EXTERNAL, "passwordless": True, "user": None}},
+            "fleet:brokerPassword", "not fleet:broker.existingSecret",
+        ),
+        (
+            {"broker": {**EXTERNAL, "passwordless": True, "existingSecret": None, "existingSecretKey": "password"}},
+            "fleet:broker.user", "logs in as nobody",
+        ),
+        (
+            {"broker": {**FETCHED, "existingSecretKey": "redis-password"}},
+            "fleet:broker.existingSecretKey", "remove this key",
+        ),
+        (
+            {"images": {**BUILD, "buildArgs": {"PIP_INDEX_URL": "https://u:hunter2@pypi.example.com/simple"}}},
+            "fleet:images.buildArgs.PIP_INDEX_URL", "fleet:netrc",
+        ),
         ({"broker": {"kind": "external", "host": "a.b"}}, "fleet:brokerPassword", "none is there"),
         ({"broker": {**EXTERNAL, "password": "hunter2"}}, "fleet:broker.password", "is a secret"),
         ({"broker": {**EXTERNAL, "sentinelMaster": "m"}}, "fleet:broker.sentinelMaster", "follows the primary"),
@@ -492,6 +509,9 @@ def tunings(draw: st.DrawFn) -> dict[str, dict[str, int]]:
 def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
     tuning: dict[str, dict[str, int]], layout: str, environment: str
 ) -> None:
+    if layout == "per-image":
+        of_queues = {"concurrency", "pollingInterval", "cooldownPeriod"}
+        tuning = {name: {key: own[key] for key in own.keys() - of_queues} for name, own in tuning.items()}
     plain = {
         **configuration(environment, gpu={"count": 8}),
         "layout": layout, "scaling": tuning, "quota": {"headroom": 9},
@@ -503,7 +523,7 @@ def test_any_valid_tuning_becomes_objects_that_keep_the_laws(
         queue = tuned_catalogue(settings).queue(name)
         assert queue.image is OWN_ROWS.queue(name).image, "a stack moved a queue to another image"
         assert (queue.min_replicas, queue.max_replicas) == (given_tuning["minReplicas"], given_tuning["maxReplicas"])
-        assert queue.concurrency == given_tuning["concurrency"]
+        assert queue.concurrency == given_tuning.get("concurrency", OWN_ROWS.queue(name).concurrency)
     drained: list[str] = []
     for one in objects:
         spec = one.get("spec", {})
@@ -571,7 +591,7 @@ def test_a_row_of_the_catalogue_with_an_unknown_calendar_is_refused(layout: str)
 
 
 def test_a_layout_without_scalers_has_no_floors_and_no_promises() -> None:
-    tuning = {"sessions": SESSIONS, "targetWait": 60}
+    tuning = {"sessions": SESSIONS, "targetWait": 60, "pollingInterval": 9, "cooldownPeriod": 9, "concurrency": 2}
     found = refusal(configuration("dev", layout="per-image", scaling={"awake": tuning}))
-    assert set(found) == {"fleet:scaling.awake.sessions", "fleet:scaling.awake.targetWait"}
+    assert set(found) == {f"fleet:scaling.awake.{key}" for key in tuning}
     assert all("per-image" in text for text in found.values())

@@ -1,22 +1,20 @@
 """What `fleet:pods` and `fleet:volumes` may not say: each refused by its key, with the reason and the way out."""
 
-import re
+import json
 from collections.abc import Iterator
 from typing import Any
 
-import pulumi_kubernetes.core.v1 as typed
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from config.errors import SettingsError
-from config.kubernetes_objects import AFFINITIES, CONTAINER_FIELDS, MOUNT_FIELDS, SPREAD_FIELDS, VOLUME_SOURCES
 from config.loading import parse
 from tests.config.messages import told
 from tests.own_rows import OWN_ROWS, catalogue
 from tests.pod_options import pod_options
-from tests.program.harness import configuration
+from tests.program.harness import built_images, configuration, written_objects
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -34,7 +32,7 @@ def refusal(**sections: Any) -> dict[str, str]:  # noqa: ANN401 any configuratio
     return {}
 
 
-SMALL = {"resources": {side: {"cpu": "1", "memory": "1Gi"} for side in ("requests", "limits")}}
+SMALL = {"resources": {side: {"cpu": "10m", "memory": "16Mi"} for side in ("requests", "limits")}}
 PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
 
 
@@ -44,7 +42,6 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
         ({"env": {"ALPHASWARM_QUEUES": "heavy"}}, "env.ALPHASWARM_QUEUES", "the fleet's own"),
         ({"env": {"CELERY_APP": "other"}}, "env.CELERY_APP", "the fleet's own"),
         ({"envValueFrom": {"REDIS_BROKER": {"secret": "a", "key": "b"}}}, "envValueFrom.REDIS_BROKER", "fleet's own"),
-        ({"env": {"OTEL_SERVICE_NAME": "mine"}}, "env.OTEL_SERVICE_NAME", "fleet:tracing"),
         ({"env": {"DATABASE_PASSWORD": "hunter2"}}, "env.DATABASE_PASSWORD", "envValueFrom"),
         ({"env": {"DATABASE_URL": "postgres://me:hunter2@db/1"}}, "env.DATABASE_URL", "envValueFrom"),
         ({"env": {"KEY": "AKIAIOSFODNN7EXAMPLE"}}, "env.KEY", "envValueFrom"),
@@ -122,6 +119,95 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
             {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a"]}, {"ip": "10.0.0.1", "hostnames": ["b"]}]},
             "hostAliases[1]", "stands here twice: 10.0.0.1",
         ),
+        ({"env": {"PGPASSWORD": "hunter2"}}, "env.PGPASSWORD", "envValueFrom"),
+        ({"env": {"MYSQL_PWD": "hunter2"}}, "env.MYSQL_PWD", "envValueFrom"),
+        ({"env": {"DB_PASS": "hunter2"}}, "env.DB_PASS", "envValueFrom"),
+        ({"env": {"HF_TOKEN": "hunter2hunter2"}}, "env.HF_TOKEN", "envValueFrom"),
+        ({"env": {"MODEL": "sk-hunter2hunter2hunter2"}}, "env.MODEL", "envValueFrom"),
+        ({"env": {"PEM": "-----BEGIN RSA PRIVATE KEY-----"}}, "env.PEM", "envValueFrom"),
+        ({"env": {"ALPHASWARM_LOG_LEVEL": "LOUD"}}, "env.ALPHASWARM_LOG_LEVEL", "DEBUG, INFO"),
+        ({"env": {"ALPHASWARM_MAX_DELIVERIES": "many"}}, "env.ALPHASWARM_MAX_DELIVERIES", "whole number"),
+        ({"envValueFrom": {"A": {"field": "status.phase"}}}, "envValueFrom.A.field", "text that matches"),
+        ({"envValueFrom": {"A": {"secret": "a"}}}, "envValueFrom.A.key", "missing"),
+        ({"envValueFrom": {"A": {"field": "metadata.uid", "key": "b"}}}, "envValueFrom.A.key", "no use"),
+        ({"imagePullSecrets": ["a..b"]}, "imagePullSecrets[0]", "text that matches"),
+        ({"volumes": [{"name": "a", "secret": {"name": "b"}}]}, "volumes[0].secret.name", "no such field"),
+        (
+            {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": "lots"}}]},
+            "volumes[0].emptyDir.sizeLimit", "given 'lots'",
+        ),
+        ({"volumeMounts": [{"name": "tmp", "mountPath": "//app/data"}]}, "volumeMounts[0].mountPath", "fleet:volumes"),
+        (
+            {"volumeMounts": [{"name": "tmp", "mountPath": "/app/./x/../data"}]},
+            "volumeMounts[0].mountPath", "'/app/data'",
+        ),
+        ({"volumeMounts": [{"name": "tmp", "mountPath": "/venv"}]}, "volumeMounts[0].mountPath", "the image needs"),
+        (
+            {"volumeMounts": [{"name": "tmp", "mountPath": "/etc/alphaswarm/broker"}]},
+            "volumeMounts[0].mountPath", "the fleet's own",
+        ),
+        (
+            {"volumeMounts": [{"name": "tmp", "mountPath": "/x", "subPath": "a/../.."}]},
+            "volumeMounts[0].subPath", "inside",
+        ),
+        (
+            {"sidecars": [{**PROXY, "volumeMounts": [{"name": "none", "mountPath": "/x"}]}]},
+            "sidecars[0].volumeMounts[0].name", "the volumes here are",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"readOnlyRootFileSystem": True}}]},
+            "sidecars[0].securityContext.readOnlyRootFileSystem", "readOnlyRootFilesystem?",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": ["privileged"]}]}, "sidecars[0].securityContext", "a mapping",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"appArmorProfile": {"type": "Unconfined"}}}]},
+            "sidecars[0].securityContext.appArmorProfile", "restricted profile",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"seLinuxOptions": {"type": "spc_t"}}}]},
+            "sidecars[0].securityContext.seLinuxOptions", "restricted profile",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"seccompProfile": {"type": "Localhost"}}}]},
+            "sidecars[0].securityContext.seccompProfile", "restricted profile",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"windowsOptions": {"hostProcess": True}}}]},
+            "sidecars[0].securityContext.windowsOptions", "restricted profile",
+        ),
+        (
+            {"sidecars": [{**PROXY, "livenessProbe": {"httpGet": {"host": "127.0.0.1", "port": 1}}}]},
+            "sidecars[0].livenessProbe.httpGet.host", "restricted profile",
+        ),
+        (
+            {"sidecars": [{**PROXY, "lifecycle": {"preStop": {"httpGet": {"host": "127.0.0.1", "port": 1}}}}]},
+            "sidecars[0].lifecycle.preStop.httpGet.host", "restricted profile",
+        ),
+        (
+            {"initContainers": [{**PROXY, "livenessProbe": {"exec": {"command": ["true"]}}}]},
+            "initContainers[0].livenessProbe", "say it of a sidecar",
+        ),
+        (
+            {"sidecars": [{**PROXY, "args": ["--db", "postgres://me:hunter2@db/1"]}]},
+            "sidecars[0].args[1]", "$(NAME)",
+        ),
+        (
+            {"sidecars": [{**PROXY, "resources": {
+                "requests": {"cpu": 0.02, "memory": "1Mi"}, "limits": {"cpu": "15m", "memory": "1Mi"}}}]},
+            "sidecars[0].resources.requests.cpu", "the limit is '15m'",
+        ),
+        (
+            {"sidecars": [{**PROXY, "resources": {**SMALL["resources"], "limits": {"cpu": "much", "memory": "1Gi"}}}]},
+            "sidecars[0].resources.limits.cpu", "a quantity",
+        ),
+        ({"tolerations": [{"key": "a", "operator": "Exists", "value": "b"}]}, "tolerations[0].value", "Exists"),
+        ({"tolerations": [{"value": "b"}]}, "tolerations[0].key", "missing"),
+        ({"tolerations": [{"key": "a", "tolerationSeconds": 3}]}, "tolerations[0].tolerationSeconds", "NoExecute"),
+        (
+            {"affinity": {"podAffinity": {"required": []}}}, "affinity.podAffinity.required", "no such field",
+        ),
         ({"pool": "gevent"}, "pool", "there is no other pool"),
         ({"runtimeClassName": "gvisor"}, "runtimeClassName", "is named runtimeClass"),
         ({"hostNetwork": True}, "hostNetwork", "restricted profile"),
@@ -171,12 +257,98 @@ def test_an_option_that_cannot_be_is_refused_wherever_it_stands(
             {"all": {"sidecars": [PROXY]}, "worker": {"initContainers": [PROXY]}},
             "pods.worker.initContainers[0].name", "a sidecar has this name",
         ),
+        (
+            {"all": {"initContainers": [PROXY]}, "worker": {"sidecars": [PROXY]}},
+            "pods.worker.sidecars[0].name", "an init container has this name",
+        ),
+        (
+            {"worker": {"volumeMounts": [{"name": "models", "mountPath": "/x"}]}},
+            "pods.worker.volumeMounts[0].name", "given 'models'; the volumes here are",
+        ),
+        (
+            {"all": {"volumeMounts": [{"name": "shm", "mountPath": "/x"}]}},
+            "pods.all.volumeMounts[0].name", "given 'shm'; the volumes here are",
+        ),
+        ({"beat": {"threads": 2}}, "pods.beat.threads", "beat runs no tasks"),
+        ({"beat": {"evictable": True}}, "pods.beat.evictable", "beat runs no tasks"),
+        (
+            {"executor": {"sharedMemory": "6Gi"}, "queues": {
+                "heavy": {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "4Gi"}}}}},
+            "pods.queues.heavy.resources.limits.memory", "whose size is '6Gi'",
+        ),
+        (
+            {"executor": {"resources": {
+                "requests": {"ephemeralStorage": "9Gi"}, "limits": {"ephemeralStorage": "8Gi"}}}},
+            "pods.executor.resources.requests.ephemeralStorage", "the limit is '8Gi'",
+        ),
+        (
+            {"executor": {"sidecars": [{**PROXY, "resources": {
+                side: {"cpu": "8", "memory": "1Gi"} for side in ("requests", "limits")}}]}},
+            "quota.headroom", "of cpu in fleet:pods",
+        ),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit_together_are_refused(pods: dict[str, Any], key: str, said: str) -> None:
     found = refusal(pods=pods)
     assert set(found) == {f"fleet:{key}"}
     assert said in found[f"fleet:{key}"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"env": {"DSN": "postgres://$(DB_USER):$(DB_PASSWORD)@db/app"}},
+        {"env": {"DB_PASSWORD": "$(OTHER)"}},
+        {"env": {"EOS_TOKEN": "</s>", "TOKEN": ""}},
+        {"env": {"PWD": "/app/data", "OLD_PWD": "/"}},
+        {"env": {"ALPHASWARM_LOG_LEVEL": "debug", "ALPHASWARM_MAX_DELIVERIES": "9"}},
+        {"env": {"ALPHASWARM_DATABASE_HOST": "db.example.com"}},
+        {"env": {"OTEL_SERVICE_NAME": "mine"}},
+        {"envValueFrom": {"HOST_IP": {"field": "status.hostIP"}, "TEAM": {"field": "metadata.labels['team']"}}},
+        {"tolerations": [{"operator": "Exists"}, {"key": "a", "value": "b", "effect": "NoSchedule"}]},
+        {"tolerations": [{"key": "a", "effect": "NoExecute", "tolerationSeconds": 0}]},
+        {"volumes": [{"name": "weights", "image": {"reference": "registry.example.com/weights:1"}}]},
+        {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": "5Gi", "medium": None}}]},
+        {"volumeMounts": [{"name": "tmp", "mountPath": "/app/data/deeper"}]},
+        {"sidecars": [{**PROXY, "securityContext": None, "restartPolicy": "Always"}]},
+        {
+            "sidecars": [
+                {**PROXY, "resources": {side: {"cpu": 0.5, "memory": "100M"} for side in ("requests", "limits")}}
+            ]
+        },
+        {"sidecars": [{**PROXY, "readinessProbe": {"httpGet": {"port": "http", "path": "/ready"}}}]},
+        {"resources": {"requests": {"ephemeralStorage": "500Gi"}}},
+        {"resources": {"limits": {"ephemeralStorage": "500Mi"}}},
+    ],
+)
+@pytest.mark.parametrize("layout", ["per-queue", "per-image"])
+def test_what_kubernetes_allows_is_accepted(layout: str, options: dict[str, Any]) -> None:
+    assert refusal(pods={"executor": options, "beat": options}, layout=layout) == {}
+
+
+def test_tracing_of_the_stacks_own_keeps_its_variables() -> None:
+    found = refusal(
+        pods={"all": {"env": {"OTEL_SERVICE_NAME": "mine"}}}, tracing={"endpoint": "http://collector.example.com:4317"}
+    )
+    assert found == {"fleet:pods.all.env.OTEL_SERVICE_NAME": "follows from fleet:tracing"}
+
+
+def test_an_error_hides_no_other_one_of_the_pods_and_makes_none_up() -> None:
+    volume = {"name": "ca", "configMap": {"name": "ca"}}
+    mount = {"name": "ca", "mountPath": "/etc/company"}
+    found = refusal(
+        pods={
+            "all": {"volumes": [volume], "threads": 0, "env": {"REDIS_BROKER": "x"}},
+            "worker": {"volumeMounts": [mount]},
+            "executor": {"volumes": "none", "volumeMounts": [mount], "labels": {"cost_center": "x"}},
+        }
+    )
+    assert set(found) == {
+        "fleet:pods.all.threads",
+        "fleet:pods.all.env.REDIS_BROKER",
+        "fleet:pods.executor.volumes",
+        "fleet:pods.executor.labels.cost_center",
+    }
 
 
 def test_a_queues_own_options_need_a_pod_of_its_own() -> None:
@@ -207,6 +379,29 @@ def test_a_volume_that_cannot_be_is_refused(volumes: dict[str, Any], key: str, s
     assert said in found[f"fleet:volumes.{key}"]
 
 
+def test_a_volume_that_cannot_be_hides_no_other_one() -> None:
+    found = refusal(
+        volumes={
+            "/app/data": {"kind": "nfs"},
+            "/app/model": {"kind": "emptyDir"},
+            "/app/models": {"kind": "claim", "claim": "m", "accessMode": "ReadWriteOnce"},
+        }
+    )
+    assert set(found) == {
+        "fleet:volumes./app/data.kind", "fleet:volumes./app/model", "fleet:volumes./app/models.accessMode",
+    }  # fmt: skip
+
+
+def test_a_claim_behind_two_directories_is_still_one_claim() -> None:
+    once = {"kind": "claim", "claim": "one", "accessMode": "ReadWriteOnce"}
+    found = refusal(
+        volumes={"/app/models": {**once, "queues": ["gpu"]}, "/app/cache": {**once, "queues": ["heavy"]}},
+        scaling={"heavy": {"maxReplicas": 1}},
+    )
+    assert set(found) == {"fleet:volumes./app/models.accessMode", "fleet:volumes./app/cache.accessMode"}
+    assert all("up to 2 pods" in text for text in found.values())
+
+
 def test_a_claim_for_one_pod_is_allowed_where_there_is_one_pod() -> None:
     once = {"kind": "claim", "claim": "m", "accessMode": "ReadWriteOnce", "queues": ["gpu"]}
     assert refusal(volumes={"/app/models": once}) == {}
@@ -221,20 +416,6 @@ def test_a_claim_for_one_pod_is_allowed_where_there_is_one_pod() -> None:
 @pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "SECRET_NAME", "PASSWORD_FILE", "DATABASE_HOST"])
 def test_a_name_that_only_speaks_of_secrets_is_no_secret(name: str) -> None:
     assert refusal(pods={"all": {"env": {name: "something"}}}) == {}
-
-
-def test_the_field_names_are_those_of_kubernetes() -> None:
-    def fields(kind: type) -> set[str]:
-        return {getter for getter in dir(kind) if isinstance(getattr(kind, getter), property)}
-
-    def snake(names: frozenset[str]) -> set[str]:
-        return {re.sub("(?<=[a-z])([A-Z]+)", r"_\1", name).lower() for name in names}
-
-    assert snake(CONTAINER_FIELDS) == fields(typed.ContainerArgs)
-    assert snake(MOUNT_FIELDS) == fields(typed.VolumeMountArgs)
-    assert snake(SPREAD_FIELDS) == fields(typed.TopologySpreadConstraintArgs)
-    assert snake(AFFINITIES) == fields(typed.AffinityArgs)
-    assert snake(VOLUME_SOURCES) < fields(typed.VolumeArgs)
 
 
 PLAIN = st.recursive(
@@ -254,11 +435,24 @@ PLAIN = st.recursive(
 LISTS = ("volumes", "volumeMounts", "initContainers", "sidecars", "topologySpreadConstraints")
 
 
-@given(st.sampled_from(LISTS), st.dictionaries(st.sampled_from(sorted(CONTAINER_FIELDS | {"emptyDir"})), PLAIN))
+FIELDS = (
+    "name", "image", "env", "envFrom", "ports", "resources", "securityContext", "lifecycle", "livenessProbe", "command",
+    "volumeMounts", "emptyDir", "secret", "mountPath", "subPath", "maxSkew", "topologyKey", "whenUnsatisfiable", "x",
+)  # fmt: skip
+
+
+@given(st.sampled_from(LISTS), st.dictionaries(st.sampled_from(FIELDS), PLAIN))
+@example("sidecars", {**PROXY, "securityContext": None, "resources": {**SMALL["resources"], "claims": None}})
+@example("initContainers", {**PROXY, "securityContext": {"capabilities": None, "seccompProfile": None}, "env": None})
+@example("volumes", {"name": "a", "emptyDir": {"sizeLimit": "1Gi", "medium": None}, "secret": None})
 @hypothesis_settings(max_examples=200)
-def test_whatever_an_object_holds_it_is_read_or_refused(where: str, item: dict[str, Any]) -> None:
-    found = refusal(pods={"executor": {where: [item]}})
+def test_whatever_an_object_holds_it_is_refused_or_becomes_objects(where: str, item: dict[str, Any]) -> None:
+    pods = {"executor": {where: [item]}}
+    found = refusal(pods=pods)
     assert all(key.startswith(f"fleet:pods.executor.{where}[0]") for key in found)
+    if not found:
+        for one in written_objects(parse(configuration("dev", scaling={}, pods=pods)), built_images()):
+            assert "null" not in json.dumps(one), "Kubernetes takes null for a wish to remove"
 
 
 def test_every_option_together_is_accepted() -> None:

@@ -131,7 +131,10 @@ def test_every_option_arrives_in_its_place() -> None:
     assert {"name": "heavy-ca", "secret": {"secretName": "ca"}} in spec["volumes"]
     assert {"name": "heavy-ca", "mountPath": "/etc/heavy", "readOnly": True} in worker["volumeMounts"]
     assert spec["nodeSelector"] == {"team.example.com/nodes": "large"}
-    assert spec["tolerations"] == [{"key": "heavy", "operator": "Equal", "value": "yes", "effect": "NoSchedule"}]
+    assert spec["tolerations"] == [
+        {"key": "heavy", "operator": "Equal", "value": "yes", "effect": "NoSchedule"},
+        {"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60},
+    ]
     assert spec["affinity"] == {"nodeAffinity": {}}
     assert spec["topologySpreadConstraints"][-1]["topologyKey"] == "heavy"
     assert spec["runtimeClassName"] == "gvisor"
@@ -158,12 +161,30 @@ def test_a_sidecar_starts_before_the_worker_and_outlives_it() -> None:
         assert one["securityContext"]["allowPrivilegeEscalation"] is False
 
 
-def test_a_stacks_gpu_nodes_and_its_own_scheduling_both_count() -> None:
-    gpu = {"count": 2, "nodeSelector": {"nodes": "gpu"}, "tolerations": [{"key": "gpu"}]}
-    pods = {"executor": {"nodeSelector": {"disk": "fast"}, "tolerations": [{"key": "spot"}]}}
-    spec = pod(GPU, gpu=gpu, pods=pods)["spec"]
-    assert spec["nodeSelector"] == {"nodes": "gpu", "disk": "fast"}
+def test_a_stacks_gpu_nodes_and_what_it_says_of_the_queue_both_count() -> None:
+    gpu = {"count": 2, "nodeSelector": {"nodes": "gpu", "card": "any"}, "tolerations": [{"key": "gpu"}]}
+    own = {"nodeSelector": {"disk": "fast", "card": "h100"}, "tolerations": [{"key": "spot"}]}
+    spec = pod(GPU, gpu=gpu, pods={"queues": {"gpu": own}})["spec"]
+    assert spec["nodeSelector"] == {"nodes": "gpu", "disk": "fast", "card": "h100"}
     assert [one["key"] for one in spec["tolerations"]] == ["gpu", "spot"]
+
+
+REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
+ON_CPU = {
+    "nodeAffinity": {REQUIRED: {"nodeSelectorTerms": [{"matchExpressions": [{"key": "gpu", "operator": "Exists"}]}]}}
+}
+
+
+@pytest.mark.parametrize("scope", ["all", "executor"])
+def test_what_a_stack_says_of_other_nodes_keeps_no_pod_from_its_gpu(scope: str) -> None:
+    gpu = {"count": 2, "nodeSelector": {"accelerator": "nvidia"}}
+    pods = {scope: {"nodeSelector": {"pool": "cpu"}, "affinity": {**ON_CPU, "podAntiAffinity": {}}}}
+    spec = pod(GPU, gpu=gpu, pods=pods)["spec"]
+    assert spec["nodeSelector"] == {"accelerator": "nvidia"}
+    assert spec["affinity"] == {"podAntiAffinity": {}}
+    other = pod(HEAVY, gpu=gpu, pods=pods)["spec"]
+    assert other["nodeSelector"] == {"pool": "cpu"}
+    assert other["affinity"]["nodeAffinity"] == ON_CPU["nodeAffinity"]
 
 
 def test_a_part_of_a_gpu_is_asked_for_by_its_own_name() -> None:
@@ -292,3 +313,130 @@ def test_a_stack_that_says_nothing_gets_nothing_of_all_this() -> None:
         }  # fmt: skip
         assert "envFrom" not in container(template)
         assert not {key for key in variables(template) if "PER_CHILD" in key}
+
+
+def test_a_text_may_refer_to_a_variable_from_a_secret() -> None:
+    pods = {
+        "all": {"env": {"DSN": "postgres://$(DB_USER):$(DB_PASSWORD)@db/app"}},
+        "executor": {
+            "envValueFrom": {name: {"secret": "db", "key": name.lower()} for name in ("DB_USER", "DB_PASSWORD")}
+        },
+    }
+    names = list(variables(pod(HEAVY, pods=pods)))
+    assert max(names.index("DB_USER"), names.index("DB_PASSWORD")) < names.index("DSN"), (
+        "Kubernetes reads them in order"
+    )
+
+
+@pytest.mark.parametrize("name", [HEAVY, BEAT])
+def test_a_secret_whose_keys_all_become_variables_leads_no_worker_to_another_redis(name: str) -> None:
+    found = variables(pod(name, pods={"all": {"envFrom": [{"secret": "legacy"}]}}))
+    assert found["CELERY_BROKER_URL"] == found["CELERY_RESULT_BACKEND"] == found["ALPHASWARM_BROKER_URL"] == ""
+    assert "secretKeyRef" in found["REDIS_BROKER"], "the broker's password stays"
+    assert "CELERY_BROKER_URL" not in variables(pod(name))
+
+
+def test_an_own_result_backend_stays_beside_a_secret_whose_keys_all_become_variables() -> None:
+    broker = {
+        "kind": "external", "host": "redis.example.com", "existingSecret": "redis",
+        "resultUrl": {"secret": "results", "key": "url"},
+    }  # fmt: skip
+    found = variables(pod(HEAVY, broker=broker, pods={"all": {"envFrom": [{"secret": "legacy"}]}}))
+    assert found["CELERY_RESULT_BACKEND"] == {"secretKeyRef": {"name": "results", "key": "url"}}
+
+
+def mebibytes(quantity: str) -> int:
+    return int(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]]
+
+
+def test_the_disk_limit_has_room_for_the_stacks_own_directories() -> None:
+    def limit(**options: Any) -> int:  # noqa: ANN401 any options
+        return mebibytes(container(pod(HEAVY, pods={"executor": options}))["resources"]["limits"]["ephemeral-storage"])
+
+    on_disk = {"name": "scratch", "emptyDir": {"sizeLimit": "100Gi"}}
+    in_memory = {"name": "ram", "emptyDir": {"sizeLimit": "7Gi", "medium": "Memory"}}
+    assert limit(volumes=[on_disk, in_memory]) == limit() + 100 * 1024
+    assert limit(resources={"requests": {"ephemeralStorage": "900Gi"}}) == 900 * 1024, "a limit is no less than that"
+    small = container(pod(HEAVY, pods={"executor": {"resources": {"limits": {"ephemeralStorage": "500Mi"}}}}))
+    assert small["resources"]["requests"]["ephemeral-storage"] == "500Mi", "a request is no more than the limit"
+
+
+def test_a_sidecar_has_a_disk_limit_of_its_own() -> None:
+    amounts = {side: {"cpu": "10m", "memory": "16Mi"} for side in ("requests", "limits")}
+    larger = {**amounts, "requests": {**amounts["requests"], "ephemeral-storage": "3Gi"}}
+    sidecars = [
+        {"name": "plain", "image": "a:1", "resources": amounts},
+        {"name": "larger", "image": "a:1", "resources": larger},
+    ]
+    found = pod(HEAVY, pods={"executor": {"sidecars": sidecars}})["spec"]["initContainers"]
+    assert [one["resources"]["limits"]["ephemeral-storage"] for one in found] == ["1Gi", "3Gi"]
+
+
+@pytest.mark.parametrize("name", [HEAVY, USUAL, BEAT])
+def test_a_rule_of_spreading_without_a_selector_is_about_the_deployments_own_pods(name: str) -> None:
+    rack = {"maxSkew": 1, "topologyKey": "rack", "whenUnsatisfiable": "DoNotSchedule"}
+    theirs = {**rack, "topologyKey": "row", "labelSelector": {"matchLabels": {"a": "b"}}}
+    template = pod(name, pods={"all": {"topologySpreadConstraints": [rack, theirs]}})
+    found = {one["topologyKey"]: one["labelSelector"] for one in template["spec"]["topologySpreadConstraints"]}
+    assert found["row"] == theirs["labelSelector"]
+    assert found["rack"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+
+
+def test_a_queue_whose_tasks_must_not_be_interrupted_may_be_said_to_be_evictable() -> None:
+    def budget(**pods: Any) -> dict[str, Any]:  # noqa: ANN401 any options
+        (found,) = (
+            one["spec"]
+            for one in written_objects(settings(pods=pods), built_images())
+            if one["kind"] == "PodDisruptionBudget" and one["metadata"]["name"] == GPU
+        )
+        spec: dict[str, Any] = found
+        return spec
+
+    assert budget()["maxUnavailable"] == 0
+    assert budget(queues={"gpu": {"evictable": False}})["maxUnavailable"] == 0
+    freed = budget(queues={"gpu": {"evictable": True}})
+    assert (freed["maxUnavailable"], freed["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+
+
+def test_beat_imports_the_application_with_one_thread() -> None:
+    found = variables(pod(BEAT))
+    assert {found[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "POLARS_MAX_THREADS")} == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("given", "rendered"),
+    [
+        ({"key": "a"}, {"key": "a", "operator": "Exists"}),
+        ({"key": "a", "value": "b", "effect": "NoSchedule"}, {
+            "key": "a", "operator": "Equal", "value": "b", "effect": "NoSchedule"}),
+        ({"operator": "Exists"}, {"operator": "Exists"}),
+    ],
+)  # fmt: skip
+def test_a_toleration_is_what_kubernetes_takes_it_for(given: dict[str, Any], rendered: dict[str, Any]) -> None:
+    assert pod(HEAVY, pods={"executor": {"tolerations": [given]}})["spec"]["tolerations"] == [rendered]
+    gpu = {"count": 1, "tolerations": [given]}
+    assert pod(GPU, gpu=gpu)["spec"]["tolerations"] == [rendered]
+
+
+def test_the_stacks_own_redis_is_pulled_with_the_secrets_of_every_pod() -> None:
+    found = parse(
+        configuration("dev", scaling={}, broker={"kind": "in-cluster"}, pods={"all": {"imagePullSecrets": ["hub"]}}),
+        frozenset({"brokerPassword"}),
+    )
+    assert deployment("redis", found)["spec"]["template"]["spec"]["imagePullSecrets"] == [{"name": "hub"}]
+
+
+def test_traces_open_no_way_to_the_nodes_own_credentials() -> None:
+    def opened(port: int) -> list[Any]:
+        found = settings(tracing={"endpoint": f"http://collector.example.com:{port}"})
+        (policy,) = (
+            one
+            for one in written_objects(found, built_images())
+            if one["kind"] == "NetworkPolicy" and one["metadata"]["name"] == "workers-egress"
+        )
+        (rule,) = (one for one in policy["spec"]["egress"] if {"protocol": "TCP", "port": port} in one["ports"])
+        return list(rule.get("to", []))
+
+    assert opened(4317) == []
+    assert all("169.254.0.0/16" in str(one) or "::/0" in str(one) for one in opened(80))
+    assert opened(80)

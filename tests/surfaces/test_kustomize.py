@@ -80,7 +80,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
         "tracing": {"endpoint": "http://otel:4317", "sampleRatio": 1},
         "gpu": {
             "count": 2,
-            "nodeSelector": {"gpu": "true", "a/b~c": "1"},
+            "nodeSelector": {"gpu": "true", "example.com/gpu": "1"},
             "tolerations": [{"key": "k", "operator": "Equal", "value": "0"}],
             "resource": "amd.com/gpu",
         },

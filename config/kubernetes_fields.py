@@ -1,0 +1,101 @@
+"""Which fields Kubernetes has in an object of a stack's file, at any depth: as the provider's typed arguments say.
+
+The API server drops a field that it does not know, or refuses the whole Deployment in the middle of an update.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from inspect import Parameter, signature
+from typing import Any, ForwardRef, get_args, get_origin
+
+from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
+
+
+def field_errors(key: str, kind: str, given: object) -> Iterator[ErrorLine]:
+    """Yield an error for each field that Kubernetes does not have, that is missing, or that has another form.
+
+    Args:
+        key: the object's key in the stack's file.
+        kind: the object's type in Kubernetes' core API, such as `Container`.
+        given: the object.
+    """
+    # It takes most of a second, and few stacks write such objects.
+    import pulumi_kubernetes.core.v1
+    import pulumi_kubernetes.meta.v1
+
+    yield from _object_errors(key, getattr(pulumi_kubernetes.core.v1, f"{kind}Args"), given)
+
+
+def without_nulls(given: Any) -> Any:  # noqa: ANN401 any input
+    """Return the input without fields that are null, which Kubernetes takes for absent."""
+    if isinstance(given, Mapping):
+        return {name: without_nulls(value) for name, value in given.items() if value is not None}
+    if isinstance(given, list | tuple):
+        return [without_nulls(value) for value in given]
+    return given
+
+
+def _object_errors(key: str, arguments: type, given: object) -> Iterator[ErrorLine]:
+    if not isinstance(given, Mapping):
+        yield ErrorLine(key, f"given {format_value(given)}; allowed: a mapping")
+        return
+    known = _fields(arguments)
+    for field in sorted(map(str, given.keys() - known.keys())):
+        yield ErrorLine(
+            below(key, field),
+            f"Kubernetes has no such field{suggestion(field, known)}; it has {comma_separated(known)}",
+        )
+    for field in sorted(_required(arguments) - given.keys()):
+        yield ErrorLine(below(key, field), "missing; Kubernetes wants it")
+    for field in known.keys() & given.keys():
+        yield from _value_errors(below(key, field), known[field], arguments, given[field])
+
+
+def _value_errors(key: str, annotation: object, owner: type, given: object) -> Iterator[ErrorLine]:
+    """Yield what is wrong with a value by its type, which is a union of what it is and of promises of that."""
+    kinds = get_args(annotation) if get_origin(annotation) not in (Sequence, Mapping) else (annotation,)
+    for kind in kinds:
+        if isinstance(kind, ForwardRef) and (arguments := _arguments(kind, owner)):
+            yield from _object_errors(key, arguments, given)
+        elif get_origin(kind) is Sequence:
+            if not isinstance(given, list | tuple):
+                yield ErrorLine(key, f"given {format_value(given)}; allowed: a list")
+                continue
+            for index, item in enumerate(given):
+                yield from _value_errors(f"{key}[{index}]", get_args(kind)[0], owner, item)
+        elif get_origin(kind) is Mapping and not isinstance(given, Mapping):
+            yield ErrorLine(key, f"given {format_value(given)}; allowed: a mapping")
+        elif kind in (str, int, bool, float) and isinstance(given, Mapping | list | tuple):
+            yield ErrorLine(key, f"given {format_value(given)}; allowed: a single value")
+
+
+def _arguments(reference: ForwardRef, owner: type) -> type | None:
+    """Return the class that a type names: in its own module, or, as `_meta.v1.…`, in another one of the package."""
+    path, _, name = reference.__forward_arg__.rpartition(".")
+    module = f"pulumi_kubernetes.{path.removeprefix('_')}" if path else owner.__module__
+    found = getattr(sys.modules.get(module), name, None)
+    return found if isinstance(found, type) and name.endswith("Args") else None
+
+
+@cache
+def _fields(arguments: type) -> Mapping[str, object]:
+    """Return the fields of a type in Kubernetes' spelling, with the type of each."""
+    getters = {name: member.fget for name, member in vars(arguments).items() if isinstance(member, property)}
+    return {
+        getattr(getter, "_pulumi_name", name): getter.__annotations__.get("return") for name, getter in getters.items()
+    }
+
+
+@cache
+def _required(arguments: type) -> frozenset[str]:
+    """Return the fields without which Kubernetes refuses the object."""
+    spellings = {
+        name: getattr(member.fget, "_pulumi_name", name)
+        for name, member in vars(arguments).items()
+        if isinstance(member, property)
+    }
+    parameters = signature(arguments).parameters.values()
+    return frozenset(
+        spellings[one.name] for one in parameters if one.default is Parameter.empty and one.name in spellings
+    )
