@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import sqlite3
 import time
 from contextlib import closing
@@ -157,6 +158,15 @@ def test_a_schedule_of_the_applications_own_keeps_no_other_entry_from_being_sent
     until(lambda: sum("usual" in bodies(message) for message in client.lrange("default", 0, -1)) > 1, "the other is")
     own = sum("own" in bodies(message) for message in client.lrange("default", 0, -1))
     assert bool(own) is (way == "cannot-estimate")
+
+
+@pytest.mark.parametrize("signal_name", ["SIGTERM", "SIGINT"])
+def test_a_signal_that_comes_while_all_errors_are_caught_ends_it_all_the_same(fleet: Fleet, signal_name: str) -> None:
+    beat = fleet.start("beat", CELERY_APP="schedules", SCHEDULES_WAY="catches-all")
+    until(lambda: "beat: Starting" in beat.output, "it starts")
+    time.sleep(1)
+    beat.popen.send_signal(signal.Signals[signal_name])
+    assert beat.wait(within=15) == 0
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(2, 1), (0, 0)])

@@ -1,6 +1,8 @@
 """A Celery application with a schedule of its own class beside a usual one."""
 
+import contextlib
 import os
+import time
 from datetime import datetime
 
 from celery import Celery
@@ -14,6 +16,9 @@ class OwnSchedule(BaseSchedule):  # type: ignore[misc]
         """Say so."""
         if os.environ["SCHEDULES_WAY"] == "raises":
             raise ValueError("no calendar today")
+        if os.environ["SCHEDULES_WAY"] == "catches-all":
+            with contextlib.suppress(BaseException):
+                time.sleep(5)
         return schedstate(True, 1.0)
 
 

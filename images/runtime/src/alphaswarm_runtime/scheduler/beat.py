@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 
 from celery.beat import Scheduler, SchedulingError
@@ -121,16 +121,20 @@ def run(prepared: Prepared) -> int:
     RevocationListener(app, f"beat-{lease.holder}").start()
     if environment.api_access is not None:
         BusyPods(app, KubeApi(environment.api_access), parts.queues).start()
-    signal.signal(signal.SIGTERM, _exit)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, parts.shutdown)
     try:
         while not parts.acquire():
             time.sleep(TICK)
-        app.Beat(
+        celery_beat = app.Beat(
             schedule=str(environment.state_dir / "celerybeat-schedule"),
             scheduler=_scheduler_with_lease(parts),
             loglevel=environment.log_level,
             quiet=True,
-        ).run()
+        )
+        # Celery's closes the connection inside the handler, where what it interrupts may hold that connection's lock.
+        celery_beat.install_sync_handler = lambda _service: None
+        celery_beat.run()
     finally:
         lease.release()
     return parts.exit_status
@@ -146,8 +150,24 @@ def _slot_shares(environment: Environment, started_metrics: Metrics) -> SlotShar
     return SlotShares(targets, started_metrics)
 
 
-def _exit(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(os.EX_OK)
+class _Shutdown:
+    """Handles the signals that end the process.
+
+    An exception of a handler is lost where it comes up in a destructor, or in code that catches all: `check` raises it
+    again.
+    """
+
+    def __init__(self) -> None:
+        self._requested = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        self._requested = True
+        self.check()
+
+    def check(self) -> None:
+        """Raise SystemExit once a signal came."""
+        if self._requested:
+            raise SystemExit(os.EX_OK)
 
 
 @dataclass
@@ -164,6 +184,7 @@ class _Parts:
     queues: tuple[str, ...]
     floors: SessionFloors
     shares: SlotShares
+    shutdown: _Shutdown = field(default_factory=_Shutdown)
     exit_status: int = os.EX_OK
 
     def acquire(self, then: Callable[[], None] | None = None) -> bool:
@@ -172,6 +193,7 @@ class _Parts:
         Args:
             then: what else must succeed, once the lease is held.
         """
+        self.shutdown.check()
         self.files.mark_live()
         try:
             with self.redis.client() as client:
