@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from alphaswarm_runtime.settings.credentials import CredentialResolver
 from alphaswarm_runtime.transport import broker, broker_check
 from celery import Celery
 
-from tests.images.runtime.harness import Fleet, free_port, until
+from tests.images.runtime.harness import Fleet, Redis, free_port, until
 
 GOOD = {"redis_version": "7.0.15", "redis_mode": "standalone", "maxmemory": 0, "aof_enabled": 1, "role": "master"}
 
@@ -107,6 +108,56 @@ def test_a_server_that_begins_to_evict_ends_the_worker_once_its_tasks_have(fleet
     fleet.server.drop_connections()
     assert worker.wait() == 78
     assert "volatile-ttl" in worker.output
+
+
+REFUSALS = {
+    "a replica after a failover": (["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]),
+    "without its replicas": (
+        ["CONFIG", "SET", "min-replicas-to-write", "1"], ["CONFIG", "SET", "min-replicas-to-write", "0"],
+    ),
+    "without the right to scripts": (["ACL", "SETUSER", "default", "-eval"], ["ACL", "SETUSER", "default", "+eval"]),
+    "without the right to commands in scripts": (
+        ["ACL", "SETUSER", "default", "-hset", "-hdel"], ["ACL", "SETUSER", "default", "+hset", "+hdel"],
+    ),
+    "without the right to other keys": (
+        ["ACL", "SETUSER", "default", "resetkeys", "~default*"], ["ACL", "SETUSER", "default", "allkeys"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_a_broker_that_refuses_for_a_while_ends_neither_workers_nor_beat(
+    fleet: Fleet, client: Redis, refusal: str
+) -> None:
+    begin, end = REFUSALS[refusal]
+    worker = fleet.worker()
+    beat = fleet.start("beat", CELERY_APP="slow").wait_ready()
+    sent = fleet.send("sleep", "long", 6)  # it writes to the same server, before the refusal and after it
+    until(fleet.server.journal, "it runs")
+    client.execute_command(*begin)
+    time.sleep(3)
+    client.execute_command(*end)
+    after = fleet.send("note", "after")
+    assert (sent.get(), after.get()) == ("long", "after")
+    assert (worker.popen.poll(), beat.popen.poll()) == (None, None)
+    until(lambda: client.hlen("unacked:{default}") == 0, "everything is acknowledged")
+    until(lambda: worker.probe_succeeds("ready") and beat.probe_succeeds("ready"), "both are ready again")
+
+
+@pytest.mark.redis
+def test_a_task_that_ended_while_its_acknowledgement_was_refused_does_not_run_again(
+    fleet: Fleet, client: Redis
+) -> None:
+    fleet.worker()
+    sent = fleet.send("sleep", "once", 2)
+    until(fleet.server.journal, "it runs")
+    client.execute_command("ACL", "SETUSER", "default", "-eval")
+    assert sent.get() == "once"
+    time.sleep(2)
+    client.execute_command("ACL", "SETUSER", "default", "+eval")
+    until(lambda: client.hlen("unacked:{default}") == 0, "it is acknowledged", within=10)
+    assert [line.split()[0] for line in fleet.server.journal()] == ["start", "end"]
 
 
 @pytest.mark.redis

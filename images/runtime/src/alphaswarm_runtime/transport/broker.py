@@ -136,8 +136,7 @@ class RedisConnection:
     def client(self) -> Iterator[Client]:
         """Yield a redis-py client, and close the connection after one of `errors`.
 
-        All that are raised here are among kombu's `connection_errors` of a connection to Redis, after which a worker
-        connects again; but for NoPermissionError.
+        All that are raised here are among the consumer's `connection_errors`, after which a worker connects again.
         """
         from kombu.exceptions import OperationalError
         from redis.exceptions import ConnectionError as RedisConnectionError
@@ -166,13 +165,13 @@ class RedisConnection:
 
     @property
     def errors(self) -> tuple[type[Exception], ...]:
-        """The exceptions of a broker that does not answer."""
+        """The exceptions of a broker that does not answer, or refuses as a replica, as busy or for want of a right."""
         from kombu.exceptions import OperationalError
         from redis.exceptions import ConnectionError as RedisConnectionError
-        from redis.exceptions import NoPermissionError
+        from redis.exceptions import ResponseError
         from redis.exceptions import TimeoutError as RedisTimeoutError
 
-        return (RedisConnectionError, RedisTimeoutError, NoPermissionError, OperationalError, OSError)
+        return (RedisConnectionError, RedisTimeoutError, ResponseError, OperationalError, OSError)
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""

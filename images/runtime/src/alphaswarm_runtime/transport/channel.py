@@ -49,12 +49,14 @@ class Consuming:
     """What the channels of this process share.
 
     `detached` holds the delivery tags of messages whose tasks go on although the connection that delivered them is
-    closed. `blamed` holds those whose task ended its own process: their return is counted.
+    closed. `blamed` holds those whose task ended its own process: their return is counted. `unacknowledged` holds those
+    that are done with, and whose acknowledgement the broker has not taken, with their queues.
     """
 
     ledger: Ledger
     detached: Collection[str] = ()
     blamed: set[str] = field(default_factory=set)
+    unacknowledged: dict[str, str] = field(default_factory=dict)
 
 
 def install(connection: Connection, consuming: Consuming) -> None:
@@ -78,11 +80,14 @@ class LedgerQoS(redis.QoS):
         virtual.QoS.append(self, message, delivery_tag)
 
     def ack(self, delivery_tag: str) -> None:
-        """Acknowledge a message, unless another process owns it by now."""
+        """Acknowledge a message, unless another process owns it by now. What fails now is tried again."""
         if (message := self._delivered.get(delivery_tag)) is not None:
-            with self.channel.conn_or_acquire() as client:
-                self.channel.consuming.ledger.ack(client, queue_of(message), delivery_tag)
+            consuming = self.channel.consuming
+            consuming.unacknowledged[delivery_tag] = queue_of(message)
             self.forget(delivery_tag)
+            with self.channel.conn_or_acquire() as client:
+                consuming.ledger.ack(client, queue_of(message), delivery_tag)
+            consuming.unacknowledged.pop(delivery_tag, None)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         """Acknowledge a message, or return it to the end of its queue."""
@@ -90,12 +95,17 @@ class LedgerQoS(redis.QoS):
             self.ack(delivery_tag)
         elif (message := self._delivered.get(delivery_tag)) is not None:
             blamed = self.channel.consuming.blamed
-            with self.channel.conn_or_acquire() as client:
-                self.channel.consuming.ledger.put_back(
-                    client, queue_of(message), [delivery_tag], deliveries=int(delivery_tag in blamed), last=True
-                )
-            blamed.discard(delivery_tag)
+            deliveries = int(delivery_tag in blamed)
             self.forget(delivery_tag)
+            try:
+                with self.channel.conn_or_acquire() as client:
+                    self.channel.consuming.ledger.put_back(
+                        client, queue_of(message), [delivery_tag], deliveries=deliveries, last=True
+                    )
+            except BaseException:
+                self.channel.look_for_orphans()
+                raise
+            blamed.discard(delivery_tag)
 
     def forget(self, delivery_tag: str) -> None:
         """Count a message as delivered no longer."""
@@ -107,6 +117,8 @@ class LedgerQoS(redis.QoS):
             with self.channel.conn_or_acquire(client) as connected:
                 for tag, message in self._delivered.items():
                     self.channel.consuming.ledger.put_back(connected, queue_of(message), [tag])
+        except self.channel.ResponseError as error:
+            logger.warning("the broker refuses to take messages back; the next connection returns them: %s", error)
         finally:
             self._delivered.clear()
 
@@ -226,8 +238,12 @@ class LedgerChannel(redis.Channel):
                 self.consuming.ledger.ack(client, name, tag)
         return True
 
+    def look_for_orphans(self) -> None:
+        """Return orphans before the next message is fetched."""
+        self._without_orphans.clear()
+
     def _put_back_orphans(self, queues: set[str]) -> None:
-        known = {*self.qos._delivered, *self.consuming.detached}  # noqa: SLF001
+        known = {*self.qos._delivered, *self.consuming.detached, *self.consuming.unacknowledged}  # noqa: SLF001
         with self.conn_or_acquire() as client:
             for queue in queues:
                 for tag in self.consuming.ledger.put_back_others(client, queue, known):
@@ -236,7 +252,7 @@ class LedgerChannel(redis.Channel):
 
     def _on_connection_disconnect(self, connection: Client) -> None:
         if self._in_poll is connection and self._last_command == FETCH:
-            self._without_orphans.clear()
+            self.look_for_orphans()
         super()._on_connection_disconnect(connection)
 
     @contextmanager

@@ -24,6 +24,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.loops import _timer_entries
 from kombu.exceptions import OperationalError
+from redis.exceptions import ResponseError
 
 from alphaswarm_runtime.errors import ConfigurationError
 from alphaswarm_runtime.transport import broker_check, channel
@@ -40,7 +41,7 @@ from alphaswarm_runtime.worker.upkeep import Upkeep
 logger = logging.getLogger("alphaswarm_runtime.worker.consumer")
 
 SHUTDOWN_CHECK_INTERVAL = 0.5  # seconds
-ACK_RETRY_INTERVAL = 5.0  # seconds
+REFUSAL_PAUSE = 1.0  # seconds
 UPKEEP_INTERVAL = 1.0  # seconds: how late a parked message may be where every worker is busy
 
 
@@ -53,8 +54,10 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        # What kombu calls every error of publishing, as it does while the worker asks its neighbours.
-        self.connection_errors = (*self.connection_errors, OperationalError)
+        # The first is what kombu calls every error of publishing, as it does while the worker asks its neighbours. The
+        # second are a broker's refusals: it became a replica, has too few of them, or is busy. A new connection may
+        # lead to another server; the worker's end would not help.
+        self.connection_errors = (*self.connection_errors, OperationalError, ResponseError)
         self.context: WorkerContext = self.app.worker_context
         self.context.executions.wrap_pool(self.pool)
         self._detached: dict[str, Execution] = {}  # by delivery tag, until they are acknowledged
@@ -197,6 +200,8 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
             logger.warning("connection lost: cancelling %d running task(s), which will run again", len(cancelled))
             self.context.executions.cancel(cancelled, self.pool)
         super().on_connection_error_after_connected(exc)
+        if isinstance(exc, ResponseError):
+            time.sleep(REFUSAL_PAUSE)  # a connection is made at once, and refused at once
 
     def on_close(self) -> None:
         """Do what Celery does, and keep the timers of the processes that it starts: they are of no connection.
@@ -219,15 +224,10 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         execution.request.on_reject = functools.partial(self._reject_detached, execution)
 
     def _ack_detached(self, execution: Execution, *_args: object) -> None:
-        try:
-            message = execution.message
-            with self.context.redis.client() as client:
-                self.context.ledger.ack(client, queue_of(message), message.delivery_tag)
-        except self.context.redis.errors as error:
-            logger.warning("task %s ended, and cannot be acknowledged yet: %s", execution.request.id, error)
-            self.hub.call_later(ACK_RETRY_INTERVAL, self._ack_detached, execution)
-        else:
-            self._detached.pop(execution.message.delivery_tag, None)
+        """Leave it to the upkeep: there may be no connection at this moment."""
+        message = execution.message
+        self.context.consuming.unacknowledged[message.delivery_tag] = queue_of(message)
+        self._detached.pop(message.delivery_tag, None)
 
     def _reject_detached(self, execution: Execution, _logger: object, _errors: object, requeue: bool = False) -> None:
         if requeue:

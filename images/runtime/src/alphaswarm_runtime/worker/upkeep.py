@@ -49,6 +49,7 @@ class Upkeep:
         try:
             with self._context.redis.client() as client:
                 self._context.lease.keep(client)
+                self._acknowledge(client)
                 unpark(client, self._context.profile.queue_names)
                 self._reclaim(client)
                 self._take_over(client)
@@ -64,6 +65,7 @@ class Upkeep:
         """End the lease: nobody need wait for what is left."""
         try:
             with self._context.redis.client() as client:
+                self._acknowledge(client)
                 self._context.ledger.end_lease(client)
         except self._context.redis.errors as error:
             logger.warning("the lease was not ended, it expires: %s", error)
@@ -81,6 +83,13 @@ class Upkeep:
             metrics.set_waiting(name, count.waiting)
             metrics.set_running(name, count.running)
             metrics.set_parked(name, count.parked)
+
+    def _acknowledge(self, client: Client) -> None:
+        """Acknowledge what the broker did not take, or what ended while there was no connection."""
+        unacknowledged = self._context.consuming.unacknowledged
+        for tag, queue in list(unacknowledged.items()):
+            self._context.ledger.ack(client, queue, tag)
+            unacknowledged.pop(tag, None)
 
     def _put_back_of_predecessor(self, client: Client) -> None:
         predecessor, self._context.predecessor = self._context.predecessor, None
