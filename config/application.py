@@ -113,8 +113,8 @@ def _project_errors(project: Any, wanted: Wanted) -> Iterator[str]:  # noqa: ANN
 
 def _python_errors(requires: Any, python: str) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
     try:
-        allowed = SpecifierSet(requires)
-    except (InvalidSpecifier, TypeError, AttributeError):
+        allowed = SpecifierSet(str(requires))
+    except InvalidSpecifier:
         yield f"its requires-python is {requires!r}; such as '>={python}'"
         return
     if not any(allowed.contains(f"{python}.{patch}") for patch in PATCH_RELEASES):

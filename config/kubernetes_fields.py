@@ -7,9 +7,17 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from inspect import Parameter, signature
-from typing import Any, ForwardRef, get_args, get_origin
+from typing import Any, Final, ForwardRef, get_args, get_origin
 
 from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
+
+SCALARS: Final[Mapping[object, str]] = {
+    str: "text, in quotes",
+    int: "a whole number",
+    bool: "true or false",
+    float: "a number",
+}
+QUANTITIES: Final = frozenset({"requests", "limits"})  # numbers are quantities too
 
 
 def field_errors(key: str, kind: str, given: object) -> Iterator[ErrorLine]:
@@ -55,6 +63,9 @@ def _object_errors(key: str, arguments: type, given: object) -> Iterator[ErrorLi
 def _value_errors(key: str, annotation: object, owner: type, given: object) -> Iterator[ErrorLine]:
     """Yield what is wrong with a value by its type, which is a union of what it is and of promises of that."""
     kinds = get_args(annotation) if get_origin(annotation) not in (Sequence, Mapping) else (annotation,)
+    scalars = [kind for kind in kinds if kind in SCALARS]
+    if scalars and not any(_is_a(kind, given) for kind in scalars):
+        yield ErrorLine(key, f"given {format_value(given)}; allowed: {' or '.join(SCALARS[kind] for kind in scalars)}")
     for kind in kinds:
         if isinstance(kind, ForwardRef) and (arguments := _arguments(kind, owner)):
             yield from _object_errors(key, arguments, given)
@@ -64,10 +75,23 @@ def _value_errors(key: str, annotation: object, owner: type, given: object) -> I
                 continue
             for index, item in enumerate(given):
                 yield from _value_errors(f"{key}[{index}]", get_args(kind)[0], owner, item)
-        elif get_origin(kind) is Mapping and not isinstance(given, Mapping):
-            yield ErrorLine(key, f"given {format_value(given)}; allowed: a mapping")
-        elif kind in (str, int, bool, float) and isinstance(given, Mapping | list | tuple):
-            yield ErrorLine(key, f"given {format_value(given)}; allowed: a single value")
+        elif get_origin(kind) is Mapping:
+            yield from _mapping_errors(key, get_args(kind)[1], owner, given)
+
+
+def _mapping_errors(key: str, annotation: object, owner: type, given: object) -> Iterator[ErrorLine]:
+    if not isinstance(given, Mapping):
+        yield ErrorLine(key, f"given {format_value(given)}; allowed: a mapping")
+    elif key.rpartition(".")[2] not in QUANTITIES:
+        for name, value in given.items():
+            yield from _value_errors(below(key, str(name)), annotation, owner, value)
+
+
+def _is_a(kind: object, given: object) -> bool:
+    """Return whether a value is of a plain type; a boolean is no number, as it is for Python."""
+    if kind is float:
+        return isinstance(given, int | float) and not isinstance(given, bool)
+    return type(given) is kind
 
 
 def _arguments(reference: ForwardRef, owner: type) -> type | None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from config.errors import ErrorLine, comma_separated, format_value
 from config.kubernetes_fields import field_errors
-from config.pods import SIZE, PlainObject
+from config.pods import PlainObject
 from config.quantities import quantity
 from config.variables import holds_secret, looks_secret
 from config.volumes import DIRECTORIES
@@ -30,7 +30,8 @@ IMAGES_PATHS: Final = frozenset(
         "/usr/share", "/var", "/var/run", "/var/run/secrets", "/venv", "/venv/bin", "/venv/lib",
     }
 )  # fmt: skip
-OWN_TREES: Final = ("/etc/alphaswarm", "/var/run/secrets/alphaswarm")
+OWN_TREES: Final = ("/etc/alphaswarm", "/var/run/secrets/alphaswarm", "/proc", "/sys")
+IMAGES_TREES: Final = ("/app/source", "/runtime", "/venv")
 # The sources that the restricted profile admits; every other one reaches into the node.
 VOLUME_SOURCES: Final = frozenset(
     {
@@ -58,7 +59,7 @@ def volume_errors(key: str, volume: PlainObject) -> Iterator[ErrorLine]:
     yield from _nameless(field_errors(key, "Volume", volume), key)
     if "emptyDir" in volume:
         size = _mapping(volume, "emptyDir").get("sizeLimit")
-        if not isinstance(size, str) or not re.fullmatch(SIZE, size):
+        if not quantity(size):
             given = "missing" if size is None else f"given {format_value(size)}"
             yield ErrorLine(
                 f"{key}.emptyDir.sizeLimit",
@@ -74,13 +75,17 @@ def mount_errors(key: str, mount: PlainObject, volumes: Collection[str]) -> Iter
         yield ErrorLine(f"{key}.mountPath", f"given {format_value(path)}; allowed: an absolute path")
         return
     path = posixpath.normpath(f"/{path.lstrip('/')}")
-    if path in OWN_PATHS or any(path == tree or path.startswith(f"{tree}/") for tree in OWN_TREES):
+    if path in OWN_PATHS or _is_in(path, OWN_TREES):
         yield ErrorLine(
             f"{key}.mountPath",
             f"given {format_value(path)}, which is the fleet's own; what lies behind its directories is fleet:volumes",
         )
-    elif path in IMAGES_PATHS:
+    elif path in IMAGES_PATHS or _is_in(path, IMAGES_TREES):
         yield ErrorLine(f"{key}.mountPath", f"given {format_value(path)}, which would hide what the image needs to run")
+
+
+def _is_in(path: str, trees: Iterable[str]) -> bool:
+    return any(path == tree or path.startswith(f"{tree}/") for tree in trees)
 
 
 def container_errors(
@@ -155,7 +160,7 @@ def _quota_errors(key: str, resources: Mapping[str, Any]) -> Iterator[ErrorLine]
     requests, limits = _mapping(resources, "requests"), _mapping(resources, "limits")
     for side, amounts in (("requests", requests), ("limits", limits)):
         for name in ("cpu", "memory"):
-            if not amounts.get(name):
+            if name not in amounts:
                 yield ErrorLine(
                     f"{key}.resources.{side}.{name}", "missing; the namespace's quota admits no pod without it"
                 )

@@ -16,7 +16,9 @@ FACTORS: Final = {
     **{suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTPE", start=1)},
     **{f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTPE", start=1)},
 }
-QUANTITY: Final = re.compile(r"(?P<number>[0-9]+(\.[0-9]*)?)(?P<suffix>[num]|[kMGTPE]|[KMGTPE]i)?")
+QUANTITY: Final = re.compile(
+    r"\+?(?P<number>[0-9]+(\.[0-9]*)?|\.[0-9]+)((?P<suffix>[num]|[kMGTPE]|[KMGTPE]i)|[eE](?P<exponent>[+-]?[0-9]{1,2}))?"
+)
 
 
 def milli_cpu(quantity: str) -> int:
@@ -55,4 +57,11 @@ def quantity(text: object) -> Decimal | None:
     if isinstance(text, bool) or not isinstance(text, str | int | float):
         return None
     found = QUANTITY.fullmatch(str(text))
-    return Decimal(found["number"]) * FACTORS[found["suffix"] or ""] if found else None
+    if found is None:
+        return None
+    return Decimal(found["number"]) * FACTORS[found["suffix"] or ""] * Decimal(10) ** int(found["exponent"] or 0)
+
+
+def rounded_mebibytes(text: object) -> int:
+    """Return a quantity in any spelling in MiB, rounded up; 0 if it is none."""
+    return math.ceil((quantity(text) or 0) / FACTORS["Mi"])

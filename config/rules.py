@@ -132,7 +132,8 @@ def _quota_factors(
         for queue, given in options.items():
             own = getattr(getattr(queue.image, side), name)
             pod = quantity(getattr(getattr(given.resources, side), name) or own) or 0
-            pod += sum(_amount(sidecar, side, name) for sidecar in given.sidecars)
+            before = max((_amount(container, side, name) for container in given.init_containers), default=Decimal(0))
+            pod = max(pod, before) + sum(_amount(sidecar, side, name) for sidecar in given.sidecars)
             catalogue += max_pods(queue, gpu) * (quantity(own) or 0)
             amount += tuned_max_pods(queue, scaling.get(queue.name), gpu) * pod
         yield float(amount / catalogue), f"the {side} of {name} in {PREFIX}:pods are more than the catalogue's"

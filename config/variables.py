@@ -35,17 +35,21 @@ TRACING_VARIABLES: Final = frozenset(
     {"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 )
 SECRET_NAME_ENDS: Final = re.compile(
-    r"(^|_)(PG)?(PASSWORD|PASSWD|PASS|PWD|SECRET|API_?KEY|ACCESS_KEY|SECRET_KEY|PRIVATE_KEY|FERNET_KEY)$", re.IGNORECASE
+    r"(^|_)(PG)?(PASSWORD|PASSWD|PASS|PWD|SECRET|API_?KEY|ACCESS_KEY|SECRET_KEY(_BASE)?|PRIVATE_KEY|FERNET_KEY)$",
+    re.IGNORECASE,
 )
 TOKEN_NAME_ENDS: Final = re.compile(r"(^|_)TOKEN$", re.IGNORECASE)
 TOKEN_VALUE: Final = re.compile(r"[\w.=+/-]{6,}")  # and not a word of a language model, such as </s>
 PASSWORD_IN_URL: Final = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 KNOWN_SECRETS: Final = re.compile(
-    r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|xox[bpas]-[A-Za-z0-9-]{10,}|sk-[A-Za-z0-9_-]{16,}"
+    r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|xox[bpas]-[A-Za-z0-9-]{10,}|[sr]k[-_][A-Za-z0-9_-]{16,}"
     r"|hf_[A-Za-z0-9]{16,}|glpat-[A-Za-z0-9_-]{16,})\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
-REFERENCE: Final = re.compile(r"\$\([A-Za-z_][A-Za-z0-9_]*\)")  # Kubernetes puts another variable's value there
-FOLDER: Final = re.compile(r"/[\w./-]*")  # PWD and names like it are no passwords
+REFERENCE: Final = re.compile(r"\$\((?P<name>[A-Za-z_][A-Za-z0-9_]*)\)")  # another variable's value
+# A folder, such as that of PWD, a switch, or what stands for no password at all.
+NO_SECRET: Final = re.compile(
+    r"/[\w./-]*|[0-9]|true|false|yes|no|on|off|enabled|disabled|none|null|empty", re.IGNORECASE
+)
 
 
 def looks_secret(name: str, value: str) -> bool:
@@ -53,7 +57,7 @@ def looks_secret(name: str, value: str) -> bool:
     written = REFERENCE.sub("", value)
     if not written:
         return False
-    if SECRET_NAME_ENDS.search(name) is not None and not FOLDER.fullmatch(written):
+    if SECRET_NAME_ENDS.search(name) is not None and not NO_SECRET.fullmatch(written):
         return True
     if TOKEN_NAME_ENDS.search(name) is not None and TOKEN_VALUE.fullmatch(written):
         return True

@@ -4,9 +4,11 @@ A sidecar is an init container that is always restarted: Kubernetes starts it be
 A second plain container would get SIGTERM together with the worker, and an hour-long task would lose its proxy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from config.pods import EnvFrom, EnvReference, PlainObject, PodOptions
+from config.quantities import quantity
+from config.variables import REFERENCE
 from manifests import Manifest
 from manifests.resources import DISK_OF_SIDECAR
 
@@ -22,13 +24,30 @@ def security_context() -> Manifest:
 
 def with_options(environment: Iterable[Manifest], options: PodOptions) -> list[Manifest]:
     """Return a container's variables with the stack's own, which stand over those of the same name."""
-    # $(NAME) in a text stands for a variable before it, most often one from a Secret.
     own = [
         *(_value_from(name, reference) for name, reference in options.env_value_from.items()),
-        *(env_var(name, value) for name, value in options.env.items()),
+        *(env_var(name, value) for name, value in _referred_to_first(options.env).items()),
     ]
     replaced = {variable["name"] for variable in own}
     return [*(variable for variable in environment if variable["name"] not in replaced), *own]
+
+
+def _referred_to_first(texts: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the texts in an order in which each stands behind those that it refers to, as far as there is one.
+
+    $(NAME) stands for a variable that was defined before, and the engine hands a mapping over by its sorted keys.
+    """
+    ordered: dict[str, str] = {}
+
+    def add(name: str, above: frozenset[str]) -> None:
+        if name in texts and name not in ordered and name not in above:
+            for reference in REFERENCE.finditer(texts[name]):
+                add(reference["name"], above | {name})
+            ordered[name] = texts[name]
+
+    for name in texts:
+        add(name, frozenset())
+    return ordered
 
 
 def env_var(name: str, value: object) -> Manifest:
@@ -60,7 +79,8 @@ def _hardened(container: PlainObject) -> Manifest:
     """
     own = container.get("securityContext", {})
     amounts = container.get("resources", {})
-    room = amounts.get("requests", {}).get("ephemeral-storage", DISK_OF_SIDECAR)
+    requested = amounts.get("requests", {}).get("ephemeral-storage", DISK_OF_SIDECAR)
+    room = max(DISK_OF_SIDECAR, requested, key=lambda amount: quantity(amount) or 0)
     limits = {"ephemeral-storage": room, **amounts.get("limits", {})}
     return {
         **container,

@@ -10,7 +10,7 @@ from datetime import timedelta
 from config.pods import PodOptions, Toleration, WorkerOptions, by_key, no_options, spread_key
 from config.quantities import mebibytes
 from config.schema import Settings
-from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, beat_options, image_options, worker_options
+from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, beat_options, worker_options
 from manifests import ImageReferences, Manifest, beat_access
 from manifests.broker import AUTHORITY_DIRECTORY, AUTHORITY_VOLUME, authority_volume, broker_environment, held_empty
 from manifests.containers import env_sources, env_var, init_containers, security_context, with_options
@@ -133,9 +133,9 @@ def _placement(settings: Settings, workload: Workload | None, options: PodOption
     """Return which nodes a pod may run on: what the stack says of it, and of the nodes with GPUs."""
     gpu = settings.gpu if workload is not None and workload.gpus else None
     selector, affinity = options.node_selector, options.affinity
-    if gpu is not None and workload is not None and gpu.node_selector:
+    if gpu is not None and workload is not None:
         # What a stack says of every pod's or the image's nodes is of those without GPUs.
-        own = _options_of_gpu_pods(settings, workload)
+        own = _options_of_queue(settings, workload)
         selector = {**gpu.node_selector, **own.node_selector}
         affinity = {key: terms for key, terms in affinity.items() if key != "nodeAffinity" or key in own.affinity}
     tolerations = (*(gpu.tolerations if gpu else ()), *options.tolerations)
@@ -150,11 +150,10 @@ def _placement(settings: Settings, workload: Workload | None, options: PodOption
     return {key: value for key, value in every.items() if value}
 
 
-def _options_of_gpu_pods(settings: Settings, workload: Workload) -> PodOptions:
-    """Return what a stack says of these pods alone: of their queue, or where they drain an image's, of the image."""
-    if workload.only_queue is None:
-        return image_options(settings.pods, workload.image)
-    return settings.pods.queues.get(workload.only_queue.name, no_options())
+def _options_of_queue(settings: Settings, workload: Workload) -> PodOptions:
+    """Return what a stack says of the pods of this queue alone; nothing where they drain several."""
+    name = workload.only_queue.name if workload.only_queue else ""
+    return settings.pods.queues.get(name, no_options())
 
 
 def _toleration(toleration: Toleration) -> Manifest:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from config.pods import Amounts, PlainObject, PodOptions, WorkerOptions
-from config.quantities import format_mebibytes, mebibytes, milli_cpu
+from config.quantities import format_mebibytes, mebibytes, milli_cpu, rounded_mebibytes
 from manifests import Manifest
 from queues import Resources
 
@@ -31,7 +31,7 @@ def resources(
         more: extended resources, such as GPUs.
     """
     tuned, extended = options.resources, more or {}
-    own = sum(mebibytes(volume["emptyDir"]["sizeLimit"]) for volume in options.volumes if _is_on_disk(volume))
+    own = sum(rounded_mebibytes(volume["emptyDir"]["sizeLimit"]) for volume in options.volumes if _is_on_disk(volume))
     room = format_mebibytes(disk + own + DISK_OF_LOGS)
     requested, limit = tuned.requests.ephemeral_storage, tuned.limits.ephemeral_storage
     return {

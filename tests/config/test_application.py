@@ -163,6 +163,7 @@ def test_each_missing_file_is_named(app: Path) -> None:
         (b"project = 1", "has no [project] table"),
         (b"[project]\noptional-dependencies = 1", "[project.optional-dependencies] is no table"),
         (b"[project]\nrequires-python = 3.13", "its requires-python is 3.13"),
+        (b"[project]\nrequires-python = ['>=3.12']", "its requires-python is ['>=3.12']"),
         (b"[project]\nrequires-python = 'three'", "its requires-python is 'three'"),
         (b"[project]\ndynamic = 7", "lacks"),
     ],

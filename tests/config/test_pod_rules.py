@@ -208,6 +208,28 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
         (
             {"affinity": {"podAffinity": {"required": []}}}, "affinity.podAffinity.required", "no such field",
         ),
+        ({"sidecars": [{**PROXY, "env": [{"name": "A", "value": 5}]}]}, "sidecars[0].env[0].value", "in quotes"),
+        ({"sidecars": [{**PROXY, "args": ["a", 1]}]}, "sidecars[0].args[1]", "in quotes"),
+        ({"sidecars": [{**PROXY, "tty": "yes"}]}, "sidecars[0].tty", "true or false"),
+        (
+            {"sidecars": [{**PROXY, "ports": [{"containerPort": "80"}]}]},
+            "sidecars[0].ports[0].containerPort", "a whole number",
+        ),
+        (
+            {"sidecars": [{**PROXY, "securityContext": {"runAsUser": "0"}}]},
+            "sidecars[0].securityContext.runAsUser", "a whole number",
+        ),
+        (
+            {"volumes": [{"name": "a", "csi": {"driver": "d", "volumeAttributes": {"a": 5}}}]},
+            "volumes[0].csi.volumeAttributes.a", "in quotes",
+        ),
+        ({"env": {"SECRET_KEY_BASE": "hunter2"}}, "env.SECRET_KEY_BASE", "envValueFrom"),
+        ({"env": {"STRIPE": f"sk_live_{'hunter2' * 3}"}}, "env.STRIPE", "envValueFrom"),
+        (
+            {"volumeMounts": [{"name": "tmp", "mountPath": "/app/source/x"}]},
+            "volumeMounts[0].mountPath", "the image needs",
+        ),
+        ({"volumeMounts": [{"name": "tmp", "mountPath": "/proc/self"}]}, "volumeMounts[0].mountPath", "fleet's own"),
         ({"pool": "gevent"}, "pool", "there is no other pool"),
         ({"runtimeClassName": "gvisor"}, "runtimeClassName", "is named runtimeClass"),
         ({"hostNetwork": True}, "hostNetwork", "restricted profile"),
@@ -300,6 +322,13 @@ def test_options_that_do_not_fit_together_are_refused(pods: dict[str, Any], key:
         {"env": {"DSN": "postgres://$(DB_USER):$(DB_PASSWORD)@db/app"}},
         {"env": {"DB_PASSWORD": "$(OTHER)"}},
         {"env": {"EOS_TOKEN": "</s>", "TOKEN": ""}},
+        {"env": {"OPENAI_API_KEY": "EMPTY", "REQUIRE_PASSWORD": "true", "DISABLE_SECRET": "1"}},
+        {
+            "volumes": [
+                {"name": name, "emptyDir": {"sizeLimit": size}} for name, size in {"a": "1.5Gi", "b": "5e8"}.items()
+            ]
+        },
+        {"volumes": [{"name": "a", "csi": {"driver": "d", "readOnly": True, "volumeAttributes": {"a": "b"}}}]},
         {"env": {"PWD": "/app/data", "OLD_PWD": "/"}},
         {"env": {"ALPHASWARM_LOG_LEVEL": "debug", "ALPHASWARM_MAX_DELIVERIES": "9"}},
         {"env": {"ALPHASWARM_DATABASE_HOST": "db.example.com"}},

@@ -175,6 +175,15 @@ ON_CPU = {
 }
 
 
+@pytest.mark.parametrize("layout", ["per-queue", "per-image"])
+@pytest.mark.parametrize("selector", [{"accelerator": "nvidia"}, {}])
+def test_pods_with_gpus_leave_the_nodes_of_their_image_in_every_layout(selector: dict[str, str], layout: str) -> None:
+    gpu = {"count": 2, "nodeSelector": selector, "tolerations": [{"key": "nvidia.com/gpu"}]}
+    pods = {"executor": {"nodeSelector": {"accelerator": "none", "pool": "cpu"}}}
+    name = GPU if layout == "per-queue" else "alphaswarm-executor"
+    assert pod(name, gpu=gpu, pods=pods, layout=layout)["spec"].get("nodeSelector", {}) == selector
+
+
 @pytest.mark.parametrize("scope", ["all", "executor"])
 def test_what_a_stack_says_of_other_nodes_keeps_no_pod_from_its_gpu(scope: str) -> None:
     gpu = {"count": 2, "nodeSelector": {"accelerator": "nvidia"}}
@@ -328,6 +337,13 @@ def test_a_text_may_refer_to_a_variable_from_a_secret() -> None:
     )
 
 
+def test_a_text_stands_behind_those_that_it_refers_to_in_whatever_order_they_come() -> None:
+    texts = {"A": "$(B)/$(OMP_NUM_THREADS)", "B": "$(ROOT)/b", "LOOP": "$(POOL)", "POOL": "$(LOOP)", "ROOT": "/srv"}
+    names = list(variables(pod(HEAVY, pods={"executor": {"env": texts}})))
+    assert names.index("ROOT") < names.index("B") < names.index("A")
+    assert {"LOOP", "POOL"} <= set(names)
+
+
 @pytest.mark.parametrize("name", [HEAVY, BEAT])
 def test_a_secret_whose_keys_all_become_variables_leads_no_worker_to_another_redis(name: str) -> None:
     found = variables(pod(name, pods={"all": {"envFrom": [{"secret": "legacy"}]}}))
@@ -363,13 +379,16 @@ def test_the_disk_limit_has_room_for_the_stacks_own_directories() -> None:
 
 def test_a_sidecar_has_a_disk_limit_of_its_own() -> None:
     amounts = {side: {"cpu": "10m", "memory": "16Mi"} for side in ("requests", "limits")}
-    larger = {**amounts, "requests": {**amounts["requests"], "ephemeral-storage": "3Gi"}}
-    sidecars = [
-        {"name": "plain", "image": "a:1", "resources": amounts},
-        {"name": "larger", "image": "a:1", "resources": larger},
+    sidecars = [{"name": "plain", "image": "a:1", "resources": amounts}] + [
+        {
+            "name": name,
+            "image": "a:1",
+            "resources": {**amounts, "requests": {**amounts["requests"], "ephemeral-storage": requested}},
+        }
+        for name, requested in (("larger", "3Gi"), ("smaller", "50M"))
     ]
     found = pod(HEAVY, pods={"executor": {"sidecars": sidecars}})["spec"]["initContainers"]
-    assert [one["resources"]["limits"]["ephemeral-storage"] for one in found] == ["1Gi", "3Gi"]
+    assert [one["resources"]["limits"]["ephemeral-storage"] for one in found] == ["1Gi", "3Gi", "1Gi"]
 
 
 @pytest.mark.parametrize("name", [HEAVY, USUAL, BEAT])

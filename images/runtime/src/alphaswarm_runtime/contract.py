@@ -72,6 +72,7 @@ USES = (
     Use("celery.worker.request", ("_apply_result",), "the pool's job of a request"),
     Use("billiard.pool", ("_write_to", "_scheduled_for", "_accepted", "discard"), "take a job back that has not begun"),
     Use("celery.beat", ("populate_heap", "apply_entry"), "keep when an entry was sent last"),
+    Use("celery.apps.beat", ("install_sync_handler",), "end beat without closing connections in a signal's handler"),
     Use("celery.app.base", ("_get_backend",), "guard the result backend of each thread"),
     Use("celery.backends.base", ("_get_task_meta_for",), "read results elsewhere than in the event loop"),
     Use("celery._state", ("get_current_task",), "the task that a log line is about"),
