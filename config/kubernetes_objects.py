@@ -19,8 +19,9 @@ from config.volumes import DIRECTORIES
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 TMP: Final = "tmp"
 SHARED_MEMORY: Final = "shm"
+AUTHORITY: Final = "broker-ca"
 OWN_VOLUMES: Final = frozenset(
-    {posixpath.basename(path) for path in DIRECTORIES} | {TMP, SHARED_MEMORY, "api-access", "broker-ca"}
+    {posixpath.basename(path) for path in DIRECTORIES} | {TMP, SHARED_MEMORY, AUTHORITY, "api-access"}
 )
 OWN_PATHS: Final = frozenset({*DIRECTORIES, "/", "/tmp", "/dev/shm", "/app", "/proc", "/sys", "/dev"})  # noqa: S108
 # Python, the application and what they need: a container without them does not start.

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from config.errors import ErrorLine, below, format_value, no_such_queue
 from config.kubernetes_objects import (
+    AUTHORITY,
     SHARED_MEMORY,
     TMP,
     affinity_errors,
@@ -65,17 +66,18 @@ def pod_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterato
     if pods is None:
         return
     yield from _queue_errors(pods, sections.get("layout", "per-queue"))
-    for scope in scopes(pods):
+    broker = sections.get("broker")
+    for scope in scopes(pods, frozenset({AUTHORITY}) if broker is not None and broker.ca else frozenset()):
         yield from _environment_errors(scope, traced=sections.get("tracing") is not None)
         yield from _metadata_errors(scope)
         yield from _object_errors(scope)
     yield from _resource_errors(pods)
 
 
-def scopes(pods: Pods) -> Iterator[Scope]:
-    """Yield all options that a stack gives, the most general first."""
-    of_image = {image: frozenset({TMP, SHARED_MEMORY}) | _folders(image) for image in IMAGES}
-    of_beat = frozenset({TMP}) | _folders(WORKER)
+def scopes(pods: Pods, everywhere: frozenset[str]) -> Iterator[Scope]:
+    """Yield all options that a stack gives, the most general first; every pod has the volumes `everywhere`."""
+    of_image = {image: everywhere | {TMP, SHARED_MEMORY} | _folders(image) for image in IMAGES}
+    of_beat = everywhere | {TMP} | _folders(WORKER)
     yield Scope(f"{PODS}.all", pods.all, own_volumes=of_beat.intersection(*of_image.values()))
     for image in IMAGES:
         yield Scope(f"{PODS}.{image.target}", image_options(pods, image), (pods.all,), of_image[image])

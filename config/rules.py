@@ -17,7 +17,7 @@ from config.calendars import calendar_rows
 from config.errors import ErrorLine, below, either_errors, format_value, no_such_queue, suggestion
 from config.identity import role_name
 from config.pod_rules import pod_errors
-from config.pods import PlainObject, Pods, source_errors, toleration_errors
+from config.pods import PlainObject, PodOptions, Pods, merged, source_errors, toleration_errors
 from config.quantities import quantity
 from config.schema import (
     APPLICATION,
@@ -31,10 +31,10 @@ from config.schema import (
     PromoteImages,
     QueueTuning,
 )
-from config.tuning import max_pods, queue_options, tuned_max_pods, tuned_queue
+from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, max_pods, queue_options, tuned_max_pods, tuned_queue
 from config.variables import looks_secret
 from config.volume_rules import volume_rule
-from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError
+from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError, Resources
 
 ROLE_NAME_MAX: Final = 64  # IAM's limit
 FOR_SCALERS: Final = frozenset({"sessions", "targetWait", "pollingInterval", "cooldownPeriod"})
@@ -126,17 +126,32 @@ def _quota_factors(
         yield tuned / untuned, f"{image.name} may have {tuned} pods where the catalogue has {untuned}"
     if pods is None:
         return
-    options = {queue: queue_options(pods, queue.image, (queue.name,)) for queue in QUEUES.queues}
+    kinds = [
+        (
+            max_pods(queue, gpu),
+            tuned_max_pods(queue, scaling.get(queue.name), gpu),
+            {"requests": queue.image.requests, "limits": queue.image.limits},
+            queue_options(pods, queue.image, (queue.name,)),
+        )
+        for queue in QUEUES.queues
+    ]
+    kinds.append((1, 1, {"requests": BEAT_REQUESTS, "limits": BEAT_LIMITS}, merged(pods.all, pods.beat)))
     for side, name in itertools.product(("requests", "limits"), ("cpu", "memory")):
-        catalogue = amount = Decimal(0)
-        for queue, given in options.items():
-            own = getattr(getattr(queue.image, side), name)
-            pod = quantity(getattr(getattr(given.resources, side), name) or own) or 0
-            before = max((_amount(container, side, name) for container in given.init_containers), default=Decimal(0))
-            pod = max(pod, before) + sum(_amount(sidecar, side, name) for sidecar in given.sidecars)
-            catalogue += max_pods(queue, gpu) * (quantity(own) or 0)
-            amount += tuned_max_pods(queue, scaling.get(queue.name), gpu) * pod
+        catalogue = sum(count * _quantity(profile[side], name) for count, _, profile, _ in kinds)
+        amount = sum(count * _pod_amount(options, profile[side], side, name) for _, count, profile, options in kinds)
         yield float(amount / catalogue), f"the {side} of {name} in {PREFIX}:pods are more than the catalogue's"
+
+
+def _pod_amount(options: PodOptions, profile: Resources, side: str, name: str) -> Decimal:
+    """Return a pod's amount as Kubernetes counts it: with its sidecars, or what an init container asks for before."""
+    tuned = quantity(getattr(getattr(options.resources, side), name))
+    before = max((_amount(container, side, name) for container in options.init_containers), default=Decimal(0))
+    beside = sum((_amount(sidecar, side, name) for sidecar in options.sidecars), Decimal(0))
+    return max(tuned or _quantity(profile, name), before) + beside
+
+
+def _quantity(profile: Resources, name: str) -> Decimal:
+    return quantity(getattr(profile, name)) or Decimal(0)
 
 
 def _amount(container: PlainObject, side: str, name: str) -> Decimal:

@@ -304,6 +304,15 @@ def test_an_option_that_cannot_be_is_refused_wherever_it_stands(
             "pods.executor.resources.requests.ephemeralStorage", "the limit is '8Gi'",
         ),
         (
+            {"executor": {"initContainers": [{**PROXY, "resources": {
+                side: {"cpu": "64", "memory": "1Gi"} for side in ("requests", "limits")}}]}},
+            "quota.headroom", "of cpu in fleet:pods",
+        ),
+        (
+            {"beat": {"resources": {side: {"memory": "900Gi"} for side in ("requests", "limits")}}},
+            "quota.headroom", "of memory in fleet:pods",
+        ),
+        (
             {"executor": {"sidecars": [{**PROXY, "resources": {
                 side: {"cpu": "8", "memory": "1Gi"} for side in ("requests", "limits")}}]}},
             "quota.headroom", "of cpu in fleet:pods",
@@ -353,6 +362,14 @@ def test_options_that_do_not_fit_together_are_refused(pods: dict[str, Any], key:
 @pytest.mark.parametrize("layout", ["per-queue", "per-image"])
 def test_what_kubernetes_allows_is_accepted(layout: str, options: dict[str, Any]) -> None:
     assert refusal(pods={"executor": options, "beat": options}, layout=layout) == {}
+
+
+def test_a_sidecar_may_trust_the_brokers_authority() -> None:
+    sidecar = {**PROXY, "volumeMounts": [{"name": "broker-ca", "mountPath": "/ca"}]}
+    broker = {"kind": "external", "host": "redis.example.com", "existingSecret": "redis"}
+    pods = {"all": {"sidecars": [sidecar]}}
+    assert refusal(pods=pods, broker={**broker, "ca": {"configMap": "ca"}}) == {}
+    assert set(refusal(pods=pods, broker=broker)) == {"fleet:pods.all.sidecars[0].volumeMounts[0].name"}
 
 
 def test_tracing_of_the_stacks_own_keeps_its_variables() -> None:
