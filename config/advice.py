@@ -73,7 +73,11 @@ def _keeps(settings: Settings, queue: Queue) -> bool:
     if any(isinstance(volume, ClaimVolume) and is_for(volume, (queue.name,)) for volume in volumes):
         return True
     options = worker_options(settings, queue.image, (queue,))
-    claims = {volume["name"] for volume in options.volumes if "persistentVolumeClaim" in volume}
+    claims = {
+        volume["name"]
+        for volume in options.volumes
+        if "persistentVolumeClaim" in volume and not volume["persistentVolumeClaim"].get("readOnly")
+    }
     return any(mount["name"] in claims and not mount.get("readOnly") for mount in options.volume_mounts)
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from config.errors import ErrorLine, comma_separated, format_value
+from config.errors import ErrorLine, below, comma_separated, format_value
 from config.kubernetes_fields import field_errors
 from config.pods import PlainObject
 from config.quantities import quantity
@@ -238,10 +238,25 @@ def _plain_secret_errors(key: str, container: PlainObject) -> Iterator[ErrorLine
     for index, variable in enumerate(_list(container, "env")):
         if isinstance(variable, Mapping) and looks_secret(str(variable.get("name")), str(variable.get("value") or "")):
             yield ErrorLine(f"{key}.env[{index}].value", f"{said} and use valueFrom")
-    for field in ("command", "args"):
-        for index, word in enumerate(_list(container, field)):
-            if holds_secret(str(word)):
-                yield ErrorLine(f"{key}.{field}[{index}]", f"{said}, and write $(NAME) of a variable from it")
+    for where, text in _texts(key, {field: value for field, value in container.items() if field != "env"}):
+        if holds_secret(text):
+            # Kubernetes expands variables in these two alone.
+            expanded = where.startswith((f"{key}.command[", f"{key}.args["))
+            yield ErrorLine(
+                where, f"{said}, and " + ("write $(NAME) of a variable from it" if expanded else "read it from there")
+            )
+
+
+def _texts(key: str, given: object) -> Iterator[tuple[str, str]]:
+    """Yield every text below a key, with its own key."""
+    if isinstance(given, Mapping):
+        for name, value in given.items():
+            yield from _texts(below(key, str(name)), value)
+    elif isinstance(given, list | tuple):
+        for index, value in enumerate(given):
+            yield from _texts(f"{key}[{index}]", value)
+    elif isinstance(given, str):
+        yield key, given
 
 
 def _mapping(given: Any, key: str) -> Mapping[str, Any]:  # noqa: ANN401 any input

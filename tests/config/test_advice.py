@@ -84,8 +84,10 @@ def test_a_claim_that_is_mounted_elsewhere_keeps_what_tasks_left_behind_too() ->
     mount = {"name": "kept", "mountPath": "/checkpoints"}
     (said,) = warnings(pods={"queues": {"gpu": {"volumes": [claim], "volumeMounts": [mount]}}})
     assert said.startswith("A pod of resumes that stops")
-    read = {"gpu": {"volumes": [claim], "volumeMounts": [{**mount, "readOnly": True}]}}
-    assert warnings(pods={"queues": read})[0].startswith("A pod of gpu, resumes")
+    to_read = {"name": "kept", "persistentVolumeClaim": {"claimName": "kept", "readOnly": True}}
+    for volume, mounted in ((claim, {**mount, "readOnly": True}), (to_read, mount)):
+        read = {"gpu": {"volumes": [volume], "volumeMounts": [mounted]}}
+        assert warnings(pods={"queues": read})[0].startswith("A pod of gpu, resumes")
 
 
 def test_a_result_backend_elsewhere_must_be_reachable() -> None:

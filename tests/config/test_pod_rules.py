@@ -190,6 +190,14 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
             "initContainers[0].livenessProbe", "say it of a sidecar",
         ),
         (
+            {"sidecars": [{**PROXY, "livenessProbe": {"exec": {"command": ["ping", "redis://me:hunter2@db"]}}}]},
+            "sidecars[0].livenessProbe.exec.command[1]", "read it from there",
+        ),
+        (
+            {"sidecars": [{**PROXY, "lifecycle": {"preStop": {"exec": {"command": ["http://me:hunter2@db"]}}}}]},
+            "sidecars[0].lifecycle.preStop.exec.command[0]", "read it from there",
+        ),
+        (
             {"sidecars": [{**PROXY, "args": ["--db", "postgres://me:hunter2@db/1"]}]},
             "sidecars[0].args[1]", "$(NAME)",
         ),
