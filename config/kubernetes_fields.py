@@ -105,21 +105,25 @@ def _arguments(reference: ForwardRef, owner: type) -> type | None:
 @cache
 def _fields(arguments: type) -> Mapping[str, object]:
     """Return the fields of a type in Kubernetes' spelling, with the type of each."""
-    getters = {name: member.fget for name, member in vars(arguments).items() if isinstance(member, property)}
+    members = vars(arguments)
     return {
-        getattr(getter, "_pulumi_name", name): getter.__annotations__.get("return") for name, getter in getters.items()
+        spelling: members[name].fget.__annotations__.get("return") for name, spelling in _spellings(arguments).items()
     }
 
 
 @cache
 def _required(arguments: type) -> frozenset[str]:
     """Return the fields without which Kubernetes refuses the object."""
-    spellings = {
+    spellings, parameters = _spellings(arguments), signature(arguments).parameters.values()
+    return frozenset(
+        spellings[one.name] for one in parameters if one.default is Parameter.empty and one.name in spellings
+    )
+
+
+def _spellings(arguments: type) -> Mapping[str, str]:
+    """Return Kubernetes' spelling of each field by Python's."""
+    return {
         name: getattr(member.fget, "_pulumi_name", name)
         for name, member in vars(arguments).items()
         if isinstance(member, property)
     }
-    parameters = signature(arguments).parameters.values()
-    return frozenset(
-        spellings[one.name] for one in parameters if one.default is Parameter.empty and one.name in spellings
-    )

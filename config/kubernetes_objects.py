@@ -19,16 +19,16 @@ from config.volumes import DIRECTORIES
 DNS_LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 TMP: Final = "tmp"
 SHARED_MEMORY: Final = "shm"
-AUTHORITY: Final = "broker-ca"
+AUTHORITY_VOLUME: Final = "broker-ca"
 OWN_VOLUMES: Final = frozenset(
-    {posixpath.basename(path) for path in DIRECTORIES} | {TMP, SHARED_MEMORY, AUTHORITY, "api-access"}
+    {posixpath.basename(path) for path in DIRECTORIES} | {TMP, SHARED_MEMORY, AUTHORITY_VOLUME, "api-access"}
 )
-OWN_PATHS: Final = frozenset({*DIRECTORIES, "/", "/tmp", "/dev/shm", "/app", "/proc", "/sys", "/dev"})  # noqa: S108
+OWN_PATHS: Final = frozenset({*DIRECTORIES, "/", "/tmp", "/dev/shm", "/app", "/dev"})  # noqa: S108
 # Python, the application and what they need: a container without them does not start.
 IMAGES_PATHS: Final = frozenset(
     {
-        "/bin", "/etc", "/lib", "/lib64", "/runtime", "/sbin", "/usr", "/usr/bin", "/usr/lib", "/usr/local",
-        "/usr/share", "/var", "/var/run", "/var/run/secrets", "/venv", "/venv/bin", "/venv/lib",
+        "/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr", "/usr/bin", "/usr/lib", "/usr/local", "/usr/share", "/var",
+        "/var/run", "/var/run/secrets",
     }
 )  # fmt: skip
 OWN_TREES: Final = ("/etc/alphaswarm", "/var/run/secrets/alphaswarm", "/proc", "/sys")

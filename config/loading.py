@@ -168,11 +168,12 @@ def _readable_pods(raw: Mapping[str, Any]) -> Pods:
     # What is mounted cannot be told from volumes that cannot be read.
     without = frozenset() if all(map(_has_readable_volumes, everyones)) else MOUNTING
 
-    def readable(name: str, options: object) -> PodOptions | None:
-        return _valid_options(BeatOptions if name == "beat" else WorkerOptions, options, without)
-
-    found: dict[str, Any] = {name: readable(name, options) for name, options in given.items()}
-    found["queues"] = {name: options for name, own in of_queues.items() if (options := readable("", own)) is not None}
+    found: dict[str, Any] = {
+        name: _valid_options(BeatOptions if name == "beat" else WorkerOptions, options, without)
+        for name, options in given.items()
+    }
+    queues_found = {name: _valid_options(WorkerOptions, options, without) for name, options in of_queues.items()}
+    found["queues"] = {name: options for name, options in queues_found.items() if options is not None}
     return Pods.model_validate({}).model_copy(update={name: one for name, one in found.items() if one is not None})
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from config.errors import ErrorLine, below, format_value, no_such_queue
 from config.kubernetes_objects import (
-    AUTHORITY,
+    AUTHORITY_VOLUME,
     SHARED_MEMORY,
     TMP,
     affinity_errors,
@@ -67,7 +67,7 @@ def pod_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterato
         return
     yield from _queue_errors(pods, sections.get("layout", "per-queue"))
     broker = sections.get("broker")
-    for scope in scopes(pods, frozenset({AUTHORITY}) if broker is not None and broker.ca else frozenset()):
+    for scope in scopes(pods, frozenset({AUTHORITY_VOLUME}) if broker is not None and broker.ca else frozenset()):
         yield from _environment_errors(scope, traced=sections.get("tracing") is not None)
         yield from _metadata_errors(scope)
         yield from _object_errors(scope)
@@ -228,12 +228,14 @@ def _request_errors(
 
 def _shared_memory_errors(said_by: list[Scope], options: WorkerOptions, limits: Resources) -> Iterator[ErrorLine]:
     shared, memory = options.shared_memory, options.resources.limits.memory or limits.memory
-    sharing = [scope for scope in said_by if {"shared_memory"} & scope.options.model_fields_set]
-    limiting = [scope for scope in said_by if scope.options.resources.limits.memory]
-    saying = [scope for scope in said_by if scope in sharing or scope in limiting]
+    saying = [
+        scope
+        for scope in said_by
+        if "shared_memory" in scope.options.model_fields_set or scope.options.resources.limits.memory
+    ]
     if not saying or not shared or mebibytes(shared) < mebibytes(memory):
         return
-    if saying[-1] in sharing:
+    if "shared_memory" in saying[-1].options.model_fields_set:
         yield ErrorLine(
             f"{saying[-1].key}.sharedMemory",
             f"given {format_value(shared)}; what lies there counts against the memory limit, which is "

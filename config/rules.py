@@ -49,7 +49,10 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
             yield ErrorLine(key, f"{no_such_queue(name, QUEUES.names)}: correct or remove this key")
             continue
         queue = QUEUES.queue(name)
-        yield from _session_errors(key, tuning, sections.get("layout"))
+        if sections.get("layout") == "per-image":
+            yield from _layout_errors(key, tuning)
+        if tuning.sessions and (unknown := _calendar_error(tuning.sessions.calendar)):
+            yield ErrorLine(f"{key}.sessions.calendar", unknown)
         try:
             result = tuned_queue(queue, tuning, gpu, environment)
         except CatalogueError as error:
@@ -65,24 +68,20 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
             )
 
 
-def _session_errors(key: str, tuning: QueueTuning, layout: str | None) -> Iterator[ErrorLine]:
-    if layout == "per-image":
-        for name in sorted(FOR_SCALERS & tuning.model_dump(by_alias=True, exclude_none=True).keys()):
-            yield ErrorLine(
-                f"{key}.{name}",
-                f"is for KEDA's scalers; with {PREFIX}:layout per-image a Deployment drains many queues, and its "
-                "pods follow processor time: remove this key, or choose per-queue",
-            )
-        if tuning.concurrency is not None:
-            yield ErrorLine(
-                f"{key}.concurrency",
-                f"with {PREFIX}:layout per-image a Deployment drains many queues, with its image's concurrency: remove "
-                "this key, or choose per-queue",
-            )
-    if tuning.sessions is None:
-        return
-    if error := _calendar_error(tuning.sessions.calendar):
-        yield ErrorLine(f"{key}.sessions.calendar", error)
+def _layout_errors(key: str, tuning: QueueTuning) -> Iterator[ErrorLine]:
+    """Yield the keys that change nothing where a Deployment drains all queues of its image."""
+    for name in sorted(FOR_SCALERS & tuning.model_dump(by_alias=True, exclude_none=True).keys()):
+        yield ErrorLine(
+            f"{key}.{name}",
+            f"is for KEDA's scalers; with {PREFIX}:layout per-image a Deployment drains many queues, and its "
+            "pods follow processor time: remove this key, or choose per-queue",
+        )
+    if tuning.concurrency is not None:
+        yield ErrorLine(
+            f"{key}.concurrency",
+            f"with {PREFIX}:layout per-image a Deployment drains many queues, with its image's concurrency: remove "
+            "this key, or choose per-queue",
+        )
 
 
 def _calendar_error(name: str) -> str | None:
@@ -105,8 +104,7 @@ def _quota_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iter
     if "quota" not in sections:
         return
     headroom = sections["quota"].headroom
-    wanted = list(_quota_factors(sections.get("scaling") or {}, sections.get("gpu"), sections.get("pods")))
-    factor, reason = max(wanted, default=(0.0, ""))
+    factor, reason = max(_quota_factors(sections.get("scaling") or {}, sections.get("gpu"), sections.get("pods")))
     if factor > headroom:
         yield ErrorLine(
             f"{PREFIX}:quota.headroom",

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from config.broker import IN_CLUSTER_REDIS_PORT, PASSWORD, Authority, ExternalSecretSource, InClusterBroker
+from config.kubernetes_objects import AUTHORITY_VOLUME
 from config.schema import Settings
 from manifests import Manifest
 from manifests.containers import env_var, security_context
 from manifests.metadata import BROKER, COMPONENT, INSTANCE, REDIS, Labels, common_labels, label_selector, object_meta
 
-AUTHORITY_VOLUME = "broker-ca"
 AUTHORITY_DIRECTORY = "/etc/alphaswarm/broker"
 AUTHORITY_FILE = "ca.crt"
 ELSEWHERE = (

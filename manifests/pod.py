@@ -7,12 +7,13 @@ is merely busy. Service links are off: a Service named `redis` would put REDIS_â
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
+from config.kubernetes_objects import AUTHORITY_VOLUME
 from config.pods import PodOptions, Toleration, WorkerOptions, by_key, no_options, spread_key
 from config.quantities import mebibytes
 from config.schema import Settings
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, beat_options, worker_options
 from manifests import ImageReferences, Manifest, beat_access
-from manifests.broker import AUTHORITY_DIRECTORY, AUTHORITY_VOLUME, authority_volume, broker_environment, held_empty
+from manifests.broker import AUTHORITY_DIRECTORY, authority_volume, broker_environment, held_empty
 from manifests.containers import env_sources, env_var, init_containers, security_context, with_options
 from manifests.metadata import INSTANCE, METRICS_PORT, Labels, priority_class_name
 from manifests.process_environment import CACHES, thread_variables

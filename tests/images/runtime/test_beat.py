@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import signal
 import sqlite3
 import time
@@ -14,7 +13,7 @@ import pytest
 from alphaswarm_runtime.transport import keys
 from celery.schedules import solar
 
-from tests.images.runtime.harness import BASE, Fleet, Redis, until
+from tests.images.runtime.harness import Fleet, Redis, until
 
 pytestmark = pytest.mark.redis
 
@@ -126,10 +125,9 @@ def test_the_scheduler_needs_no_queue_that_it_does_not_send_to(fleet: Fleet, cli
         "from kombu import Queue\nfrom sample import app\n"
         "app.conf.update(task_queues=[Queue('default')], task_create_missing_queues=False)\n"
     )
-    own = {"CELERY_APP": "few_queues", "PYTHONPATH": f"{BASE['PYTHONPATH']}{os.pathsep}{fleet.folder}"}
-    fleet.start("beat", **own).wait_ready()
+    fleet.start("beat", CELERY_APP="few_queues").wait_ready()
     until(lambda: sent(client) > 0, "it sends")
-    assert fleet.run("queues", **own).returncode == 0
+    assert fleet.run("queues", CELERY_APP="few_queues").returncode == 0
 
 
 def test_what_the_broker_does_not_take_is_sent_once_it_does(fleet: Fleet, client: Redis) -> None:

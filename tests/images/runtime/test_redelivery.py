@@ -1,14 +1,13 @@
 """A task that kills its worker is started a few times and then becomes a dead letter; a healthy one never does."""
 
 import json
-import os
 from functools import partial
 from typing import Any
 
 import pytest
 from alphaswarm_runtime.transport import keys
 
-from tests.images.runtime.harness import BASE, Fleet, Process, Redis, SentTask, until
+from tests.images.runtime.harness import Fleet, Process, Redis, SentTask, until
 
 pytestmark = pytest.mark.redis
 
@@ -155,8 +154,7 @@ def test_a_queue_that_the_application_consumes_without_acknowledgement_loses_no_
     (fleet.folder / "unacknowledged.py").write_text(
         "from kombu import Queue\nfrom sample import app\napp.conf.task_queues = [Queue('default', no_ack=True)]\n"
     )
-    python_path = f"{BASE['PYTHONPATH']}{os.pathsep}{fleet.folder}"
-    worker = fleet.worker(CELERY_APP="unacknowledged", PYTHONPATH=python_path)
+    worker = fleet.worker(CELERY_APP="unacknowledged")
     result = fleet.send("sleep", "long", 3)
     until(lambda: _starts(fleet, "long") == 1, "it runs")
     assert client.hlen(keys.unacked("default")) == 1, "the scaler does not count it"

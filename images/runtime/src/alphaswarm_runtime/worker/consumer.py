@@ -60,7 +60,7 @@ class FleetConsumer(Consumer):  # type: ignore[misc]
         self.connection_errors = (*self.connection_errors, OperationalError, ResponseError)
         self.context: WorkerContext = self.app.worker_context
         self.context.executions.wrap_pool(self.pool)
-        self._detached: dict[str, Execution] = {}  # by delivery tag, until they are acknowledged
+        self._detached: dict[str, Execution] = {}  # by delivery tag, until they end
         self.context.consuming.detached = self._detached.keys()
         self._processes: tuple[PoolProcess, ...] = ()  # of the pool, when the connection was lost
         self._on_tick: set[Callable[[], None]] = set()  # what polls the connection in every turn of the event loop
