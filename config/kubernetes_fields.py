@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 from typing import Any, Final, ForwardRef, get_args, get_origin
 
 from config.errors import ErrorLine, below, comma_separated, format_value, suggestion
+from config.kubernetes_values import value_errors
 
 SCALARS: Final[Mapping[object, str]] = {
     str: "text, in quotes",
@@ -58,6 +59,7 @@ def _object_errors(key: str, arguments: type, given: object) -> Iterator[ErrorLi
         yield ErrorLine(below(key, field), "missing; Kubernetes wants it")
     for field in known.keys() & given.keys():
         yield from _value_errors(below(key, field), known[field], arguments, given[field])
+    yield from value_errors(key, arguments.__name__.removesuffix("Args"), given)
 
 
 def _value_errors(key: str, annotation: object, owner: type, given: object) -> Iterator[ErrorLine]:

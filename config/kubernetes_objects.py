@@ -12,7 +12,7 @@ from typing import Any, Final
 from config.errors import ErrorLine, below, comma_separated, format_value
 from config.kubernetes_fields import field_errors
 from config.pods import PlainObject
-from config.quantities import quantity
+from config.quantities import quantity, rounded_mebibytes
 from config.variables import holds_secret, looks_secret
 from config.volumes import DIRECTORIES
 
@@ -66,6 +66,12 @@ def volume_errors(key: str, volume: PlainObject) -> Iterator[ErrorLine]:
                 f"{key}.emptyDir.sizeLimit",
                 f"{given}; a size such as '5Gi', without which one pod could fill its node's disk",
             )
+
+
+def memory_of(volume: PlainObject) -> int:
+    """Return how much memory of its pod a volume may take, in MiB."""
+    room = _mapping(volume, "emptyDir")
+    return rounded_mebibytes(room.get("sizeLimit")) if room.get("medium") == "Memory" else 0
 
 
 def mount_errors(key: str, mount: PlainObject, volumes: Collection[str]) -> Iterator[ErrorLine]:

@@ -15,6 +15,7 @@ from config.kubernetes_objects import (
     TMP,
     affinity_errors,
     container_errors,
+    memory_of,
     mount_errors,
     spread_errors,
     volume_errors,
@@ -30,7 +31,7 @@ from config.pods import (
     source_errors,
     toleration_errors,
 )
-from config.quantities import mebibytes, milli_cpu
+from config.quantities import format_mebibytes, mebibytes, milli_cpu
 from config.schema import FinOps
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, image_options, queue_options
 from config.variables import FLEETS_OWN_VARIABLES, RUNTIME_VARIABLES, TRACING_VARIABLES, looks_secret
@@ -187,7 +188,7 @@ def _repeated_items(scope: Scope) -> Iterator[ErrorLine]:
 
 
 def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:
-    """Yield each request above its limit, at the most special key that says either, and each /dev/shm too big."""
+    """Yield what its limit has no room for: a request, volumes in memory, a process."""
     every = Scope(f"{PODS}.all", pods.all)
     for image in IMAGES:
         own = [every, Scope(f"{PODS}.{image.target}", image_options(pods, image))]
@@ -203,7 +204,7 @@ def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:
 
 def _worker_errors(said_by: list[Scope], options: WorkerOptions, image: Image) -> Iterator[ErrorLine]:
     yield from _request_errors(said_by, options, image.requests, image.limits)
-    yield from _shared_memory_errors(said_by, options, image.limits)
+    yield from _memory_errors(said_by, options, image.limits)
 
 
 def _request_errors(
@@ -226,24 +227,32 @@ def _request_errors(
             )
 
 
-def _shared_memory_errors(said_by: list[Scope], options: WorkerOptions, limits: Resources) -> Iterator[ErrorLine]:
-    shared, memory = options.shared_memory, options.resources.limits.memory or limits.memory
-    saying = [
-        scope
-        for scope in said_by
-        if "shared_memory" in scope.options.model_fields_set or scope.options.resources.limits.memory
-    ]
-    if not saying or not shared or mebibytes(shared) < mebibytes(memory):
-        return
-    if "shared_memory" in saying[-1].options.model_fields_set:
-        yield ErrorLine(
-            f"{saying[-1].key}.sharedMemory",
-            f"given {format_value(shared)}; what lies there counts against the memory limit, which is "
-            f"{format_value(memory)}: less than that",
-        )
-    else:
-        yield ErrorLine(
-            f"{saying[-1].key}.resources.limits.memory",
-            f"given {format_value(memory)}; what lies in /dev/shm counts against it, whose size is "
-            f"{format_value(shared)} (sharedMemory): more than that",
-        )
+def _memory_errors(said_by: list[Scope], options: WorkerOptions, limits: Resources) -> Iterator[ErrorLine]:
+    """Yield what cannot be within the memory limit, at the most special key that says it or the limit."""
+    memory = options.resources.limits.memory or limits.memory
+    shared = mebibytes(options.shared_memory) if options.shared_memory else 0
+    volumes = sum(map(memory_of, options.volumes))
+    child = mebibytes(options.max_memory_per_child) if options.max_memory_per_child else 0
+    for field, amount, why in (
+        ("shared_memory", shared, "what lies in /dev/shm counts against"),
+        ("volumes", volumes and volumes + shared, "what lies in memory there and in /dev/shm counts against"),
+        ("max_memory_per_child", child, "no process is replaced at that size, for its pod ends before, at"),
+    ):
+        alias = WorkerOptions.model_fields[field].alias
+        saying = [
+            scope
+            for scope in said_by
+            if field in scope.options.model_fields_set or scope.options.resources.limits.memory
+        ]
+        if not saying or amount < mebibytes(memory):
+            continue
+        if field in saying[-1].options.model_fields_set:
+            yield ErrorLine(
+                f"{saying[-1].key}.{alias}",
+                f"given {format_mebibytes(amount)}; {why} the memory limit, which is {memory}: less than that",
+            )
+        else:
+            yield ErrorLine(
+                f"{saying[-1].key}.resources.limits.memory",
+                f"given {memory}; {alias} is {format_mebibytes(amount)}, and {why} the limit: more than that",
+            )

@@ -33,6 +33,12 @@ def refusal(**sections: Any) -> dict[str, str]:  # noqa: ANN401 any configuratio
 
 
 SMALL = {"resources": {side: {"cpu": "10m", "memory": "16Mi"} for side in ("requests", "limits")}}
+
+
+def in_memory(size: str) -> dict[str, Any]:
+    return {"name": f"room-{size.lower().replace('.', '-')}", "emptyDir": {"medium": "Memory", "sizeLimit": size}}
+
+
 PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
 
 
@@ -59,7 +65,7 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
         ({"nodeSelector": {"a/b/c": "x"}}, "nodeSelector.a/b/c", "text that matches"),
         ({"hostAliases": [{"ip": "10.0.0", "hostnames": ["a"]}]}, "hostAliases[0].ip", "an address such as"),
         ({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["A_B"]}]}, "hostAliases[0].hostnames[0]", "text that"),
-        ({"volumes": [{"name": "Big_One", "secret": {}}]}, "volumes[0].name", "lower case letters"),
+        ({"volumes": [{"name": "Big_One", "secret": {"secretName": "a"}}]}, "volumes[0].name", "lower case letters"),
         ({"labels": {"cost_center": "x"}}, "labels.cost_center", "fleet:labels"),
         ({"labels": {"alphaswarm.io/queue": "x"}}, 'labels["alphaswarm.io/queue"]', "the fleet's own"),
         (
@@ -72,8 +78,8 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
         ),
         ({"volumes": [{"name": "docker", "hostPath": {"path": "/run"}}]}, "volumes[0]", "restricted profile"),
         ({"volumes": [{"name": "nothing"}]}, "volumes[0]", "given nothing"),
-        ({"volumes": [{"name": "tmp", "secret": {}}]}, "volumes[0].name", "the fleet's own"),
-        ({"volumes": [{"secret": {}}]}, "volumes[0].name", "missing"),
+        ({"volumes": [{"name": "tmp", "secret": {"secretName": "a"}}]}, "volumes[0].name", "the fleet's own"),
+        ({"volumes": [{"secret": {"secretName": "a"}}]}, "volumes[0].name", "missing"),
         ({"volumes": [{"name": "scratch", "emptyDir": {}}]}, "volumes[0].emptyDir.sizeLimit", "node's disk"),
         ({"volumeMounts": [{"name": "no", "mountPath": "/x"}]}, "volumeMounts[0].name", "the volumes here are"),
         ({"volumeMounts": [{"name": "tmp", "mountPath": "x"}]}, "volumeMounts[0].mountPath", "absolute"),
@@ -111,7 +117,7 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
             "sidecars[0].env[0].value", "valueFrom",
         ),
         (
-            {"volumes": [{"name": "ca", "secret": {}}, {"name": "ca", "secret": {}}]},
+            {"volumes": [{"name": "ca", "secret": {"secretName": "a"}}, {"name": "ca", "secret": {"secretName": "a"}}]},
             "volumes[1]", "stands here twice: ca",
         ),
         ({"imagePullSecrets": ["a", "b", "a"]}, "imagePullSecrets[2]", "stands here twice: a"),
@@ -131,7 +137,10 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
         ({"envValueFrom": {"A": {"secret": "a"}}}, "envValueFrom.A.key", "missing"),
         ({"envValueFrom": {"A": {"field": "metadata.uid", "key": "b"}}}, "envValueFrom.A.key", "no use"),
         ({"imagePullSecrets": ["a..b"]}, "imagePullSecrets[0]", "text that matches"),
-        ({"volumes": [{"name": "a", "secret": {"name": "b"}}]}, "volumes[0].secret.name", "no such field"),
+        (
+            {"volumes": [{"name": "a", "secret": {"secretName": "b", "name": "b"}}]},
+            "volumes[0].secret.name", "no such field",
+        ),
         (
             {"volumes": [{"name": "a", "emptyDir": {"sizeLimit": "lots"}}]},
             "volumes[0].emptyDir.sizeLimit", "given 'lots'",
@@ -304,7 +313,24 @@ def test_an_option_that_cannot_be_is_refused_wherever_it_stands(
         (
             {"executor": {"sharedMemory": "6Gi"}, "queues": {
                 "heavy": {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "4Gi"}}}}},
-            "pods.queues.heavy.resources.limits.memory", "whose size is '6Gi'",
+            "pods.queues.heavy.resources.limits.memory", "sharedMemory is 6Gi",
+        ),
+        (
+            {"executor": {"maxMemoryPerChild": "16Gi"}},
+            "pods.executor.maxMemoryPerChild", "given 16Gi; no process is replaced at that size",
+        ),
+        (
+            {"executor": {"maxMemoryPerChild": "5Gi"}, "queues": {
+                "heavy": {"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "4Gi"}}}}},
+            "pods.queues.heavy.resources.limits.memory", "maxMemoryPerChild is 5Gi",
+        ),
+        (
+            {"all": {"volumes": [in_memory("500Mi")]}, "executor": {"volumes": [in_memory("17.5G")]}},
+            "pods.executor.volumes", "given 17190Mi; what lies in memory",
+        ),
+        (
+            {"executor": {"sharedMemory": "6Gi", "volumes": [in_memory("10Gi")]}},
+            "pods.executor.volumes", "given 16Gi; what lies in memory there and in /dev/shm",
         ),
         (
             {"executor": {"resources": {

@@ -1,5 +1,6 @@
 """Every option of pods and volumes, on the real API server: admitted as a Deployment, and as a pod of the namespace."""
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from queues import EXECUTOR, QUEUES, ScaleDown
+from tests.kubernetes_values import cases
 from tests.pod_options import SCOPES, pod_options
 from tests.waiting import eventually
 
@@ -75,3 +77,16 @@ def test_pods_with_every_option_are_admitted(fleet: Fleet) -> None:
     assert volumes["shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "512Mi"}
     assert "ephemeral" in volumes["models"]
     assert fleet.preview_steps() == set(), "what the server fills in shows as a difference"
+
+
+def test_the_server_refuses_what_the_program_refuses(fleet: Fleet) -> None:
+    """Every rule that the program knows beyond the types of fields, on both of its sides."""
+    tried = {f"case-{index}": case for index, case in enumerate(cases())}
+    pods = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": case.spec}
+        for name, case in tried.items()
+    ]
+    listed = {"apiVersion": "v1", "kind": "List", "items": pods}
+    said = fleet.kubectl.run("create", "--dry-run=server", "-o", "name", "-f", "-", given=json.dumps(listed))
+    taken = {line.removeprefix("pod/") for line in said.stdout.splitlines()}
+    assert {str(tried[name]) for name in taken} == {str(case) for case in tried.values() if not case.refused}, said

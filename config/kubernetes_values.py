@@ -1,0 +1,159 @@
+"""What Kubernetes' validation asks of an object beyond the types of its fields, for the objects of a stack's file.
+
+The API server has no other form of these rules than its code and its documentation: words that a field takes, numbers
+in a range, fields of which exactly one is given, fields that the types call optional and the server wants. The tests
+put each of them to the real API server.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from config.errors import ErrorLine, comma_separated, format_value, suggestion
+
+WORDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
+    ("Container", "imagePullPolicy"): ("Always", "IfNotPresent", "Never"),
+    ("Container", "terminationMessagePolicy"): ("FallbackToLogsOnError", "File"),
+    ("ContainerPort", "protocol"): ("SCTP", "TCP", "UDP"),
+    ("ContainerResizePolicy", "resourceName"): ("cpu", "memory"),
+    ("ContainerResizePolicy", "restartPolicy"): ("NotRequired", "RestartContainer"),
+    ("HTTPGetAction", "scheme"): ("HTTP", "HTTPS"),
+    ("ImageVolumeSource", "pullPolicy"): ("Always", "IfNotPresent", "Never"),
+    ("LabelSelectorRequirement", "operator"): ("DoesNotExist", "Exists", "In", "NotIn"),
+    ("NodeSelectorRequirement", "operator"): ("DoesNotExist", "Exists", "Gt", "In", "Lt", "NotIn"),
+    ("PersistentVolumeClaimSpec", "accessModes"): (
+        "ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod",
+    ),
+    ("PersistentVolumeClaimSpec", "volumeMode"): ("Block", "Filesystem"),
+    ("TopologySpreadConstraint", "nodeAffinityPolicy"): ("Honor", "Ignore"),
+    ("TopologySpreadConstraint", "nodeTaintsPolicy"): ("Honor", "Ignore"),
+    ("TopologySpreadConstraint", "whenUnsatisfiable"): ("DoNotSchedule", "ScheduleAnyway"),
+    ("VolumeMount", "mountPropagation"): ("Bidirectional", "HostToContainer", "None"),
+    ("VolumeMount", "recursiveReadOnly"): ("Disabled", "Enabled", "IfPossible"),
+}  # fmt: skip
+PORT: Final = (1, 65_535)
+MODE: Final = (0, 0o777)
+SECONDS: Final = (1, 2**31 - 1)
+RANGES: Final[Mapping[tuple[str, str], tuple[int, int]]] = {
+    ("ConfigMapVolumeSource", "defaultMode"): MODE,
+    ("ContainerPort", "containerPort"): PORT,
+    ("DownwardAPIVolumeFile", "mode"): MODE,
+    ("DownwardAPIVolumeSource", "defaultMode"): MODE,
+    ("GRPCAction", "port"): PORT,
+    ("HTTPGetAction", "port"): PORT,
+    ("KeyToPath", "mode"): MODE,
+    ("PreferredSchedulingTerm", "weight"): (1, 100),
+    ("Probe", "failureThreshold"): SECONDS,
+    ("Probe", "initialDelaySeconds"): (0, 2**31 - 1),
+    ("Probe", "periodSeconds"): SECONDS,
+    ("Probe", "terminationGracePeriodSeconds"): SECONDS,
+    ("Probe", "timeoutSeconds"): SECONDS,
+    ("ProjectedVolumeSource", "defaultMode"): MODE,
+    ("SecretVolumeSource", "defaultMode"): MODE,
+    ("ServiceAccountTokenProjection", "expirationSeconds"): (600, 2**32),
+    ("TCPSocketAction", "port"): PORT,
+    ("TopologySpreadConstraint", "maxSkew"): SECONDS,
+    ("TopologySpreadConstraint", "minDomains"): SECONDS,
+    ("WeightedPodAffinityTerm", "weight"): (1, 100),
+}
+ONE_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "DownwardAPIVolumeFile": ("fieldRef", "resourceFieldRef"),
+    "EnvFromSource": ("configMapRef", "secretRef"),
+    "EnvVarSource": ("configMapKeyRef", "fieldRef", "fileKeyRef", "resourceFieldRef", "secretKeyRef"),
+    "LifecycleHandler": ("exec", "httpGet", "sleep", "tcpSocket"),
+    "Probe": ("exec", "grpc", "httpGet", "tcpSocket"),
+    "VolumeProjection": (
+        "clusterTrustBundle", "configMap", "downwardAPI", "podCertificate", "secret", "serviceAccountToken",
+    ),
+}  # fmt: skip
+AT_MOST_ONE_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "EnvVar": ("value", "valueFrom"),
+    "VolumeMount": ("subPath", "subPathExpr"),
+}
+WANTED: Final[Mapping[str, tuple[str, ...]]] = {
+    "ConfigMapEnvSource": ("name",),
+    "ConfigMapKeySelector": ("name",),
+    "ConfigMapProjection": ("name",),
+    "ConfigMapVolumeSource": ("name",),
+    "EphemeralVolumeSource": ("volumeClaimTemplate",),
+    "ExecAction": ("command",),
+    "ImageVolumeSource": ("reference",),
+    "PersistentVolumeClaimSpec": ("accessModes", "resources"),
+    "SecretEnvSource": ("name",),
+    "SecretKeySelector": ("name",),
+    "SecretProjection": ("name",),
+    "SecretVolumeSource": ("secretName",),
+}
+LISTED: Final = frozenset({"In", "NotIn"})
+COMPARED: Final = frozenset({"Gt", "Lt"})
+ONCE_IS_ENOUGH: Final = ("livenessProbe", "startupProbe")
+
+
+def value_errors(key: str, kind: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
+    """Yield an error for each value or combination of fields that the API server refuses.
+
+    Args:
+        key: the object's key in the stack's file.
+        kind: the object's type, such as `Container`.
+        given: the object, whose fields have the right types.
+    """
+    for field, value in given.items():
+        if words := WORDS.get((kind, field)):
+            yield from _word_errors(f"{key}.{field}", words, value)
+        if bounds := RANGES.get((kind, field)):
+            yield from _range_errors(f"{key}.{field}", bounds, value)
+    for field in WANTED.get(kind, ()):
+        if not given.get(field):
+            yield ErrorLine(f"{key}.{field}", "missing; Kubernetes wants it")
+    yield from _combination_errors(key, kind, given)
+    if kind.endswith("SelectorRequirement"):
+        yield from _requirement_errors(key, given)
+    if kind == "Container":
+        yield from _container_errors(key, given)
+    if kind == "VolumeMount" and given.get("mountPropagation") == "Bidirectional":
+        yield ErrorLine(f"{key}.mountPropagation", "given 'Bidirectional', which is for privileged containers alone")
+
+
+def _word_errors(key: str, words: tuple[str, ...], given: object) -> Iterator[ErrorLine]:
+    for word in given if isinstance(given, list | tuple) else (given,):
+        if isinstance(word, str) and word not in words:
+            yield ErrorLine(key, f"given {format_value(word)}; allowed: {', '.join(words)}{suggestion(word, words)}")
+
+
+def _range_errors(key: str, bounds: tuple[int, int], given: object) -> Iterator[ErrorLine]:
+    low, high = bounds
+    if isinstance(given, int) and not low <= given <= high:
+        yield ErrorLine(key, f"given {given}; allowed: {low} to {high}")
+
+
+def _combination_errors(key: str, kind: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
+    for allowed, needs_one in ((ONE_OF.get(kind, ()), True), (AT_MOST_ONE_OF.get(kind, ()), False)):
+        found = [field for field in allowed if field in given]
+        if len(found) > 1 or (allowed and needs_one and not found):
+            few = "exactly one" if needs_one else "at most one"
+            yield ErrorLine(key, f"given {comma_separated(found) or 'none'}; {few} of {comma_separated(allowed)}")
+
+
+def _requirement_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
+    """Yield an error where the values of a requirement do not fit its operator."""
+    operator, values = given.get("operator"), given.get("values") or ()
+    if not isinstance(values, list | tuple):
+        return
+    if operator in LISTED and not values:
+        yield ErrorLine(f"{key}.values", f"missing; operator {operator} compares with one value or more")
+    elif operator in COMPARED and not (len(values) == 1 and str(values[0]).lstrip("-").isdecimal()):
+        yield ErrorLine(f"{key}.values", f"given {format_value(values)}; operator {operator} takes one whole number")
+    elif operator in ("Exists", "DoesNotExist") and values:
+        yield ErrorLine(f"{key}.values", f"is of no use with operator {operator}; remove it")
+
+
+def _container_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
+    """Yield an error for each probe that the API server refuses by its place."""
+    for name in ONCE_IS_ENOUGH:
+        probe = given.get(name)
+        if isinstance(probe, Mapping) and probe.get("successThreshold", 1) not in (1, 0):
+            yield ErrorLine(
+                f"{key}.{name}.successThreshold", f"given {format_value(probe['successThreshold'])}; allowed: 1"
+            )
+    readiness = given.get("readinessProbe")
+    if isinstance(readiness, Mapping) and "terminationGracePeriodSeconds" in readiness:
+        yield ErrorLine(f"{key}.readinessProbe.terminationGracePeriodSeconds", "is for the other probes; remove it")
