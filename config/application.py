@@ -16,7 +16,7 @@ from typing import Any, Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from images.build.check_application import code_errors, local_errors, lock_findings
+from images.build.check_application import code_errors, fetched_warnings, local_errors, lock_findings
 from queues import IMAGES
 
 Extras = Mapping[str, Sequence[str]]
@@ -31,6 +31,7 @@ REMOTE_PREFIX: Final = r"([A-Za-z0-9+.-]+://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:|gith
 SSH_PREFIX: Final = r"ssh://|[A-Za-z0-9_-]+@[A-Za-z0-9.-]+:"
 URL_WITH_USER: Final = r"[A-Za-z0-9+.-]+://[^/]*@"
 MUTABLE_REFERENCE: Final = r"(?P<repository>https://[^\s?#@]+\.git)(#(?P<name>[^:]*)(:.*)?)?"
+MIGRATED: Final = ("poetry",)  # tools whose own tables say what [project] says for others
 OTHER_EXTRAS: Final = "or say in fleet:images.extras which extras of its own each image has"
 FOLDER_OR_COMMIT: Final = rf"^((?!{REMOTE_PREFIX}).+|{COMMIT_REFERENCE})$"  # both, for editors
 
@@ -83,6 +84,7 @@ def folder_findings(folder: Path, wanted: Wanted) -> tuple[list[str], list[str]]
         return ["there is no such folder, seen from the project's own; give its path, or a git reference"], []
     errors, warnings = lock_findings(folder / "uv.lock")
     errors += local_errors(folder / "uv.lock", wanted.source_roots)
+    warnings += fetched_warnings(folder / "uv.lock")
     return [*errors, *_pyproject_errors(folder, wanted)], warnings
 
 
@@ -90,20 +92,24 @@ def _pyproject_errors(folder: Path, wanted: Wanted) -> Iterator[str]:
     try:
         pyproject = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        yield "it has no pyproject.toml, which names its dependencies"
+        first = "-r requirements.txt" if (folder / "requirements.txt").is_file() else "'celery[redis]'"
+        yield f"it has no pyproject.toml, which names its dependencies; run `uv init --bare && uv add {first}` there"
     except OSError as error:
         yield f"its pyproject.toml cannot be read: {error.strerror}"
     except ValueError as error:  # no TOML, or no text
         yield f"its pyproject.toml is not TOML: {error}"
     else:
-        yield from _project_errors(pyproject.get("project"), wanted)
+        yield from _project_errors(pyproject, wanted)
         if "project" in pyproject:
             yield from code_errors(folder, pyproject, wanted.source_roots, wanted.version or "")
 
 
-def _project_errors(project: Any, wanted: Wanted) -> Iterator[str]:  # noqa: ANN401 whatever the file holds
+def _project_errors(pyproject: Mapping[str, Any], wanted: Wanted) -> Iterator[str]:
+    project, tool = pyproject.get("project"), pyproject.get("tool")
     if not isinstance(project, Mapping):
-        yield "its pyproject.toml has no [project] table, which uv reads"
+        other = next((name for name in MIGRATED if isinstance(tool, Mapping) and name in tool), None)
+        mended = f", but one of {other}; run `uvx migrate-to-uv` there" if other else "; run `uv init --bare` there"
+        yield f"its pyproject.toml has no [project] table, which uv reads{mended}"
         return
     yield from _python_errors(project.get("requires-python", ""), wanted.python)
     dynamic = project.get("dynamic")

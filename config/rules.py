@@ -266,6 +266,11 @@ def _broker_errors(sections: Mapping[str, Any], secrets: frozenset[str]) -> Iter
             yield ErrorLine(password, f"missing; set it with: pulumi config set --secret {password}")
     if isinstance(broker, ExternalBroker):
         yield from _external_broker_errors(broker, password, given=BROKER_PASSWORD in secrets)
+        if broker.scaler_authentication is not None and sections.get("layout") == "per-image":
+            yield ErrorLine(
+                f"{PREFIX}:broker.scalerAuthentication",
+                f"is for KEDA's scalers, and {PREFIX}:layout per-image has none: remove this key, or choose per-queue",
+            )
 
 
 def _external_broker_errors(broker: ExternalBroker, password: str, *, given: bool) -> Iterator[ErrorLine]:

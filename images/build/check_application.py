@@ -144,11 +144,9 @@ def code_errors(folder: Path, pyproject: Mapping[str, object], roots: Sequence[s
 
 def local_errors(lock: Path, roots: Sequence[str]) -> Iterator[str]:
     """Yield which packages the lock has in folders that no image would have."""
-    try:
-        packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package")
-    except (OSError, ValueError):  # said by lock_findings
-        return
-    for name, folder in sorted(_local_packages(packages)):
+    for name, folder in sorted(_packages_from(lock, "editable", "virtual", "directory")):
+        if folder == ".":
+            continue
         if folder.split("/")[0] == "..":
             yield (
                 f"its uv.lock has {name} in {folder}, outside the application; publish it to an index, or make both "
@@ -159,6 +157,27 @@ def local_errors(lock: Path, roots: Sequence[str]) -> Iterator[str]:
                 f"its uv.lock has {name} in {folder}, which is installed with the source tree alone; name in "
                 f"{SOURCE_ROOTS} the folders that modules are imported from, such as '.' and '{folder}/src'"
             )
+
+
+def fetched_warnings(lock: Path) -> Iterator[str]:
+    """Yield which packages the lock has from where no build can fetch them, which only matters if an image has them."""
+    for name, place in sorted(_packages_from(lock, "git")):
+        repository = place.partition("?")[0].partition("#")[0]
+        yield (
+            f"its uv.lock has {name} from the repository {_without_user(repository)}, and a build has no git; an image "
+            "that needs it cannot be built: publish it to an index, or give the address of an archive of it"
+        )
+    for name, place in sorted(_packages_from(lock, "path")):
+        yield (
+            f"its uv.lock has {name} from the file {place}, which a build of the dependencies does not have; an image "
+            "that needs it cannot be built: publish it to an index"
+        )
+
+
+def _without_user(url: str) -> str:
+    """Return a URL without the name and password that it may hold."""
+    scheme, separator, rest = url.partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def _root_errors(folder: Path, roots: Sequence[str]) -> Iterator[str]:
@@ -175,12 +194,17 @@ def _asks_git(build_system: Mapping[str, object], tool: Mapping[str, object]) ->
     return bool(ASK_GIT & {_normalize(name) for name in names}) or pdm.get("source") == "scm"
 
 
-def _local_packages(packages: object) -> Iterator[tuple[str, str]]:
+def _packages_from(lock: Path, *kinds: str) -> Iterator[tuple[str, str]]:
+    """Yield the packages of a lock whose source is of one of these kinds, each with the place it comes from."""
+    try:
+        packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package")
+    except (OSError, ValueError):  # said by lock_findings
+        return
     for package in packages if isinstance(packages, list) else ():
         source = _table(package.get("source")) if isinstance(package, dict) else {}
-        for kind in ("editable", "virtual", "directory"):
-            if isinstance(folder := source.get(kind), str) and folder != ".":
-                yield str(package.get("name")), folder
+        for kind in kinds:
+            if isinstance(place := source.get(kind), str):
+                yield str(package.get("name")), place
 
 
 def _table(value: object) -> Mapping[str, object]:

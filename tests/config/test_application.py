@@ -161,6 +161,8 @@ def test_each_missing_file_is_named(app: Path) -> None:
         (b"\xff\xfe", "its pyproject.toml is not TOML"),
         (b"", "has no [project] table"),
         (b"project = 1", "has no [project] table"),
+        (b"[tool.ruff]", "has no [project] table, which uv reads; run `uv init --bare` there"),
+        (b"[tool.poetry]", "has no [project] table, which uv reads, but one of poetry; run `uvx migrate-to-uv` there"),
         (b"[project]\noptional-dependencies = 1", "[project.optional-dependencies] is no table"),
         (b"[project]\nrequires-python = 3.13", "its requires-python is 3.13"),
         (b"[project]\nrequires-python = ['>=3.12']", "its requires-python is ['>=3.12']"),
@@ -211,6 +213,32 @@ def test_a_lock_that_may_well_fit_is_built_with_a_warning(app: Path, case: str) 
     found = run(building(app), secrets_of("local"), preview=True)
     assert found.every("docker-build:index:Image")
     assert f"fleet:images.application: {warning}." in found.warnings()
+
+
+def test_a_folder_of_pips_says_how_it_becomes_one_of_uvs(app: Path) -> None:
+    (app / "pyproject.toml").unlink()
+    (app / "requirements.txt").write_text("celery[redis]\n")
+    assert "names its dependencies; run `uv init --bare && uv add -r requirements.txt` there" in refusal(app)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (
+            '{ git = "https://me:hunter2@git.example.com/quant.git?rev=main#0123" }',
+            "its uv.lock has quant from the repository https://git.example.com/quant.git, and a build has no git",
+        ),
+        ('{ git = "ssh://git@git.example.com/quant.git#0123" }', "the repository ssh://git.example.com/quant.git,"),
+        ('{ path = "vendor/quant-1-py3-none-any.whl" }', "its uv.lock has quant from the file vendor/quant-1-py3-none"),
+    ],
+)
+def test_a_package_that_no_build_can_fetch_draws_a_warning(app: Path, source: str, said: str) -> None:
+    """Only the build knows whether an image needs it: it may be a tool of the application's developers."""
+    (app / "uv.lock").write_text(lock(table("quant", "1", source)))
+    found = run(building(app), secrets_of("local"), preview=True)
+    (warning,) = [text for text in found.warnings() if "quant" in text]
+    assert said in warning
+    assert "hunter2" not in warning
 
 
 @pytest.mark.parametrize("stack", STACKS)

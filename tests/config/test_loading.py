@@ -387,6 +387,7 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"broker": {**EXTERNAL, "host": "redis"}}, "fleet:broker.host", "fully qualified"),
         ({"broker": {**EXTERNAL, "ca": {}}}, "fleet:broker.ca", "one is needed"),
         ({"broker": {**EXTERNAL, "tls": False}}, "fleet:broker.ca", "of no use"),
+        ({"layout": "per-image", "broker": EXTERNAL, "scaling": {}}, "fleet:broker.scalerAuthentication", "per-image"),
         (
             {"broker": {**EXTERNAL, "passwordless": True, "user": None}},
             "fleet:brokerPassword", "not fleet:broker.existingSecret",
