@@ -10,6 +10,12 @@ from tests.images.runtime.harness import Fleet, until
 
 pytestmark = pytest.mark.redis
 
+ROUTED = """
+from sample import app
+
+app.conf.task_routes = {"sample.*": {"queue": "default"}}
+"""
+
 
 def output(fleet: Fleet, *arguments: str) -> str:
     done = fleet.run(*arguments)
@@ -111,4 +117,54 @@ def test_a_broker_that_does_not_answer_is_one_line(fleet: Fleet) -> None:
     fleet.server.stop()
     done = fleet.run("queues")
     assert done.returncode == 69
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_task_is_sent_where_the_application_routes_it_and_its_result_is_printed(fleet: Fleet) -> None:
+    (fleet.folder / "routed.py").write_text(ROUTED)
+    fleet.worker(CELERY_APP="routed")
+    done = fleet.run("send", "sample.length", "--args", '["four"]', "--wait", "30", CELERY_APP="routed")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[1:] == ["default", "SUCCESS", "4"]
+    several = fleet.run(
+        "send", "sample.note", "--kwargs", '{"what": "w"}', "--queue", "workflows", "--count", "3", CELERY_APP="routed"
+    )
+    assert [line.split()[1] for line in several.stdout.splitlines()] == ["workflows"] * 3
+    with fleet.server.client() as client:
+        assert client.llen("workflows") == 3
+
+
+@pytest.mark.parametrize(("task", "said"), [("sample.fail", "FAILURE ValueError"), ("sample.sleep", "not done after")])
+def test_a_task_that_did_not_succeed_in_time_is_a_failure(fleet: Fleet, task: str, said: str) -> None:
+    fleet.worker()
+    arguments = ("--args", '["long", 60]') if task == "sample.sleep" else ()
+    done = fleet.run("send", task, *arguments, "--queue", "default", "--wait", "3")
+    assert done.returncode == 1, done.stderr
+    assert said in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("sample.nota",), 78, "did you mean sample.note?"),
+        (("sample.note", "--queue", "defalt"), 78, "no image drains queue 'defalt'"),
+        (("sample.note", "--args", '{"a": 1}'), 64, "is not JSON such as"),
+        (("sample.note", "--kwargs", "what=1"), 64, "is not JSON such as"),
+    ],
+)
+def test_a_task_that_nobody_could_run_is_not_sent(
+    fleet: Fleet, arguments: tuple[str, ...], status: int, said: str
+) -> None:
+    done = fleet.run("send", *arguments)
+    assert done.returncode == status
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("results", ["redis", "cache+memory"])
+def test_a_task_for_a_broker_that_is_away_is_one_line(fleet: Fleet, results: str) -> None:
+    more = {} if results == "redis" else {"CELERY_RESULT_BACKEND": f"{results}://"}
+    fleet.server.stop()
+    done = fleet.run("send", "sample.note", "--queue", "default", **more)
+    assert done.returncode == 69, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -1,6 +1,7 @@
 """The command line. A failure is one line on standard error, never a traceback. Exit statuses: errors.py."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from alphaswarm_runtime.settings.environment import split_names
 EXIT_STATUSES = """\
 exit status:
   0   ended as asked (after SIGTERM: every task finished or returned to its queue); probe: success
-  1   probe: failure; worker: Celery ended it, the log says why
+  1   probe: failure; send: a task failed, or was not done in time; worker: Celery ended it, the log says why
   64  the command line is wrong
   69  the broker did not answer within ALPHASWARM_BROKER_WAIT seconds
   78  a queue of another image, an unknown queue or application, or a setting that violates a constraint
@@ -69,9 +70,29 @@ def build_parser() -> ArgumentParser:
         description="Check a file that the process updates in ALPHASWARM_STATE_DIR; 0 is success, 1 is failure.",
     )
     probe.add_argument("probe", choices=("live", "ready"))
+    _add_send(commands)
     _add_queues(commands)
     _add_dead(commands)
     return parser
+
+
+def _add_send(commands: "argparse._SubParsersAction[ArgumentParser]") -> None:
+    send = commands.add_parser(
+        "send",
+        help="send a task, and wait for its result if asked",
+        description="Send a task to the queue that the application routes it to, and print its id and queue.",
+    )
+    send.add_argument("task", help="the task's name, such as alphaswarm.tasks.default_tasks.report")
+    send.add_argument("--args", type=_list, default=[], metavar="JSON", help="positional arguments: a list")
+    send.add_argument("--kwargs", type=_object, default={}, metavar="JSON", help="keyword arguments: an object")
+    send.add_argument("--queue", metavar="NAME", help="this queue of the fleet, in place of the application's route")
+    send.add_argument("--count", type=_positive_integer, default=1, metavar="N", help="send it so often (default: 1)")
+    send.add_argument(
+        "--wait",
+        type=_positive_integer,
+        metavar="SECONDS",
+        help="print each result, waiting so long for all of them; exit 1 unless all succeeded",
+    )
 
 
 def _add_queues(commands: "argparse._SubParsersAction[ArgumentParser]") -> None:
@@ -136,7 +157,7 @@ def _dispatch(options: argparse.Namespace) -> int:
         from alphaswarm_runtime.scheduler import beat
 
         return beat.run(prepare(consumes=False))
-    if options.command in ("queues", "dead"):
+    if options.command in ("send", "queues", "dead"):
         from alphaswarm_runtime import commands
 
         return commands.run(prepare(consumes=False), options)
@@ -155,3 +176,21 @@ def _positive_integer(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def _list(text: str) -> object:
+    return _json(text, list, '["SPY", 30]')
+
+
+def _object(text: str) -> object:
+    return _json(text, dict, '{"symbol": "SPY"}')
+
+
+def _json(text: str, kind: type, example: str) -> object:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, kind):
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON such as {example}")
+    return found

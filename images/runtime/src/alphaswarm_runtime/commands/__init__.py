@@ -3,22 +3,25 @@
 import argparse
 import os
 
-from alphaswarm_runtime.commands import dead, queues
+from alphaswarm_runtime.commands import dead, queues, send
 from alphaswarm_runtime.errors import BrokerUnreachableError
 from alphaswarm_runtime.settings.prepare import Prepared
 from alphaswarm_runtime.transport import broker
 
 
 def run(prepared: Prepared, options: argparse.Namespace) -> int:
-    """Run `queues` or `dead`, and return the exit status.
+    """Run `send`, `queues` or `dead`, and return the exit status.
 
     Raises:
         BrokerUnreachableError: the broker does not answer.
-        ConfigurationError: there is no such queue.
+        ConfigurationError: there is no such queue or task.
     """
     redis = broker.RedisConnection(prepared.app)
     try:
         with redis.client() as client:
+            if options.command == "send":
+                client.ping()  # Celery alone would try again for a minute
+                return send.run(prepared.app, options)
             if options.command == "queues":
                 queues.run(client, as_json=options.json)
             else:
