@@ -27,15 +27,28 @@ ELSEWHERE = (
 )
 REDIS_UID = 999  # the `redis` user of the official image
 REDIS_DATA = "/data"
-# The password goes in by standard input: every process of the node can read arguments, and the root file system is
-# read-only. Each of its bytes is written as \xHH, since quotes and backslashes mean something in Redis' configuration.
-# A here-document, not a pipe: `exec` must leave Redis as the container's first process, which is what gets SIGTERM.
-REDIS_COMMAND = rf"""
-password=$(printf %s "$REDIS_PASSWORD" | od -An -v -tx1 | tr -d ' \n' | sed 's/../\\x&/g')
-exec redis-server - --dir {REDIS_DATA} --save "" --appendonly no <<CONF
+
+
+def redis_script(print_password: str, persistence: str) -> str:
+    """Return the script that starts Redis with a password, as a container's first process.
+
+    The password goes in by standard input: every process of the node can read arguments, and the root file system is
+    read-only. Each of its bytes is written in hexadecimal, since quotes and backslashes mean something in Redis'
+    configuration. A here-document, not a pipe: `exec` must leave Redis as the process that gets SIGTERM.
+
+    Args:
+        print_password: a command that prints it, without a line break.
+        persistence: Redis' options for it.
+    """
+    return rf"""
+password=$({print_password} | od -An -v -tx1 | tr -d ' \n' | sed 's/../\\x&/g')
+exec redis-server - --dir {REDIS_DATA} {persistence} <<CONF
 requirepass "$password"
 CONF
 """.lstrip()
+
+
+REDIS_COMMAND = redis_script('printf %s "$REDIS_PASSWORD"', '--save "" --appendonly no')
 
 
 def host_and_port(settings: Settings) -> tuple[str, int]:

@@ -11,17 +11,24 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from surfaces.compose import compose_files
 from surfaces.dockerfiles import dockerfiles
+from surfaces.image_catalogue import image_catalogue
 from surfaces.karpenter import karpenter_node_pools
 from surfaces.kustomize import GENERATED_FOLDERS, kustomize_tree
+from surfaces.queue_map import queue_map
 from surfaces.queue_matrix import queue_matrix
 from surfaces.reference import configuration_reference
 from surfaces.runtime_catalogue import runtime_catalogue, runtime_exchange_calendar
 from surfaces.schema import stack_schema
 from surfaces.stacks import stacks
+from surfaces.terraform import heavy_queues_tfvars
+from surfaces.topology import topologies
 
-KUSTOMIZE: Final = "deploy/kustomize"
-KARPENTER: Final = "deploy/karpenter"
+DEPLOY: Final = "deploy"
+KUSTOMIZE: Final = f"{DEPLOY}/kustomize"
+KARPENTER: Final = f"{DEPLOY}/karpenter"
+TOPOLOGY: Final = f"{DEPLOY}/topology"
 DIFF_LINES: Final = 12  # of each file
 
 
@@ -59,12 +66,18 @@ def generated_files(root: Path) -> dict[str, str]:
         SettingsError: a stack's file cannot be used.
         SurfaceError: a Dockerfile has no place for its lines.
     """
+    settings = stacks(root)
     return {
         **dockerfiles(root),
-        **{f"{KUSTOMIZE}/{path}": text for path, text in kustomize_tree(stacks(root)).items()},
+        **{f"{KUSTOMIZE}/{path}": text for path, text in kustomize_tree(settings).items()},
+        **{f"{TOPOLOGY}/{name}": text for name, text in topologies(settings).items()},
         **{f"{KARPENTER}/{name}": text for name, text in karpenter_node_pools().items()},
+        **{f"{DEPLOY}/{name}": text for name, text in compose_files().items()},
+        f"{DEPLOY}/image-catalogue.yaml": image_catalogue(),
+        f"{DEPLOY}/terraform/heavy_queues.auto.tfvars.json": heavy_queues_tfvars(),
         "config/stack.schema.json": stack_schema(),
         "docs/configuration.md": configuration_reference(),
+        "docs/queue-map.svg": queue_map(),
         "docs/queues.md": queue_matrix(),
         "images/runtime/src/alphaswarm_runtime/catalogue.json": runtime_catalogue(),
         "images/runtime/src/alphaswarm_runtime/settings/exchange_calendar.py": runtime_exchange_calendar(),
@@ -93,7 +106,7 @@ def write(root: Path, differing: list[Difference]) -> None:
 
 
 def _files_in_generated_folders(root: Path) -> Iterator[str]:
-    for folder in (*(root / KUSTOMIZE / name for name in GENERATED_FOLDERS), root / KARPENTER):
+    for folder in (*(root / KUSTOMIZE / name for name in GENERATED_FOLDERS), root / KARPENTER, root / TOPOLOGY):
         for file in folder.rglob("*"):
             if file.is_file():
                 yield file.relative_to(root).as_posix()
