@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.installed-$(shell cat requirements-dev.txt 2>/dev/null | cksum | cut -d' ' -f1)
 STACK ?= dev
 
-.PHONY: help up down status preview test test-fast test-runtime test-celery test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces calendars lock bench bench-images bench-runtime sbom venv clean
+.PHONY: help up down status preview test test-fast test-runtime test-celery test-engine test-images check lint types layers spelling links dead-code dependencies secrets schemas generated surfaces equal calendars lock bench bench-images bench-runtime sbom venv clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,11 +68,13 @@ secrets: $(READY) ## kingfisher: keys and tokens in the tree, by their form
 	$(BIN)/kingfisher scan --quiet --redact --no-validate --no-update-check --git-history none \
 		$(foreach name,.git .venv .local .hypothesis *_cache __pycache__,--exclude '$(name)') .
 
-schemas: $(READY) ## check-jsonschema: what GitHub and nothing here reads
+schemas: $(READY) ## check-jsonschema: what GitHub and Docker Compose read, and nothing here does
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml deploy/compose.legacy.yaml
 
-generated: $(READY) ## that generated files are fresh
+generated: $(READY) ## that generated files are fresh, and say the same of each queue
 	$(BIN)/python -m surfaces --check
+	$(BIN)/python -m surfaces equal --quiet
 	$(BIN)/python -m tools.calendars --check
 
 test-fast: $(READY) ## mocks, pure functions, properties (about 2 min)
@@ -112,6 +114,9 @@ bench-images: $(READY) ## what the images cost: bytes, builds, start, as ratios 
 
 bench-runtime: $(READY) ## what the runtime costs, against a bare Celery worker (about 9 min; needs redis-server)
 	$(BIN)/python -m tools.bench.runtime
+
+equal: $(READY) ## a table of what each surface says of each queue, read back from the files
+	$(BIN)/python -m surfaces equal
 
 lock: $(READY) ## pin and hash what requirements*.in name
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url -o requirements.txt requirements.in

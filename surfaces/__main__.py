@@ -1,10 +1,14 @@
-"""`python -m surfaces` writes every generated file; with `--check` it changes nothing and says what is stale."""
+"""`python -m surfaces` writes every generated file; with `--check` it changes nothing and says what is stale.
+
+`python -m surfaces equal` compares what the committed files say of each queue.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
 from config.errors import SettingsError
+from surfaces.equal import command
 from surfaces.errors import SurfaceError
 from surfaces.files import differences, generated_files, write
 
@@ -12,10 +16,21 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Return the exit status: 1 when `--check` finds a difference or what a person wrote cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m surfaces", description=__doc__)
+    """Return the exit status: 1 when there is a difference or what a person wrote cannot be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m surfaces", description="Write every file that is generated from queues.py and the models."
+    )
     parser.add_argument("--check", action="store_true", help="only say what is stale; exit 1 if anything is")
-    check: bool = parser.parse_args(arguments).check
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    summary = "compare what every surface says of each queue, read back from the files"
+    command.add_arguments(commands.add_parser("equal", help=summary, description=f"{summary.capitalize()}."))
+    options = parser.parse_args(arguments)
+    if options.command == "equal":
+        return command.run(root, as_json=options.json, quiet=options.quiet)
+    return _generate(root, check=options.check)
+
+
+def _generate(root: Path, *, check: bool) -> int:
     try:
         expected = generated_files(root)
     except (SettingsError, SurfaceError) as error:

@@ -18,7 +18,7 @@ from manifests.broker import REDIS_DATA, REDIS_UID, redis_script
 from manifests.deployment import beat_deployment, worker_deployment
 from manifests.volumes import SHARED_MEMORY_DIRECTORY, TMP_DIRECTORY
 from manifests.workload import image_workload
-from queues import EXECUTOR, WORKER, Image
+from queues import EXECUTOR, QUEUES, WORKER, Image
 from surfaces.base_settings import BARE_IMAGES, base_settings
 from surfaces.yaml_text import LiteralStr, dump_block
 
@@ -80,7 +80,7 @@ def compose_model(file: ComposeFile) -> dict[str, Any]:
     services: dict[str, Service] = {"redis": _redis()}
     for name, image in workers.items():
         workload = image_workload(settings, image)
-        gpus = workload.gpus if file.gpus else 0
+        gpus = max(queue.gpus for queue in QUEUES.of(image)) if file.gpus else 0
         deployment = worker_deployment(settings, workload, BARE_IMAGES)
         services[name] = _service(name, image, deployment, gpus)
     services[file.beat] = _service(file.beat, WORKER, beat_deployment(settings, BARE_IMAGES), 0)

@@ -147,7 +147,7 @@ def test_a_task_that_did_not_succeed_in_time_is_a_failure(fleet: Fleet, task: st
     ("arguments", "status", "said"),
     [
         (("sample.nota",), 78, "did you mean sample.note?"),
-        (("sample.note", "--queue", "defalt"), 78, "no image drains queue 'defalt'"),
+        (("sample.note", "--queue", "defaults"), 78, "no image drains queue 'defaults'"),
         (("sample.note", "--args", '{"a": 1}'), 64, "is not JSON such as"),
         (("sample.note", "--kwargs", "what=1"), 64, "is not JSON such as"),
     ],
