@@ -32,7 +32,8 @@ WORDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
 }  # fmt: skip
 PORT: Final = (1, 65_535)
 MODE: Final = (0, 0o777)
-SECONDS: Final = (1, 2**31 - 1)
+AMOUNT: Final = (0, 2**31 - 1)
+AT_LEAST_ONE: Final = (1, 2**31 - 1)
 RANGES: Final[Mapping[tuple[str, str], tuple[int, int]]] = {
     ("ConfigMapVolumeSource", "defaultMode"): MODE,
     ("ContainerPort", "containerPort"): PORT,
@@ -42,17 +43,17 @@ RANGES: Final[Mapping[tuple[str, str], tuple[int, int]]] = {
     ("HTTPGetAction", "port"): PORT,
     ("KeyToPath", "mode"): MODE,
     ("PreferredSchedulingTerm", "weight"): (1, 100),
-    ("Probe", "failureThreshold"): SECONDS,
-    ("Probe", "initialDelaySeconds"): (0, 2**31 - 1),
-    ("Probe", "periodSeconds"): SECONDS,
-    ("Probe", "terminationGracePeriodSeconds"): SECONDS,
-    ("Probe", "timeoutSeconds"): SECONDS,
+    ("Probe", "failureThreshold"): AMOUNT,  # 0 is the default, here and below
+    ("Probe", "initialDelaySeconds"): AMOUNT,
+    ("Probe", "periodSeconds"): AMOUNT,
+    ("Probe", "terminationGracePeriodSeconds"): AT_LEAST_ONE,
+    ("Probe", "timeoutSeconds"): AMOUNT,
     ("ProjectedVolumeSource", "defaultMode"): MODE,
     ("SecretVolumeSource", "defaultMode"): MODE,
     ("ServiceAccountTokenProjection", "expirationSeconds"): (600, 2**32),
     ("TCPSocketAction", "port"): PORT,
-    ("TopologySpreadConstraint", "maxSkew"): SECONDS,
-    ("TopologySpreadConstraint", "minDomains"): SECONDS,
+    ("TopologySpreadConstraint", "maxSkew"): AT_LEAST_ONE,
+    ("TopologySpreadConstraint", "minDomains"): AT_LEAST_ONE,
     ("WeightedPodAffinityTerm", "weight"): (1, 100),
 }
 ONE_OF: Final[Mapping[str, tuple[str, ...]]] = {
@@ -61,14 +62,14 @@ ONE_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "EnvVarSource": ("configMapKeyRef", "fieldRef", "fileKeyRef", "resourceFieldRef", "secretKeyRef"),
     "LifecycleHandler": ("exec", "httpGet", "sleep", "tcpSocket"),
     "Probe": ("exec", "grpc", "httpGet", "tcpSocket"),
-    "VolumeProjection": (
-        "clusterTrustBundle", "configMap", "downwardAPI", "podCertificate", "secret", "serviceAccountToken",
-    ),
 }  # fmt: skip
 AT_MOST_ONE_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "EnvVar": ("value", "valueFrom"),
     "VolumeMount": ("subPath", "subPathExpr"),
-}
+    "VolumeProjection": (
+        "clusterTrustBundle", "configMap", "downwardAPI", "podCertificate", "secret", "serviceAccountToken",
+    ),
+}  # fmt: skip
 WANTED: Final[Mapping[str, tuple[str, ...]]] = {
     "ConfigMapEnvSource": ("name",),
     "ConfigMapKeySelector": ("name",),
