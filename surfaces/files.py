@@ -22,7 +22,7 @@ from surfaces.reference import configuration_reference
 from surfaces.runtime_catalogue import runtime_catalogue, runtime_exchange_calendar
 from surfaces.schema import stack_schema
 from surfaces.stacks import stacks
-from surfaces.terraform import heavy_queues_tfvars
+from surfaces.terraform import tfvars
 from surfaces.topology import topologies
 
 DEPLOY: Final = "deploy"
@@ -74,7 +74,7 @@ def generated_files(root: Path) -> dict[str, str]:
         **{f"{KARPENTER}/{name}": text for name, text in karpenter_node_pools().items()},
         **{f"{DEPLOY}/{name}": text for name, text in compose_files().items()},
         f"{DEPLOY}/image-catalogue.yaml": image_catalogue(),
-        f"{DEPLOY}/terraform/heavy_queues.auto.tfvars.json": heavy_queues_tfvars(),
+        **{f"{DEPLOY}/terraform/{name}": text for name, text in tfvars().items()},
         "config/stack.schema.json": stack_schema(),
         "docs/configuration.md": configuration_reference(),
         "docs/queue-map.svg": queue_map(),

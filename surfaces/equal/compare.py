@@ -23,14 +23,13 @@ READERS: Final[Mapping[str, Reader]] = {
     "deploy/compose.yaml": compose.compose,
     "deploy/compose.legacy.yaml": compose.compose,
     "deploy/image-catalogue.yaml": data.image_catalogue,
-    "deploy/terraform/heavy_queues.auto.tfvars.json": data.heavy_queues,
+    "deploy/terraform": data.terraform,
     "docs/queues.md": data.page,
 }
 # Surfaces of one image alone.
 OF_ONE_IMAGE: Final = {
     "images/alphaswarm_worker/Dockerfile": WORKER,
     "images/alphaswarm_executor/Dockerfile": EXECUTOR,
-    "deploy/terraform/heavy_queues.auto.tfvars.json": EXECUTOR,
 }
 TOPOLOGY: Final = "deploy/topology"
 

@@ -32,10 +32,25 @@ def topology(file: Path) -> Iterator[Pair]:
             yield queue, Assignment(entry["image"], target=entry["role"])
 
 
-def heavy_queues(file: Path) -> Iterator[Pair]:
-    """Yield the executor's queues, the only ones that are named."""
-    for queue in json.loads(file.read_text())["heavy_queues"]:
-        yield queue, Assignment("alphaswarm-executor")
+def terraform(folder: Path) -> Iterator[Pair]:
+    """Yield what the module's Deployments drain: the image of each queue is decided by `heavy_queues` alone."""
+    heavy = set(json.loads((folder / "heavy_queues.auto.tfvars.json").read_text())["heavy_queues"])
+    fleet = json.loads((folder / "fleet.auto.tfvars.json").read_text())
+    if unknown := heavy - fleet["queues"].keys():
+        raise UnreadableError(f"heavy_queues names {', '.join(sorted(unknown))}, which no row has")
+    for queue, row in fleet["queues"].items():
+        profile = fleet["profiles"]["executor" if queue in heavy else "worker"]
+        resources = profile["container"]["resources"]
+        yield (
+            queue,
+            Assignment(
+                profile["image"],
+                own_concurrency=row["concurrency"],
+                requests=_amounts(resources["requests"]),
+                limits=_amounts(resources["limits"]),
+                user=profile["pod"]["securityContext"]["runAsUser"],
+            ),
+        )
 
 
 def runtime_catalogue(file: Path) -> Iterator[Pair]:

@@ -66,10 +66,12 @@ CHANGES = [
     ("deploy/topology/prod.yaml", "deploy/topology/prod.yaml", f"- {HEAVY.name}\n", f"- {LIGHT.name}\n"),
     ("deploy/topology/dev.yaml", "deploy/topology/dev.yaml", "image: alphaswarm-executor", "image: alphaswarm-worker"),
     *(
-        ("deploy/terraform/heavy_queues.auto.tfvars.json",) * 2 + change
-        for change in (
-            (f'"{HEAVY.name}",', f'"{HEAVY.name}", "{LIGHT.name}",'),
-            (f'"{HEAVY.name}"', f'"{HEAVY.name}1"'),
+        ("deploy/terraform", f"deploy/terraform/{file}.auto.tfvars.json", old, new)
+        for file, old, new in (
+            ("heavy_queues", f'"{HEAVY.name}",', f'"{HEAVY.name}", "{LIGHT.name}",'),
+            ("heavy_queues", f'"{HEAVY.name}"', f'"{HEAVY.name}1"'),
+            ("fleet", '"memory": "16Gi"', '"memory": "15Gi"'),
+            ("fleet", '"image": "alphaswarm-worker"', '"image": "alphaswarm-executor"'),
         )
     ),
     ("docs/queues.md", "docs/queues.md", f"| `{HEAVY.name}` | {EXECUTOR} |", f"| `{HEAVY.name}` | {WORKER} |"),

@@ -1,0 +1,4 @@
+output "drained_by" {
+  description = "Which image drains each queue."
+  value       = local.target
+}
