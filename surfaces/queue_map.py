@@ -9,6 +9,7 @@ from queues import IMAGES, QUEUES, Image, Queue
 WIDTH: Final = 760
 ROW: Final = 34  # of a queue, in the picture's units
 TOP: Final = 64
+LINE: Final = 20
 COLOURS: Final = dict(zip((image.name for image in IMAGES), ("#2b6cb0", "#b7791f"), strict=True))
 FONT: Final = "font-family='sans-serif'"
 FIRST_LINE: Final = "<!-- Generated from queues.py by `make surfaces`; do not edit. -->\n"
@@ -25,7 +26,7 @@ def _head(height: int) -> Iterator[str]:
     yield f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {height}' role='img'>\n"
     yield "<title>Each queue is drained by one image</title>\n"
     yield f"<rect width='{WIDTH}' height='{height}' fill='#ffffff'/>\n"
-    for x, text in ((16, "queue"), (150, "what runs there"), (560, "image, tasks at once in one pod")):
+    for x, text in ((16, "queue"), (150, "what runs there"), (496, "at once"), (560, "image")):
         yield _text(x, 34, text, size=14, weight="bold")
 
 
@@ -34,11 +35,15 @@ def _image(image: Image) -> Iterator[str]:
     own = QUEUES.of(image)
     colour, first = COLOURS[image.name], QUEUES.queues.index(own[0])
     top = TOP + ROW * first
-    yield f"<rect x='556' y='{top}' width='190' height='{ROW * len(own) - 8}' rx='6' fill='{colour}'/>\n"
-    yield _text(568, top + 24, image.name, size=14, weight="bold", fill="#ffffff")
-    asks = f"{image.requests.cpu} CPU, {image.requests.memory}"
-    yield _text(568, top + 44, f"requests {asks}", size=12, fill="#ffffff")
-    yield _text(568, top + 60, f"limits {image.limits.cpu} CPU, {image.limits.memory}", size=12, fill="#ffffff")
+    height = ROW * len(own) - 8
+    lines = (
+        image.name,
+        f"requests {image.requests.cpu} CPU, {image.requests.memory}",
+        f"limits {image.limits.cpu} CPU, {image.limits.memory}",
+    )
+    yield f"<rect x='556' y='{top}' width='190' height='{height}' rx='6' fill='{colour}'/>\n"
+    for index, line in enumerate(lines[: max(height // LINE, 1)]):  # as many as fit beside few queues
+        yield _text(568, top + 18 + LINE * index, line, size=13, fill="#ffffff")
     for index, queue in enumerate(own):
         yield from _queue(queue, top + ROW * index, colour)
 
