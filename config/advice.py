@@ -35,6 +35,7 @@ def advice(settings: Settings) -> Iterator[str]:
                 f"Pods of {queue.name} are evictable and have {grace} s to stop; a spot instance ends {SPOT_NOTICE} s "
                 f"after its notice, and a task that runs for longer begins anew (fleet:pods, evictable)."
             )
+    yield from _unused_intervals(settings, queues)
     yield from _ending_calendars(queues)
     if settings.broker.result_url is not None and not settings.egress:
         yield (
@@ -43,6 +44,17 @@ def advice(settings: Settings) -> Iterator[str]:
         )
     if isinstance(settings.images, BuildImages) and not has_cuda(settings.images):
         yield from unused_gpus(settings)
+
+
+def _unused_intervals(settings: Settings, queues: Iterable[Queue]) -> Iterator[str]:
+    """Yield what to say of intervals that a stack tunes and KEDA leaves alone."""
+    for queue in queues:
+        tuning = settings.scaling.get(queue.name)
+        if tuning and queue.min_replicas > 0 and (tuning.polling_interval or tuning.cooldown_period):
+            yield (
+                f"{queue.name} always has a pod, so that its pollingInterval and cooldownPeriod change nothing "
+                "(fleet:scaling): they are for the way to zero and back."
+            )
 
 
 def _ending_calendars(queues: Iterable[Queue]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, StrictInt
+from pydantic import Field, StrictBool, StrictInt
 
 from config.errors import Section
 from config.pods import DATA_KEY, ObjectName, SecretOrConfigMap
@@ -74,10 +74,10 @@ class ExternalBroker(Section):
     kind: Literal["external"] = Field(description="`external`")
     host: str = Field(pattern=HOST, description="fully qualified: KEDA dials from a namespace of its own")
     port: Port = Field(6379, description="TCP port")
-    tls: bool = Field(True, description="whether the connection is encrypted")
+    tls: StrictBool = Field(True, description="whether the connection is encrypted")
     ca: Authority | None = Field(None, description="the server's certificate authority, where it is not a public one")
     user: str | None = Field(None, pattern=r"^[\w.-]+$", description="ACL user; without it Redis' default user")
-    passwordless: bool = Field(False, description="whether Redis asks for no password")
+    passwordless: StrictBool = Field(False, description="whether Redis asks for no password")
     existing_secret: ObjectName | None = Field(None, description="name of a Secret in the namespace with the password")
     existing_secret_key: str = Field(PASSWORD, pattern=DATA_KEY, description="the password's key in it")
     external_secret: ExternalSecretSource | None = Field(

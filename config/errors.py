@@ -18,7 +18,12 @@ from pydantic_core import ErrorDetails
 
 VALUE_CHARACTERS: Final = 80
 PLAIN_STEP: Final = re.compile(r"[^\s.\[\]\"]+")
-PASSWORD_IN_URL: Final = re.compile(r"(?<=//)\S*@")
+PASSWORD_IN_URL: Final = re.compile(r"(?<=//)\S*@|(?<=['\"])[^@\s'\"/]*:[^@\s'\"]+@")
+# The last step of a key, or a name, that says so of its value; and a plain variable's value, whose name is elsewhere.
+MASKED_KEY: Final = re.compile(
+    r"(pass(word|wd)?|pwd|secret|token|api_?key|access_?key|private_?key)(\[[0-9]+\])?$|\benv\[[0-9]+\]\.value$",
+    re.IGNORECASE,
+)
 KEY_ITSELF: Final = "[key]"  # pydantic's last step where a name of the reader's own is not allowed
 
 IN_WORDS: Final[Mapping[str, str]] = {
@@ -89,7 +94,7 @@ class ErrorReader:
         words = IN_WORDS.get(detail["type"])
         rule = words.format_map(detail.get("ctx", {})) if words else detail["msg"].removeprefix("Input should be ")
         hint = f" ({place.description})" if place.description else ""
-        return ErrorLine(place.key, f"given {format_value(place.given)}; allowed: {rule}{hint}")
+        return ErrorLine(place.key, f"given {format_value(place.given, place.key)}; allowed: {rule}{hint}")
 
     def _extra_keys(self, loc: tuple[int | str, ...]) -> frozenset[str]:
         return self.elsewhere if len(loc) == 1 else frozenset()
@@ -136,8 +141,13 @@ def below(key: str, step: str) -> str:
 
 
 def comma_separated(names: Iterable[str], prefix: str = "") -> str:
-    """Return the sorted names, joined by commas."""
-    return ", ".join(f"{prefix}:{name}" if prefix else name for name in sorted(names))
+    """Return the sorted names, joined by commas, on one line."""
+    return ", ".join(one_line(f"{prefix}:{name}" if prefix else name) for name in sorted(names))
+
+
+def one_line(name: str) -> str:
+    """Return a name of somebody's own for a message: as it is, unless it would break the line."""
+    return name if name.isprintable() else repr(name)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -159,10 +169,31 @@ def either_errors(key: str, **given: object) -> Iterator["ErrorLine"]:
         yield ErrorLine(key, f"give either {' or '.join(given)}, " + ("not both" if count else "one is needed"))
 
 
-def format_value(value: Any) -> str:  # noqa: ANN401 any input
-    """Return a value's `repr` for a message: shortened, and without a password in a URL."""
-    text = PASSWORD_IN_URL.sub("***@", repr(value))
+def format_value(value: Any, key: str = "") -> str:  # noqa: ANN401 any input
+    """Return a value's `repr` for a message: shortened, and without what is, or may be, a password.
+
+    Args:
+        value: what was given.
+        key: the key that it was given for, whose name may say that it is a secret.
+    """
+    text = PASSWORD_IN_URL.sub("***@", repr(_masked(value, MASKED_KEY.search(key) is not None)))
     return text if len(text) <= VALUE_CHARACTERS else text[: VALUE_CHARACTERS - 3] + "..."
+
+
+def _masked(value: Any, secret: bool) -> Any:  # noqa: ANN401 any input
+    """Return the value with stars for each secret in it, by the names of keys and of variables."""
+    if isinstance(value, Mapping):
+        named = _is_secret(value.get("name"))
+        return {
+            key: _masked(item, secret or _is_secret(key) or (named and key == "value")) for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_masked(item, secret) for item in value]
+    return "***" if secret and value is not None else value
+
+
+def _is_secret(name: object) -> bool:
+    return isinstance(name, str) and MASKED_KEY.search(name) is not None
 
 
 def keys(section: type[Section]) -> frozenset[str]:

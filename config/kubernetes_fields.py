@@ -47,7 +47,7 @@ def without_nulls(given: Any) -> Any:  # noqa: ANN401 any input
 
 def _object_errors(key: str, arguments: type, given: object) -> Iterator[ErrorLine]:
     if not isinstance(given, Mapping):
-        yield ErrorLine(key, f"given {format_value(given)}; allowed: a mapping")
+        yield ErrorLine(key, f"given {format_value(given, key)}; allowed: a mapping")
         return
     known = _fields(arguments)
     for field in sorted(map(str, given.keys() - known.keys())):
@@ -67,13 +67,15 @@ def _value_errors(key: str, annotation: object, owner: type, given: object) -> I
     kinds = get_args(annotation) if get_origin(annotation) not in (Sequence, Mapping) else (annotation,)
     scalars = [kind for kind in kinds if kind in SCALARS]
     if scalars and not any(_is_a(kind, given) for kind in scalars):
-        yield ErrorLine(key, f"given {format_value(given)}; allowed: {' or '.join(SCALARS[kind] for kind in scalars)}")
+        yield ErrorLine(
+            key, f"given {format_value(given, key)}; allowed: {' or '.join(SCALARS[kind] for kind in scalars)}"
+        )
     for kind in kinds:
         if isinstance(kind, ForwardRef) and (arguments := _arguments(kind, owner)):
             yield from _object_errors(key, arguments, given)
         elif get_origin(kind) is Sequence:
             if not isinstance(given, list | tuple):
-                yield ErrorLine(key, f"given {format_value(given)}; allowed: a list")
+                yield ErrorLine(key, f"given {format_value(given, key)}; allowed: a list")
                 continue
             for index, item in enumerate(given):
                 yield from _value_errors(f"{key}[{index}]", get_args(kind)[0], owner, item)
@@ -83,7 +85,7 @@ def _value_errors(key: str, annotation: object, owner: type, given: object) -> I
 
 def _mapping_errors(key: str, annotation: object, owner: type, given: object) -> Iterator[ErrorLine]:
     if not isinstance(given, Mapping):
-        yield ErrorLine(key, f"given {format_value(given)}; allowed: a mapping")
+        yield ErrorLine(key, f"given {format_value(given, key)}; allowed: a mapping")
     elif key.rpartition(".")[2] not in QUANTITIES:
         for name, value in given.items():
             yield from _value_errors(below(key, str(name)), annotation, owner, value)

@@ -23,7 +23,7 @@ AUTHORITY_VOLUME: Final = "broker-ca"
 OWN_VOLUMES: Final = frozenset(
     {posixpath.basename(path) for path in DIRECTORIES} | {TMP, SHARED_MEMORY, AUTHORITY_VOLUME, "api-access"}
 )
-OWN_PATHS: Final = frozenset({*DIRECTORIES, "/", "/tmp", "/dev/shm", "/app", "/dev"})  # noqa: S108
+OWN_PATHS: Final = frozenset({"/", "/tmp", "/dev/shm", "/app", "/dev"})  # noqa: S108
 # Python, the application and what they need: a container without them does not start.
 IMAGES_PATHS: Final = frozenset(
     {
@@ -58,6 +58,9 @@ def volume_errors(key: str, volume: PlainObject) -> Iterator[ErrorLine]:
         )
         return
     yield from _nameless(field_errors(key, "Volume", volume), key)
+    for where, text in _texts(key, volume):
+        if holds_secret(text):
+            yield ErrorLine(where, "looks like a secret, and would stand in plain text; name a Secret instead")
     if "emptyDir" in volume:
         size = _mapping(volume, "emptyDir").get("sizeLimit")
         if not quantity(size):
@@ -74,15 +77,24 @@ def memory_of(volume: PlainObject) -> int:
     return rounded_mebibytes(room.get("sizeLimit")) if room.get("medium") == "Memory" else 0
 
 
-def mount_errors(key: str, mount: PlainObject, volumes: Collection[str]) -> Iterator[ErrorLine]:
-    """Yield what is wrong with a mount in the fleet's own container, in a pod that has the volumes of these names."""
+def mount_errors(
+    key: str, mount: PlainObject, volumes: Collection[str], own_directories: Collection[str]
+) -> Iterator[ErrorLine]:
+    """Yield what is wrong with a mount in the fleet's own container.
+
+    Args:
+        key: the mount's key in the stack's file.
+        mount: the mount.
+        volumes: the names of the pod's volumes.
+        own_directories: the directories that the pod has without the stack's saying so.
+    """
     yield from _mounted_volume_errors(key, mount, volumes)
     path = mount.get("mountPath")
     if not isinstance(path, str) or not path.startswith("/"):
         yield ErrorLine(f"{key}.mountPath", f"given {format_value(path)}; allowed: an absolute path")
         return
     path = posixpath.normpath(f"/{path.lstrip('/')}")
-    if path in OWN_PATHS or _is_in(path, OWN_TREES):
+    if path in OWN_PATHS or path in own_directories or _is_in(path, OWN_TREES):
         yield ErrorLine(
             f"{key}.mountPath",
             f"given {format_value(path)}, which is the fleet's own; what lies behind its directories is fleet:volumes",
@@ -195,7 +207,7 @@ def _security_errors(key: str, context: Mapping[str, Any]) -> Iterator[ErrorLine
         "procMount": context.get("procMount", "Default") != "Default",
         "seccompProfile": not _is_profile(context, "seccompProfile"),
         "appArmorProfile": not _is_profile(context, "appArmorProfile"),
-        "seLinuxOptions": selinux.get("type", "") not in SELINUX_TYPES or bool(selinux.keys() & {"user", "role"}),
+        "seLinuxOptions": str(selinux.get("type", "")) not in SELINUX_TYPES or bool(selinux.keys() & {"user", "role"}),
         "windowsOptions": "windowsOptions" in context,
     }
     for field, wrong in refused.items():

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from config.errors import ErrorLine, comma_separated, format_value, suggestion
+from config.kubernetes_rules import RULES
 
 WORDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("Container", "imagePullPolicy"): ("Always", "IfNotPresent", "Never"),
@@ -16,6 +17,7 @@ WORDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("ContainerPort", "protocol"): ("SCTP", "TCP", "UDP"),
     ("ContainerResizePolicy", "resourceName"): ("cpu", "memory"),
     ("ContainerResizePolicy", "restartPolicy"): ("NotRequired", "RestartContainer"),
+    ("EmptyDirVolumeSource", "medium"): ("", "Memory"),
     ("HTTPGetAction", "scheme"): ("HTTP", "HTTPS"),
     ("ImageVolumeSource", "pullPolicy"): ("Always", "IfNotPresent", "Never"),
     ("LabelSelectorRequirement", "operator"): ("DoesNotExist", "Exists", "In", "NotIn"),
@@ -84,9 +86,14 @@ WANTED: Final[Mapping[str, tuple[str, ...]]] = {
     "SecretProjection": ("name",),
     "SecretVolumeSource": ("secretName",),
 }
-LISTED: Final = frozenset({"In", "NotIn"})
-COMPARED: Final = frozenset({"Gt", "Lt"})
-ONCE_IS_ENOUGH: Final = ("livenessProbe", "startupProbe")
+# What may not be empty, where it is given.
+FILLED: Final[Mapping[str, tuple[str, ...]]] = {
+    "EnvVar": ("name",),
+    "NodeSelector": ("nodeSelectorTerms",),
+    "NodeSelectorRequirement": ("key",),
+    "PodAffinityTerm": ("topologyKey",),
+    "TopologySpreadConstraint": ("topologyKey",),
+}
 
 
 def value_errors(key: str, kind: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
@@ -95,35 +102,36 @@ def value_errors(key: str, kind: str, given: Mapping[str, Any]) -> Iterator[Erro
     Args:
         key: the object's key in the stack's file.
         kind: the object's type, such as `Container`.
-        given: the object, whose fields have the right types.
+        given: the object, whose fields may have any type.
     """
     for field, value in given.items():
-        if words := WORDS.get((kind, field)):
-            yield from _word_errors(f"{key}.{field}", words, value)
-        if bounds := RANGES.get((kind, field)):
-            yield from _range_errors(f"{key}.{field}", bounds, value)
+        yield from _word_errors(f"{key}.{field}", WORDS.get((kind, field)), value)
+        yield from _range_errors(f"{key}.{field}", RANGES.get((kind, field)), value)
+    yield from _missing_errors(key, kind, given)
+    yield from _combination_errors(key, kind, given)
+    if rule := RULES.get(kind):
+        yield from rule(key, given)
+
+
+def _word_errors(key: str, words: tuple[str, ...] | None, given: object) -> Iterator[ErrorLine]:
+    for word in given if isinstance(given, list | tuple) else (given,):
+        if words and isinstance(word, str) and word not in words:
+            allowed = ", ".join(word or "''" for word in words)
+            yield ErrorLine(key, f"given {format_value(word)}; allowed: {allowed}{suggestion(word, words)}")
+
+
+def _range_errors(key: str, bounds: tuple[int, int] | None, given: object) -> Iterator[ErrorLine]:
+    if bounds and isinstance(given, int) and not bounds[0] <= given <= bounds[1]:
+        yield ErrorLine(key, f"given {given}; allowed: {bounds[0]} to {bounds[1]}")
+
+
+def _missing_errors(key: str, kind: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
     for field in WANTED.get(kind, ()):
         if not given.get(field):
             yield ErrorLine(f"{key}.{field}", "missing; Kubernetes wants it")
-    yield from _combination_errors(key, kind, given)
-    if kind.endswith("SelectorRequirement"):
-        yield from _requirement_errors(key, given)
-    if kind == "Container":
-        yield from _container_errors(key, given)
-    if kind == "VolumeMount" and given.get("mountPropagation") == "Bidirectional":
-        yield ErrorLine(f"{key}.mountPropagation", "given 'Bidirectional', which is for privileged containers alone")
-
-
-def _word_errors(key: str, words: tuple[str, ...], given: object) -> Iterator[ErrorLine]:
-    for word in given if isinstance(given, list | tuple) else (given,):
-        if isinstance(word, str) and word not in words:
-            yield ErrorLine(key, f"given {format_value(word)}; allowed: {', '.join(words)}{suggestion(word, words)}")
-
-
-def _range_errors(key: str, bounds: tuple[int, int], given: object) -> Iterator[ErrorLine]:
-    low, high = bounds
-    if isinstance(given, int) and not low <= given <= high:
-        yield ErrorLine(key, f"given {given}; allowed: {low} to {high}")
+    for field in FILLED.get(kind, ()):
+        if field in given and not given[field]:
+            yield ErrorLine(f"{key}.{field}", f"given {format_value(given[field])}; Kubernetes wants something there")
 
 
 def _combination_errors(key: str, kind: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
@@ -132,29 +140,3 @@ def _combination_errors(key: str, kind: str, given: Mapping[str, Any]) -> Iterat
         if len(found) > 1 or (allowed and needs_one and not found):
             few = "exactly one" if needs_one else "at most one"
             yield ErrorLine(key, f"given {comma_separated(found) or 'none'}; {few} of {comma_separated(allowed)}")
-
-
-def _requirement_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
-    """Yield an error where the values of a requirement do not fit its operator."""
-    operator, values = given.get("operator"), given.get("values") or ()
-    if not isinstance(values, list | tuple):
-        return
-    if operator in LISTED and not values:
-        yield ErrorLine(f"{key}.values", f"missing; operator {operator} compares with one value or more")
-    elif operator in COMPARED and not (len(values) == 1 and str(values[0]).lstrip("-").isdecimal()):
-        yield ErrorLine(f"{key}.values", f"given {format_value(values)}; operator {operator} takes one whole number")
-    elif operator in ("Exists", "DoesNotExist") and values:
-        yield ErrorLine(f"{key}.values", f"is of no use with operator {operator}; remove it")
-
-
-def _container_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
-    """Yield an error for each probe that the API server refuses by its place."""
-    for name in ONCE_IS_ENOUGH:
-        probe = given.get(name)
-        if isinstance(probe, Mapping) and probe.get("successThreshold", 1) not in (1, 0):
-            yield ErrorLine(
-                f"{key}.{name}.successThreshold", f"given {format_value(probe['successThreshold'])}; allowed: 1"
-            )
-    readiness = given.get("readinessProbe")
-    if isinstance(readiness, Mapping) and "terminationGracePeriodSeconds" in readiness:
-        yield ErrorLine(f"{key}.readinessProbe.terminationGracePeriodSeconds", "is for the other probes; remove it")

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from config.advice import advice
 from config.errors import ErrorLine, ErrorReader, SettingsError, comma_separated
-from config.pods import BeatOptions, PlainObject, PodOptions, Pods, WorkerOptions
+from config.pods import BeatOptions, PlainObject, PodOptions, Pods, ResourceTuning, WorkerOptions
 from config.rules import RULES, Rule, application_folder_rule
 from config.schema import BROKER_PASSWORD, GIT_TOKEN, NETRC, PREFIX, SECRET_KEYS, QueueTuning, Settings
 from config.secrets import Secrets
@@ -137,6 +137,8 @@ def _decoded(text: Any) -> Any:  # noqa: ANN401 the engine hands over text, a te
 
 
 MOUNTING: Final = frozenset({"volumeMounts", "initContainers", "sidecars"})
+# What fits into the memory limit, which cannot be told from resources that cannot be read.
+IN_MEMORY: Final = frozenset({"resources", "sharedMemory", "maxMemoryPerChild"})
 
 
 def _readable(raw: Mapping[str, Any], wrong: set[str]) -> dict[str, Any]:
@@ -167,6 +169,7 @@ def _readable_pods(raw: Mapping[str, Any]) -> Pods:
     everyones = (*given.values(), *of_queues.values())
     # What is mounted cannot be told from volumes that cannot be read.
     without = frozenset() if all(map(_has_readable_volumes, everyones)) else MOUNTING
+    without |= frozenset() if all(map(_has_readable_resources, everyones)) else IN_MEMORY
 
     found: dict[str, Any] = {
         name: _valid_options(BeatOptions if name == "beat" else WorkerOptions, options, without)
@@ -180,6 +183,11 @@ def _readable_pods(raw: Mapping[str, Any]) -> Pods:
 def _has_readable_volumes(options: object) -> bool:
     given = options.get("volumes", ()) if isinstance(options, Mapping) else ()
     return _valid(tuple[PlainObject, ...], given) is not None
+
+
+def _has_readable_resources(options: object) -> bool:
+    given = options.get("resources", {}) if isinstance(options, Mapping) else {}
+    return _valid(ResourceTuning, given) is not None
 
 
 def _valid_options(model: type[PodOptions], given: object, without: frozenset[str]) -> PodOptions | None:

@@ -4,11 +4,12 @@ Kubernetes would refuse most of this too, and some of it only when a pod is crea
 the namespace's quota, a host path the restricted profile, and no preview shows either.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from config.errors import ErrorLine, below, format_value, no_such_queue
+from config.errors import ErrorLine, below, format_value, no_such_queue, one_line
 from config.kubernetes_objects import (
     AUTHORITY_VOLUME,
     SHARED_MEMORY,
@@ -23,6 +24,7 @@ from config.kubernetes_objects import (
 from config.pods import (
     KEYS_OF_ITEMS,
     Amounts,
+    PlainObject,
     PodOptions,
     Pods,
     WorkerOptions,
@@ -34,8 +36,15 @@ from config.pods import (
 from config.quantities import format_mebibytes, mebibytes, milli_cpu
 from config.schema import FinOps
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, image_options, queue_options
-from config.variables import FLEETS_OWN_VARIABLES, RUNTIME_VARIABLES, TRACING_VARIABLES, looks_secret
-from config.volumes import directories
+from config.variables import (
+    FLEETS_OWN_VARIABLES,
+    IMAGES_OWN_VARIABLES,
+    RUNTIME_VARIABLES,
+    TRACING_VARIABLES,
+    holds_secret,
+    looks_secret,
+)
+from config.volumes import DIRECTORIES, directories
 from queues import IMAGES, QUEUES, WORKER, Image, Resources
 
 PODS: Final = "fleet:pods"
@@ -46,19 +55,26 @@ NEEDED_ELSEWHERE: Final = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "follows from the key evictable",
     "karpenter.sh/do-not-disrupt": "follows from the key evictable",
 }
+MOUNTED_NAME: Final = re.compile(r"\.volumeMounts\[[0-9]+\]\.name$")
+PROFILE_ANNOTATIONS: Final = (
+    "container.apparmor.security.beta.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/",
+)
 
 
 @dataclass(frozen=True)
 class Scope:
     """Options and their key; `more_general` are the options below which they lie.
 
-    `own_volumes` are the names of the fleet's volumes that all pods of the options have.
+    `own_volumes` are the names of the fleet's volumes that all pods of the options have, `directories` the images' own
+    directories that one of them has.
     """
 
     key: str
     options: PodOptions
     more_general: tuple[PodOptions, ...] = ()
     own_volumes: frozenset[str] = frozenset()
+    directories: frozenset[str] = frozenset()
 
 
 def pod_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterator[ErrorLine]:
@@ -67,11 +83,14 @@ def pod_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterato
     if pods is None:
         return
     yield from _queue_errors(pods, sections.get("layout", "per-queue"))
-    broker = sections.get("broker")
-    for scope in scopes(pods, frozenset({AUTHORITY_VOLUME}) if broker is not None and broker.ca else frozenset()):
+    # A broker that cannot be read may have an authority.
+    authority = "broker" not in sections or (sections["broker"] is not None and sections["broker"].ca)
+    for scope in scopes(pods, frozenset({AUTHORITY_VOLUME}) if authority else frozenset()):
         yield from _environment_errors(scope, traced=sections.get("tracing") is not None)
         yield from _metadata_errors(scope)
-        yield from _object_errors(scope)
+        # Which volume a mount means cannot be told where one has no name.
+        unnamed = any(not isinstance(one.get("name"), str) for one in _volumes(scope))
+        yield from (error for error in _object_errors(scope) if not (unnamed and MOUNTED_NAME.search(error.key)))
     yield from _resource_errors(pods)
 
 
@@ -79,15 +98,23 @@ def scopes(pods: Pods, everywhere: frozenset[str]) -> Iterator[Scope]:
     """Yield all options that a stack gives, the most general first; every pod has the volumes `everywhere`."""
     of_image = {image: everywhere | {TMP, SHARED_MEMORY} | _folders(image) for image in IMAGES}
     of_beat = everywhere | {TMP} | _folders(WORKER)
-    yield Scope(f"{PODS}.all", pods.all, own_volumes=of_beat.intersection(*of_image.values()))
+    everyones = of_beat.intersection(*of_image.values())
+    yield Scope(f"{PODS}.all", pods.all, own_volumes=everyones, directories=frozenset(DIRECTORIES))
     for image in IMAGES:
-        yield Scope(f"{PODS}.{image.target}", image_options(pods, image), (pods.all,), of_image[image])
-    yield Scope(f"{PODS}.beat", pods.beat, (pods.all,), of_beat)
+        yield Scope(
+            f"{PODS}.{image.target}",
+            image_options(pods, image),
+            (pods.all,),
+            of_image[image],
+            frozenset(directories(image)),
+        )
+    yield Scope(f"{PODS}.beat", pods.beat, (pods.all,), of_beat, frozenset(directories(WORKER)))
     for name, options in pods.queues.items():
         if name in QUEUES.names:
             image = QUEUES.image_of(name)
             general = (pods.all, image_options(pods, image))
-            yield Scope(below(f"{PODS}.queues", name), options, general, of_image[image])
+            key = below(f"{PODS}.queues", name)
+            yield Scope(key, options, general, of_image[image], frozenset(directories(image)))
 
 
 def _folders(image: Image) -> frozenset[str]:
@@ -111,6 +138,8 @@ def _environment_errors(scope: Scope, *, traced: bool) -> Iterator[ErrorLine]:
             key = below(f"{scope.key}.{section}", name)
             if name in FLEETS_OWN_VARIABLES:
                 yield ErrorLine(key, "is the fleet's own; it follows from other keys of this file")
+            elif name in IMAGES_OWN_VARIABLES:
+                yield ErrorLine(key, "is the images' own; Kubernetes does not know it, so $(NAME) would stay as it is")
             elif traced and name in TRACING_VARIABLES:
                 yield ErrorLine(key, "follows from fleet:tracing")
     for name, value in options.env.items():
@@ -142,21 +171,24 @@ def _metadata_errors(scope: Scope) -> Iterator[ErrorLine]:
             yield ErrorLine(key, "follows from fleet:labels")
         elif name.startswith(OWN_LABEL_PREFIXES) or name == "pod-template-hash":
             yield ErrorLine(key, "is the fleet's own or Kubernetes'; selectors and scale-ins depend on it")
-    for name in scope.options.annotations:
+    for name, value in scope.options.annotations.items():
+        key = below(f"{scope.key}.annotations", name)
         if name in NEEDED_ELSEWHERE:
-            yield ErrorLine(below(f"{scope.key}.annotations", name), NEEDED_ELSEWHERE[name])
+            yield ErrorLine(key, NEEDED_ELSEWHERE[name])
+        elif name.startswith(PROFILE_ANNOTATIONS):
+            yield ErrorLine(key, "is not allowed by the restricted profile; its pods would be refused one by one")
+        elif holds_secret(value):
+            yield ErrorLine(key, "looks like a secret, and would stand in plain text; treat it as known")
 
 
 def _object_errors(scope: Scope) -> Iterator[ErrorLine]:
     options = scope.options
     yield from _repeated_items(scope)
-    volumes = scope.own_volumes | {
-        str(volume.get("name")) for one in (*scope.more_general, options) for volume in one.volumes
-    }
+    volumes = scope.own_volumes | {str(volume.get("name")) for volume in _volumes(scope)}
     for index, volume in enumerate(options.volumes):
         yield from volume_errors(f"{scope.key}.volumes[{index}]", volume)
     for index, mount in enumerate(options.volume_mounts):
-        yield from mount_errors(f"{scope.key}.volumeMounts[{index}]", mount, volumes)
+        yield from mount_errors(f"{scope.key}.volumeMounts[{index}]", mount, volumes, scope.directories)
     for name, containers in (("initContainers", options.init_containers), ("sidecars", options.sidecars)):
         for index, container in enumerate(containers):
             yield from container_errors(
@@ -169,13 +201,17 @@ def _object_errors(scope: Scope) -> Iterator[ErrorLine]:
         yield from spread_errors(f"{scope.key}.topologySpreadConstraints[{index}]", constraint)
 
 
+def _volumes(scope: Scope) -> list[PlainObject]:
+    return [volume for options in (*scope.more_general, scope.options) for volume in options.volumes]
+
+
 def _repeated_items(scope: Scope) -> Iterator[ErrorLine]:
     for name, key_of in KEYS_OF_ITEMS.items():
         keys = [key_of(item) for item in getattr(scope.options, name)]
         alias = PodOptions.model_fields[name].alias
         for index, key in enumerate(keys):
             if key in keys[:index]:
-                yield ErrorLine(f"{scope.key}.{alias}[{index}]", f"stands here twice: {key}")
+                yield ErrorLine(f"{scope.key}.{alias}[{index}]", f"stands here twice: {one_line(key)}")
     every = (*scope.more_general, scope.options)
     for alias, own, others, kind in (
         ("initContainers", scope.options.init_containers, [one.sidecars for one in every], "a sidecar"),
@@ -199,7 +235,9 @@ def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:
             own = [Scope(below(f"{PODS}.queues", name), options)]
             yield from _worker_errors(own, queue_options(pods, image, (name,)), image)
     beat = Scope(f"{PODS}.beat", pods.beat)
-    yield from _request_errors([every, beat], merged(pods.all, pods.beat), BEAT_REQUESTS, BEAT_LIMITS, " for beat")
+    of_beat = merged(pods.all, pods.beat)
+    yield from _request_errors([every, beat], of_beat, BEAT_REQUESTS, BEAT_LIMITS, " for beat")
+    yield from _memory_errors([every, beat], of_beat, BEAT_LIMITS, " for beat")
 
 
 def _worker_errors(said_by: list[Scope], options: WorkerOptions, image: Image) -> Iterator[ErrorLine]:
@@ -227,7 +265,9 @@ def _request_errors(
             )
 
 
-def _memory_errors(said_by: list[Scope], options: WorkerOptions, limits: Resources) -> Iterator[ErrorLine]:
+def _memory_errors(
+    said_by: list[Scope], options: WorkerOptions, limits: Resources, whose: str = ""
+) -> Iterator[ErrorLine]:
     """Yield what cannot be within the memory limit, at the most special key that says it or the limit."""
     memory = options.resources.limits.memory or limits.memory
     shared = mebibytes(options.shared_memory) if options.shared_memory else 0
@@ -249,7 +289,7 @@ def _memory_errors(said_by: list[Scope], options: WorkerOptions, limits: Resourc
         if field in saying[-1].options.model_fields_set:
             yield ErrorLine(
                 f"{saying[-1].key}.{alias}",
-                f"given {format_mebibytes(amount)}; {why} the memory limit, which is {memory}: less than that",
+                f"given {format_mebibytes(amount)}; {why} the memory limit, which is {memory}{whose}: less than that",
             )
         else:
             yield ErrorLine(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field, StrictInt
+from pydantic import AfterValidator, Field, StrictBool, StrictInt
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -31,7 +31,7 @@ POD_FIELD: Final = (
     r"^(metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
     r"|spec\.(nodeName|serviceAccountName)|status\.(hostIP|hostIPs|podIP|podIPs))$"
 )
-CPU: Final = r"^([1-9][0-9]*m?|[0-9]+\.[0-9]{1,3})$"
+CPU: Final = r"^([1-9][0-9]*m?|[1-9][0-9]*\.[0-9]{1,3}|0\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"  # more than none
 SIZE: Final = r"^[1-9][0-9]*(Mi|Gi|Ti)$"
 
 ObjectName = Annotated[str, Field(pattern=OBJECT_NAME, max_length=253)]
@@ -47,7 +47,7 @@ ItemKey = Callable[[Any], str]
 
 def _validate_address(text: str) -> str:
     try:
-        ip_address(text)
+        ip_address(text.replace("%", "/"))  # a zone means something on one machine alone
     except ValueError:
         raise PydanticCustomError("address", "an address such as 10.40.0.9 or fd00::9") from None
     return text
@@ -69,7 +69,7 @@ class EnvReference(SecretOrConfigMap):
     """One key of a Secret or ConfigMap that is there already, or a field of the pod itself."""
 
     key: str | None = Field(None, pattern=DATA_KEY, description="the key in it")
-    optional: bool = Field(False, description="whether pods start without it")
+    optional: StrictBool = Field(False, description="whether pods start without it")
     field: str | None = Field(
         None, pattern=POD_FIELD, description="a field of the pod, such as `status.hostIP`, in place of the others"
     )
@@ -86,7 +86,7 @@ class EnvFrom(SecretOrConfigMap):
     """All keys of a Secret or ConfigMap that is there already, as variables."""
 
     prefix: str = Field("", pattern=ENV_PREFIX, description="what the variables' names begin with")
-    optional: bool = Field(False, description="whether pods start without it")
+    optional: StrictBool = Field(False, description="whether pods start without it")
 
 
 class HostAlias(Section):
@@ -208,7 +208,7 @@ class WorkerOptions(PodOptions):
     max_memory_per_child: Size | None = Field(
         None, description="memory after which Celery replaces a worker's process, once its task has ended"
     )
-    evictable: bool | None = Field(
+    evictable: StrictBool | None = Field(
         None,
         description="whether node autoscalers may end running pods; without it they may where no task takes more than "
         "15 minutes. Pods that never reach zero are always evictable, or no node could be drained",

@@ -6,6 +6,7 @@ set. A new rule is one function and one line of RULES.
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, Final
 from config.application import folder_findings, is_remote, reference_error
 from config.broker import PASSWORD, ExternalBroker, InClusterBroker
 from config.calendars import calendar_rows
-from config.errors import ErrorLine, below, either_errors, format_value, no_such_queue, suggestion
+from config.errors import ErrorLine, below, comma_separated, either_errors, format_value, no_such_queue, suggestion
 from config.identity import role_name
 from config.pod_rules import pod_errors
 from config.pods import PlainObject, PodOptions, Pods, merged, source_errors, toleration_errors
@@ -24,20 +25,24 @@ from config.schema import (
     APPLICATION_STAGE,
     BROKER_PASSWORD,
     BUILD_PACKAGES,
+    DOCKERFILE,
     KEYS_OF_BUILD_ARGS,
     PREFIX,
+    REPRODUCIBLE_BUILD_ARGS,
     BuildImages,
     Gpu,
     PromoteImages,
     QueueTuning,
 )
 from config.tuning import BEAT_LIMITS, BEAT_REQUESTS, max_pods, queue_options, tuned_max_pods, tuned_queue
-from config.variables import looks_secret
+from config.variables import holds_secret, looks_secret
 from config.volume_rules import volume_rule
 from queues import IMAGES, QUEUES, AlwaysOn, CatalogueError, Resources
 
 ROLE_NAME_MAX: Final = 64  # IAM's limit
 FOR_SCALERS: Final = frozenset({"sessions", "targetWait", "pollingInterval", "cooldownPeriod"})
+# Build arguments that no Dockerfile declares.
+BUILDKITS_OWN: Final = re.compile(r"BUILDKIT_\w+|(HTTP|HTTPS|FTP|NO|ALL)_PROXY", re.IGNORECASE)
 Rule = Callable[[Mapping[str, Any], frozenset[str]], Iterator[ErrorLine]]
 
 
@@ -53,6 +58,8 @@ def _scaling_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> It
             yield from _layout_errors(key, tuning)
         if tuning.sessions and (unknown := _calendar_error(tuning.sessions.calendar)):
             yield ErrorLine(f"{key}.sessions.calendar", unknown)
+        if queue.gpus and "gpu" not in sections:
+            continue  # its section cannot be read, and decides how many pods there may be
         try:
             result = tuned_queue(queue, tuning, gpu, environment)
         except CatalogueError as error:
@@ -230,6 +237,38 @@ def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -
             f"given {format_value(images.version)}; with {PREFIX}:images.sourceRoots no wheel is built that would "
             "have a version; remove one of them",
         )
+    yield from _context_errors(images)
+    yield from _unknown_build_errors(images)
+
+
+def _unknown_build_errors(images: BuildImages) -> Iterator[ErrorLine]:
+    """Yield the build arguments and contexts that the Dockerfile has no place for: BuildKit leaves them unused."""
+    text = (Path(__file__).parents[1] / DOCKERFILE).read_text()
+    arguments = {*re.findall(r"^ARG (\w+)", text, re.MULTILINE), *REPRODUCIBLE_BUILD_ARGS}
+    stages = set(re.findall(r"^FROM .* AS (\S+)$", text, re.MULTILINE))
+    for name, value in sorted(images.build_args.items()):
+        if name in arguments or BUILDKITS_OWN.fullmatch(name) or looks_secret(name, value):
+            continue
+        yield ErrorLine(
+            below(f"{PREFIX}:images.buildArgs", name),
+            f"{DOCKERFILE} has no such argument{suggestion(name, arguments)}; remove this key",
+        )
+    for name in sorted(images.contexts.keys() - stages):
+        if not set(name) & set("/:."):  # else it replaces an image that a stage begins from
+            yield ErrorLine(
+                below(f"{PREFIX}:images.contexts", name),
+                f"{DOCKERFILE} has no such stage{suggestion(name, stages)}; it has {comma_separated(stages)}",
+            )
+
+
+def _context_errors(images: BuildImages) -> Iterator[ErrorLine]:
+    for name, location in sorted(images.contexts.items()):
+        if holds_secret(location):
+            yield ErrorLine(
+                below(f"{PREFIX}:images.contexts", name),
+                "looks like a secret, and would stand in this file and the state; a build has fleet:gitToken and "
+                "fleet:netrc for that, and treat the old value as known",
+            )
     if APPLICATION_STAGE in images.contexts:
         yield ErrorLine(f"{PREFIX}:images.contexts.{APPLICATION_STAGE}", f"set {APPLICATION} instead, which is checked")
 
@@ -304,6 +343,8 @@ def _external_broker_errors(broker: ExternalBroker, password: str, *, given: boo
             f"given {format_value(broker.user)}; with {PREFIX}:broker.passwordless KEDA's scaler logs in as nobody "
             "and might see other keys than the workers: remove one of them",
         )
+    if broker.result_url is not None and "result_database" in broker.model_fields_set:
+        yield ErrorLine(f"{PREFIX}:broker.resultDatabase", "results go to resultUrl; remove one of them")
     if broker.ca is not None:
         key = f"{PREFIX}:broker.ca"
         yield from source_errors(key, broker.ca)

@@ -3,11 +3,12 @@
 Units: durations are whole seconds, replicas are pods, storage sizes are Kubernetes quantities.
 """
 
+import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field, StrictInt
+from pydantic import AfterValidator, Field, StrictBool, StrictInt
 from pydantic_core import PydanticCustomError
 
 from config.application import FOLDER_OR_COMMIT, PYTHON, REFERENCE_APPLICATION, Wanted
@@ -44,6 +45,7 @@ SessionMargin = Annotated[StrictInt, Field(ge=0, le=int(SESSION_MARGIN_MAX.total
 ExtraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 SourceRoot = Annotated[str, Field(pattern=r"^(\.|[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*)$")]
 Platform = Literal["linux/amd64", "linux/arm64"]
+NETWORK: Final = re.compile(r"[0-9a-fA-F.:]+/[0-9]{1,3}")
 
 
 def _validate_network(text: str) -> str:
@@ -51,6 +53,8 @@ def _validate_network(text: str) -> str:
         ip_network(text)
     except ValueError:
         raise PydanticCustomError("network", "such as 10.40.0.0/16, without host bits") from None
+    if not NETWORK.fullmatch(text):  # Kubernetes reads neither an address alone nor a mask nor a zone
+        raise PydanticCustomError("network", "such as 10.40.0.0/16, or 10.40.0.9/32 for one address")
     return text
 
 
@@ -76,7 +80,7 @@ class Cluster(Section):
 
     context: str | None = Field(None, min_length=1, description="name of the kubeconfig's context")
     kubeconfig: str | None = Field(None, min_length=1, description="path of the kubeconfig")
-    await_ready: bool = Field(True, description="whether an update waits until pods are ready")
+    await_ready: StrictBool = Field(True, description="whether an update waits until pods are ready")
 
 
 class Registry(Section):
@@ -87,7 +91,7 @@ class Registry(Section):
         pattern=r"^(create|arn:aws[a-z-]*:kms:.+)$",
         description="`create` for a key of the stack's own, or a key's ARN; without it ECR's AES-256",
     )
-    scan_on_push: bool = Field(True, description="whether ECR scans each image for known vulnerabilities")
+    scan_on_push: StrictBool = Field(True, description="whether ECR scans each image for known vulnerabilities")
     untagged_days: StrictInt = Field(14, ge=1, le=3650, description="days until an image without a tag is deleted")
     cache_days: StrictInt = Field(30, ge=1, le=3650, description="days until a build cache is deleted")
     keep_images: StrictInt = Field(
@@ -97,7 +101,7 @@ class Registry(Section):
         description="images kept, an index and each of its platforms counting one; older ones go, even if deployed",
     )
     readers: tuple[AccountId, ...] = Field((), description="accounts that may pull, for stacks that promote from here")
-    protect: bool | None = Field(
+    protect: StrictBool | None = Field(
         None, description="whether they refuse to be deleted; without it they do when other accounts read from them"
     )
     address: str | None = Field(
@@ -184,7 +188,7 @@ class BuildImages(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$",
         description="the application's version, where its build backend would ask git",
     )
-    check_import: bool = Field(
+    check_import: StrictBool = Field(
         True, description="whether the build imports the application once, and fails if it cannot"
     )
 
@@ -298,7 +302,7 @@ class QueueTuning(Section):
 class Metrics(Section):
     """Prometheus metrics of the workers, on port 9100."""
 
-    enabled: bool = Field(False, description="whether workers serve metrics")
+    enabled: StrictBool = Field(False, description="whether workers serve metrics")
     scrape_namespace: str = Field("monitoring", pattern=DNS_LABEL, description="the namespace Prometheus runs in")
 
 

@@ -17,6 +17,8 @@ FLEETS_OWN_VARIABLES: Final = frozenset(
         )
     }
 )  # fmt: skip
+# The images': without them neither the entry point nor a probe is found.
+IMAGES_OWN_VARIABLES: Final = frozenset({"PATH", "PYTHONHOME"})
 NUMBER: Final = (re.compile(r"[1-9][0-9]{0,8}"), "a whole number of at least 1")
 # The runtime's that a stack may set; with another value its processes would not start.
 RUNTIME_VARIABLES: Final[Mapping[str, tuple[re.Pattern[str], str]]] = {
@@ -45,6 +47,10 @@ KNOWN_SECRETS: Final = re.compile(
     r"\b(AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|xox[bpas]-[A-Za-z0-9-]{10,}|[sr]k[-_][A-Za-z0-9_-]{16,}"
     r"|hf_[A-Za-z0-9]{16,}|glpat-[A-Za-z0-9_-]{16,})\b|-----BEGIN [A-Z ]*PRIVATE KEY-----"
 )
+# As libpq, Azure's connection strings and command lines write it; not the name of a file that holds one.
+KEYED_PASSWORD: Final = re.compile(
+    r"\b[\w-]*(password|passwd|accountkey|sharedaccesskey)=(?![/$])[^\s,;&\"']{3,}", re.IGNORECASE
+)
 REFERENCE: Final = re.compile(r"\$\((?P<name>[A-Za-z_][A-Za-z0-9_]*)\)")  # another variable's value
 # A folder, such as that of PWD, a switch, or what stands for no password at all.
 NO_SECRET: Final = re.compile(
@@ -67,4 +73,4 @@ def looks_secret(name: str, value: str) -> bool:
 def holds_secret(text: str) -> bool:
     """Return whether a text seems to hold a secret: by a password in a URL, or by its form."""
     written = REFERENCE.sub("", text)
-    return any(pattern.search(written) is not None for pattern in (PASSWORD_IN_URL, KNOWN_SECRETS))
+    return any(pattern.search(written) is not None for pattern in (PASSWORD_IN_URL, KEYED_PASSWORD, KNOWN_SECRETS))

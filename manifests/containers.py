@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from config.pods import EnvFrom, EnvReference, PlainObject, PodOptions
 from config.quantities import quantity
 from config.variables import REFERENCE
-from manifests import Manifest
+from manifests import ImageReferences, Manifest
 from manifests.resources import DISK_OF_SIDECAR
 
 
@@ -63,16 +63,19 @@ def env_sources(options: PodOptions) -> list[Manifest]:
     ]
 
 
-def init_containers(options: PodOptions) -> list[Manifest]:
-    """Return the pod's init containers: sidecars first, since others may want what these serve."""
+def init_containers(options: PodOptions, images: ImageReferences) -> list[Manifest]:
+    """Return the pod's init containers: sidecars first, since others may want what these serve.
+
+    The name of one of the fleet's images stands for that image as the pods have it, whose digest no file can know.
+    """
     return [
-        *({**_hardened(sidecar), "restartPolicy": "Always"} for sidecar in options.sidecars),
-        *(_hardened(container) for container in options.init_containers),
+        *({**_hardened(sidecar, images), "restartPolicy": "Always"} for sidecar in options.sidecars),
+        *(_hardened(container, images) for container in options.init_containers),
     ]
 
 
-def _hardened(container: PlainObject) -> Manifest:
-    """Return the container with every rule of the restricted profile, and room on the disk, that it does not state.
+def _hardened(container: PlainObject, images: ImageReferences) -> Manifest:
+    """Return the container with the fleet's security context, and room on the disk, as far as it does not say them.
 
     A pod is evicted when its containers wrote more than the sum of their limits: without one of its own, what a sidecar
     writes would be taken from the worker's.
@@ -84,6 +87,7 @@ def _hardened(container: PlainObject) -> Manifest:
     limits = {"ephemeral-storage": room, **amounts.get("limits", {})}
     return {
         **container,
+        "image": images.get(container["image"], container["image"]),
         "securityContext": {**security_context(), **own},
         "resources": {**amounts, "limits": limits},
     }

@@ -53,7 +53,7 @@ def worker_pod_template(settings: Settings, workload: Workload, images: ImageRef
     spec = {
         **_pod_spec(settings, image, workload.priority, workload.grace_period, workload.name, options),
         **_placement(settings, workload, options),
-        **_contents(container, volumes, options),
+        **_contents(container, volumes, options, images),
     }
     annotations = dict(NEVER_EVICT) if workload.spared(options.evictable) else {}
     return {"metadata": _metadata(labels, annotations, options), "spec": spec}
@@ -84,7 +84,7 @@ def beat_pod_template(settings: Settings, image: Image, images: ImageReferences,
     spec = {
         **_pod_spec(settings, image, Priority.STANDARD, BEAT_GRACE_PERIOD, name, options),
         **_placement(settings, None, options),
-        **_contents(container, volumes, options),
+        **_contents(container, volumes, options, images),
     }
     return {"metadata": _metadata(labels, {}, options), "spec": spec}
 
@@ -162,8 +162,10 @@ def _toleration(toleration: Toleration) -> Manifest:
     return toleration.model_copy(update={"operator": operator}).model_dump(by_alias=True, exclude_none=True)
 
 
-def _contents(container: Manifest, volumes: Sequence[MountedVolume], options: PodOptions) -> Manifest:
-    before = init_containers(options)
+def _contents(
+    container: Manifest, volumes: Sequence[MountedVolume], options: PodOptions, images: ImageReferences
+) -> Manifest:
+    before = init_containers(options, images)
     return {
         **({"initContainers": before} if before else {}),
         "containers": [container],

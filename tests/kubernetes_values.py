@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from config.kubernetes_values import AT_MOST_ONE_OF, ONE_OF, RANGES, WANTED, WORDS
+from config.kubernetes_values import AT_MOST_ONE_OF, FILLED, ONE_OF, RANGES, WANTED, WORDS
 
 Object = dict[str, Any]
 FIELD_REF = {"fieldPath": "metadata.name"}
@@ -24,6 +24,7 @@ GOOD: Mapping[str, Object] = {
     "ContainerResizePolicy": {"resourceName": "cpu", "restartPolicy": "NotRequired"},
     "DownwardAPIVolumeFile": {"path": "a", "fieldRef": FIELD_REF},
     "DownwardAPIVolumeSource": {"items": [{"path": "a", "fieldRef": FIELD_REF}]},
+    "EmptyDirVolumeSource": {"sizeLimit": "1Gi"},
     "EnvFromSource": {"configMapRef": {"name": "a"}},
     "EnvVar": {"name": "A", "value": "b"},
     "EnvVarSource": {"fieldRef": FIELD_REF},
@@ -105,6 +106,7 @@ CARRIERS: Mapping[str, Callable[[Object], Object]] = {
     "ContainerResizePolicy": lambda one: container(resizePolicy=[one]),
     "DownwardAPIVolumeFile": lambda one: volume(downwardAPI={"items": [one]}),
     "DownwardAPIVolumeSource": lambda one: volume(downwardAPI=one),
+    "EmptyDirVolumeSource": lambda one: volume(emptyDir=one),
     "EnvFromSource": lambda one: container(envFrom=[one]),
     "EnvVar": lambda one: container(env=[one]),
     "EnvVarSource": lambda one: variable(**one),
@@ -171,17 +173,29 @@ def cases() -> Iterator[Case]:
         for number in (low - 1, low, high, high + 1):
             if number >> 31 == 0 or high > 2**31:  # what no 32 bits hold is no number to the server
                 yield Case(kind, {**GOOD[kind], field: number}, refused=not low <= number <= high)
+    yield from _absent()
+    yield from _alternatives()
+    yield from (Case(kind, OVERFULL[kind], refused=True) for kind in AT_MOST_ONE_OF)
+    yield from REQUIREMENTS
+    yield from COMBINATIONS
+
+
+def _absent() -> Iterator[Case]:
     for kind, fields in WANTED.items():
         for field in fields:
             yield Case(kind, {name: value for name, value in GOOD[kind].items() if name != field}, refused=True)
+    for kind, fields in FILLED.items():
+        for field in fields:
+            yield Case(kind, {**GOOD[kind], field: [] if isinstance(GOOD[kind][field], list) else ""}, refused=True)
+
+
+def _alternatives() -> Iterator[Case]:
     for kind, fields in ONE_OF.items():
         others = {name: value for name, value in GOOD[kind].items() if name not in fields}
         known = [name for name in fields if name in FIELDS]
         yield Case(kind, others, refused=True)
         yield from (Case(kind, {**others, name: FIELDS[name]}, refused=False) for name in known)
         yield Case(kind, {**others, **{name: FIELDS[name] for name in known[:2]}}, refused=True)
-    yield from (Case(kind, OVERFULL[kind], refused=True) for kind in AT_MOST_ONE_OF)
-    yield from REQUIREMENTS
 
 
 OVERFULL: Mapping[str, Object] = {
@@ -204,6 +218,36 @@ REQUIREMENTS = [
     for probe, field, refused in (
         ("livenessProbe", "successThreshold", True), ("startupProbe", "successThreshold", True),
         ("readinessProbe", "successThreshold", False), ("readinessProbe", "terminationGracePeriodSeconds", True),
+    )
+]  # fmt: skip
+
+GPU = "nvidia.com/gpu"
+COMBINATIONS = [
+    Case("EnvVarSource", {"fieldRef": {"fieldPath": path}}, refused)
+    for path, refused in (
+        ("spec.podIP", True), ("metadata.labels", True), ("metadata.labels['a/b']", False), ("status.podIPs", False),
+    )
+] + [
+    Case("DownwardAPIVolumeFile", {"path": "a", "fieldRef": {"fieldPath": path}}, refused)
+    for path, refused in (("status.podIP", True), ("metadata.labels", False), ("metadata.uid", False))
+] + [
+    Case("EnvVarSource", {"resourceFieldRef": {"resource": resource}}, refused)
+    for resource, refused in (("memory", True), ("limits.gpu", True), ("requests.ephemeral-storage", False))
+] + [
+    Case("TopologySpreadConstraint", {**SPREAD, "minDomains": 2, "whenUnsatisfiable": "ScheduleAnyway"}, refused=True),
+    Case("Container", {"lifecycle": {"stopSignal": "SIGQUIT"}}, refused=True),
+] + [
+    Case("Container", {"resources": resources}, refused)
+    for resources, refused in (
+        ({"limits": {"gpu": 1}}, True), ({"requests": {GPU: 1}}, True), ({"limits": {GPU: "0.5"}}, True),
+        ({"limits": {GPU: 2}, "requests": {GPU: 1}}, True), ({"limits": {GPU: 1}}, False),
+        ({"limits": {GPU: 1}, "requests": {GPU: 1}}, False), ({"requests": {"hugepages-2Mi": "2Mi"}}, True),
+    )
+] + [
+    Case("Container", {"ports": [{"containerPort": 80 + at, "name": name} for at, name in enumerate(names)]}, refused)
+    for names, refused in (
+        (["http", "http"], True), (["http_metrics"], True), (["a-name-of-sixteen"], True), (["80"], True),
+        (["http", "metrics-9100"], False),
     )
 ]  # fmt: skip
 

@@ -98,3 +98,9 @@ def test_a_result_backend_elsewhere_must_be_reachable() -> None:
     assert [text for text in warnings(broker=broker) if "fleet:egress" in text]
     egress = [{"cidr": "10.0.0.0/8", "ports": [5432]}]
     assert not [text for text in warnings(broker=broker, egress=egress) if "fleet:egress" in text]
+
+
+def test_intervals_of_a_queue_that_always_has_a_pod_change_nothing() -> None:
+    tuned = {"usual": {"pollingInterval": 5}, "heavy": {"minReplicas": 1, "cooldownPeriod": 60}}
+    said = [text for text in warnings(scaling=tuned) if "pollingInterval" in text]
+    assert [text.partition(" ")[0] for text in said] == ["heavy"]

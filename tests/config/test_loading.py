@@ -98,10 +98,11 @@ EXTERNAL = {
     "kind": "external", "host": "redis.example.com", "port": 6380, "tls": True, "user": "fleet",
     "database": 2, "resultDatabase": 3, "existingSecret": "theirs", "existingSecretKey": "redis-password",
     "passwordless": False, "ca": {"configMap": "company-ca", "key": "root.pem"},
-    "resultUrl": {"secret": "results", "key": "url"}, "scalerAuthentication": "keda-redis",
+    "scalerAuthentication": "keda-redis",
 }  # fmt: skip
 FETCHED = {
-    "kind": "external", "host": "redis.example.com", "ca": {"secret": "company-ca"}, "externalSecret": {
+    "kind": "external", "host": "redis.example.com", "ca": {"secret": "company-ca"},
+    "resultUrl": {"secret": "results", "key": "url"}, "externalSecret": {
         "store": "vault", "storeKind": "SecretStore", "key": "redis", "property": "password", "refreshInterval": "15m",
     },
 }  # fmt: skip
@@ -387,6 +388,21 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"broker": {**EXTERNAL, "host": "redis"}}, "fleet:broker.host", "fully qualified"),
         ({"broker": {**EXTERNAL, "ca": {}}}, "fleet:broker.ca", "one is needed"),
         ({"broker": {**EXTERNAL, "tls": False}}, "fleet:broker.ca", "of no use"),
+        ({"broker": {**EXTERNAL, "tls": 1}}, "fleet:broker.tls", "true or false"),
+        ({"metrics": {"enabled": "yes"}}, "fleet:metrics.enabled", "true or false"),
+        (
+            {"broker": {**EXTERNAL, "resultUrl": {"secret": "a", "key": "b"}}},
+            "fleet:broker.resultDatabase", "remove one of them",
+        ),
+        ({"egress": [{"cidr": "10.40.0.9", "ports": [1]}]}, "fleet:egress[0].cidr", "10.40.0.9/32"),
+        ({"egress": [{"cidr": "10.40.0.0/255.255.0.0", "ports": [1]}]}, "fleet:egress[0].cidr", "10.40.0.0/16"),
+        ({"egress": [{"cidr": "fe80::%eth0/64", "ports": [1]}]}, "fleet:egress[0].cidr", "10.40.0.0/16"),
+        ({"images": {**BUILD, "buildArgs": {"VERSON": "1"}}}, "fleet:images.buildArgs.VERSON", "did you mean VERSION"),
+        ({"images": {**BUILD, "contexts": {"bsae": "../a"}}}, "fleet:images.contexts.bsae", "did you mean base"),
+        (
+            {"images": {**BUILD, "contexts": {"base": "https://me:hunter2@example.com/a.git"}}},
+            "fleet:images.contexts.base", "looks like a secret",
+        ),
         ({"layout": "per-image", "broker": EXTERNAL, "scaling": {}}, "fleet:broker.scalerAuthentication", "per-image"),
         (
             {"broker": {**EXTERNAL, "passwordless": True, "user": None}},

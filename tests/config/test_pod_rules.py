@@ -52,6 +52,28 @@ PROXY = {"name": "proxy", "image": "proxy:1", **SMALL}
         ({"env": {"DATABASE_URL": "postgres://me:hunter2@db/1"}}, "env.DATABASE_URL", "envValueFrom"),
         ({"env": {"KEY": "AKIAIOSFODNN7EXAMPLE"}}, "env.KEY", "envValueFrom"),
         ({"env": {"1BAD": "x"}}, "env.1BAD", "text that matches"),
+        ({"env": {"PATH": "/opt/bin:$(PATH)"}}, "env.PATH", "the images' own"),
+        ({"envValueFrom": {"PYTHONHOME": {"secret": "a", "key": "b"}}}, "envValueFrom.PYTHONHOME", "the images' own"),
+        ({"env": {"DSN": "host=db password=hunter2 dbname=a"}}, "env.DSN", "envValueFrom"),
+        (
+            {"annotations": {"container.apparmor.security.beta.kubernetes.io/worker": "unconfined"}},
+            'annotations["container.apparmor.security.beta.kubernetes.io/worker"]', "restricted profile",
+        ),
+        ({"annotations": {"dsn": "postgres://me:hunter2@db/1"}}, "annotations.dsn", "looks like a secret"),
+        (
+            {"volumes": [{"name": "s", "csi": {"driver": "smb", "volumeAttributes": {"o": "password=hunter2"}}}]},
+            "volumes[0].csi.volumeAttributes.o", "looks like a secret",
+        ),
+        (
+            {"volumes": [{"name": "s", "emptyDir": {"medium": "memory", "sizeLimit": "1Gi"}}]},
+            "volumes[0].emptyDir.medium", "Memory",
+        ),
+        ({"hostAliases": [{"ip": "fe80::1%eth0", "hostnames": ["a"]}]}, "hostAliases[0].ip", "an address such as"),
+        ({"resources": {"limits": {"cpu": "0.0"}}}, "resources.limits.cpu", "text that matches"),
+        ({"affinity": {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "a", "operator": ["In"], "values": ["b"]}]}]}}}},
+            "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"
+            ".matchExpressions[0].operator", "text, in quotes"),
         ({"env": {"WITH SPACE": "x"}}, 'env["WITH SPACE"]', "text that matches"),
         ({"env": {"PORT": 5432}}, "env.PORT", "text, in quotes"),
         (
@@ -271,8 +293,93 @@ def test_an_option_that_cannot_be_is_refused_wherever_it_stands(
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        {"env": [{"name": "DB_PASSWORD", "value": "hunter2"}]},
+        {"env": {"DB_PASSWORD": 123456789}},
+        {"env": {"DB": {"password": "hunter2"}}},
+        {"envValueFrom": {"DB_PASSWORD": "hunter2"}},
+        {"sidecars": [{**PROXY, "env": {"DB_PASSWORD": "hunter2"}}]},
+        {"sidecars": [{**PROXY, "env": [{"name": "DB_PASSWORD", "value": 123456789}]}]},
+        {"sidecars": [{**PROXY, "securityContext": {"seLinuxOptions": {"type": []}}, "args": ["--password=hunter2"]}]},
+        {
+            "volumes": [{"name": "a\nb", "secret": {"secretName": "s"}}],
+            "env": {"X": "u:hunter2@h"},
+            "threads": "me:hunter2@h",
+        },
+    ],
+)
+def test_no_message_repeats_a_secret_or_breaks_its_line(options: dict[str, Any]) -> None:
+    try:
+        parse(configuration("dev", scaling={}, pods={"worker": options}))
+    except SettingsError as error:
+        text = str(error)
+    assert "hunter2" not in text
+    assert "123456789" not in text
+    assert all(line.startswith("  fleet:") for line in text.splitlines()[1:])
+
+
+@pytest.mark.parametrize(
+    ("pods", "wrong"),
+    [
+        (
+            {
+                "executor": {
+                    "resources": {"limits": {"memory": "64GB"}},
+                    "sharedMemory": "20Gi",
+                    "maxMemoryPerChild": "30Gi",
+                }
+            },
+            "pods.executor.resources.limits.memory",
+        ),
+        (
+            {
+                "all": {"resources": {"limits": {"memory": "1GB"}}},
+                "beat": {"resources": {"requests": {"memory": "768Mi"}}},
+            },
+            "pods.all.resources.limits.memory",
+        ),
+        (
+            {
+                "worker": {
+                    "volumes": [{"secret": {"secretName": "a"}}],
+                    "volumeMounts": [{"name": "a", "mountPath": "/a"}],
+                }
+            },
+            "pods.worker.volumes[0].name",
+        ),
+    ],
+)
+def test_what_cannot_be_read_makes_up_no_other_error(pods: dict[str, Any], wrong: str) -> None:
+    assert set(refusal(pods=pods)) == {f"fleet:{wrong}"}
+
+
+def test_a_broker_or_a_gpu_that_cannot_be_read_makes_up_no_other_error() -> None:
+    sidecar = {**PROXY, "volumeMounts": [{"name": "broker-ca", "mountPath": "/ca"}]}
+    broker = {"kind": "external", "host": "redis.example.com", "port": "6379", "existingSecret": "a"}
+    assert set(refusal(pods={"all": {"sidecars": [sidecar]}}, broker=broker)) == {"fleet:broker.port"}
+    gpu = {"count": 8, "resource": "gpu"}
+    assert set(refusal(gpu=gpu, scaling={"gpu": {"minReplicas": 2}})) == {"fleet:gpu.resource"}
+
+
+def test_a_directory_of_the_other_image_may_be_mounted() -> None:
+    """The catalogue's worker has no /app/models: the way to read there what the executor trained."""
+    options = {
+        "volumes": [{"name": "trained", "persistentVolumeClaim": {"claimName": "m", "readOnly": True}}],
+        "volumeMounts": [{"name": "trained", "mountPath": "/app/models", "readOnly": True}],
+    }
+    assert refusal(pods={"worker": options}) == {}
+    assert set(refusal(pods={"executor": options})) == {"fleet:pods.executor.volumeMounts[0].mountPath"}
+    assert set(refusal(pods={"all": options})) == {"fleet:pods.all.volumeMounts[0].mountPath"}
+
+
+@pytest.mark.parametrize(
     ("pods", "key", "said"),
     [
+        (
+            {"beat": {"volumes": [in_memory("2Gi")]}},
+            "pods.beat.volumes", "which is 512Mi for beat",
+        ),
         ({"queues": {"heavvy": {}}}, "pods.queues.heavvy", "did you mean heavy?"),
         (
             {"executor": {"resources": {"limits": {"cpu": "500m"}}}},

@@ -459,3 +459,22 @@ def test_traces_open_no_way_to_the_nodes_own_credentials() -> None:
     assert opened(4317) == []
     assert all("169.254.0.0/16" in str(one) or "::/0" in str(one) for one in opened(80))
     assert opened(80)
+
+
+@pytest.mark.parametrize("name", [HEAVY, USUAL, BEAT])
+def test_an_init_container_may_run_one_of_the_fleets_images_as_the_stack_deploys_it(name: str) -> None:
+    """No file can know the digest: the stack builds it, or another one did."""
+    small = {"resources": {side: {"cpu": "10m", "memory": "16Mi"} for side in ("requests", "limits")}}
+    migrate = {
+        "name": "migrate",
+        "image": "alphaswarm-worker",
+        "command": ["python", "-m", "django", "migrate"],
+        **small,
+    }
+    proxy = {"name": "proxy", "image": "alphaswarm-executor", **small}
+    spec = pod(name, pods={"all": {"initContainers": [migrate], "sidecars": [proxy]}})["spec"]
+    images = built_images()
+    assert {one["name"]: one["image"] for one in spec["initContainers"]} == {
+        "migrate": images["alphaswarm-worker"],
+        "proxy": images["alphaswarm-executor"],
+    }
