@@ -61,6 +61,12 @@ def _spread_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
         yield ErrorLine(f"{key}.minDomains", "is for whenUnsatisfiable: DoNotSchedule; remove one of them")
 
 
+def _medium_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
+    """Yield an error for a medium that the API server takes and no node has: the pod would never start."""
+    if given.get("medium", "") not in ("", "Memory"):
+        yield ErrorLine(f"{key}.medium", f"given {format_value(given['medium'])}; allowed: Memory, or nothing")
+
+
 def _mount_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
     if given.get("mountPropagation") == "Bidirectional":
         yield ErrorLine(f"{key}.mountPropagation", "given 'Bidirectional', which is for privileged containers alone")
@@ -72,8 +78,6 @@ def _container_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]
     yield from _port_errors(key, _mappings(given, "ports"))
     yield from _path_errors(key, _mappings(given, "volumeMounts"))
     yield from _probe_errors(key, given)
-    if "stopSignal" in _mapping(given, "lifecycle"):
-        yield ErrorLine(f"{key}.lifecycle.stopSignal", "is for pods that name their system; remove it")
 
 
 def _resource_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
@@ -129,6 +133,7 @@ def _mappings(given: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
 RULES: Final[Mapping[str, Rule]] = {
     "Container": _container_errors,
     "DownwardAPIVolumeFile": _file_errors,
+    "EmptyDirVolumeSource": _medium_errors,
     "EnvVarSource": _variable_errors,
     "LabelSelectorRequirement": _requirement_errors,
     "NodeSelectorRequirement": _requirement_errors,

@@ -17,7 +17,6 @@ WORDS: Final[Mapping[tuple[str, str], tuple[str, ...]]] = {
     ("ContainerPort", "protocol"): ("SCTP", "TCP", "UDP"),
     ("ContainerResizePolicy", "resourceName"): ("cpu", "memory"),
     ("ContainerResizePolicy", "restartPolicy"): ("NotRequired", "RestartContainer"),
-    ("EmptyDirVolumeSource", "medium"): ("", "Memory"),
     ("HTTPGetAction", "scheme"): ("HTTP", "HTTPS"),
     ("ImageVolumeSource", "pullPolicy"): ("Always", "IfNotPresent", "Never"),
     ("LabelSelectorRequirement", "operator"): ("DoesNotExist", "Exists", "In", "NotIn"),

@@ -237,7 +237,8 @@ def _resource_errors(pods: Pods) -> Iterator[ErrorLine]:
     beat = Scope(f"{PODS}.beat", pods.beat)
     of_beat = merged(pods.all, pods.beat)
     yield from _request_errors([every, beat], of_beat, BEAT_REQUESTS, BEAT_LIMITS, " for beat")
-    yield from _memory_errors([every, beat], of_beat, BEAT_LIMITS, " for beat")
+    without_workers = of_beat.model_copy(update={"shared_memory": None, "max_memory_per_child": None})
+    yield from _memory_errors([every, beat], without_workers, BEAT_LIMITS, " for beat")
 
 
 def _worker_errors(said_by: list[Scope], options: WorkerOptions, image: Image) -> Iterator[ErrorLine]:

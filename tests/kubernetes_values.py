@@ -24,7 +24,6 @@ GOOD: Mapping[str, Object] = {
     "ContainerResizePolicy": {"resourceName": "cpu", "restartPolicy": "NotRequired"},
     "DownwardAPIVolumeFile": {"path": "a", "fieldRef": FIELD_REF},
     "DownwardAPIVolumeSource": {"items": [{"path": "a", "fieldRef": FIELD_REF}]},
-    "EmptyDirVolumeSource": {"sizeLimit": "1Gi"},
     "EnvFromSource": {"configMapRef": {"name": "a"}},
     "EnvVar": {"name": "A", "value": "b"},
     "EnvVarSource": {"fieldRef": FIELD_REF},
@@ -106,7 +105,6 @@ CARRIERS: Mapping[str, Callable[[Object], Object]] = {
     "ContainerResizePolicy": lambda one: container(resizePolicy=[one]),
     "DownwardAPIVolumeFile": lambda one: volume(downwardAPI={"items": [one]}),
     "DownwardAPIVolumeSource": lambda one: volume(downwardAPI=one),
-    "EmptyDirVolumeSource": lambda one: volume(emptyDir=one),
     "EnvFromSource": lambda one: container(envFrom=[one]),
     "EnvVar": lambda one: container(env=[one]),
     "EnvVarSource": lambda one: variable(**one),
@@ -235,7 +233,6 @@ COMBINATIONS = [
     for resource, refused in (("memory", True), ("limits.gpu", True), ("requests.ephemeral-storage", False))
 ] + [
     Case("TopologySpreadConstraint", {**SPREAD, "minDomains": 2, "whenUnsatisfiable": "ScheduleAnyway"}, refused=True),
-    Case("Container", {"lifecycle": {"stopSignal": "SIGQUIT"}}, refused=True),
 ] + [
     Case("Container", {"resources": resources}, refused)
     for resources, refused in (
