@@ -12,9 +12,10 @@ from local.startup import start
 from local.workspace import STACK, Workspace
 
 GREETING = """\
-Bringing up the fleet on this machine. The first time builds the engine, the Kubernetes API
-server and KEDA from source, and both images (usually half an hour on two cores); after
-that it takes seconds. Interrupt it at any time: the same command goes on where it was."""
+Bringing up the fleet on this machine. The first time has the engine, the Kubernetes API
+server and KEDA downloaded, or built from source where they cannot be, and builds both
+images (usually 15 to 30 min on two cores); after that it takes seconds. Interrupt it at
+any time: the same command goes on where it was."""
 
 
 def up(workspace: Workspace) -> int:

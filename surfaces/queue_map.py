@@ -33,8 +33,9 @@ def _head(height: int) -> Iterator[str]:
 def _image(image: Image) -> Iterator[str]:
     """Yield the rows of an image's queues, and beside them the image with what a pod asks for."""
     own = QUEUES.of(image)
-    colour, first = COLOURS[image.name], QUEUES.queues.index(own[0])
-    top = TOP + ROW * first
+    colour = COLOURS[image.name]
+    before = [queue for other in IMAGES[: IMAGES.index(image)] for queue in QUEUES.of(other)]
+    top = TOP + ROW * len(before)
     height = ROW * len(own) - 8
     lines = (
         image.name,

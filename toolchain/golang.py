@@ -15,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache as remembered
+from functools import cache
 from pathlib import Path
 
 from common import paths
@@ -102,7 +102,7 @@ def _machines_own() -> list[Path]:
     return [command for command in (on_path("go"), _USUAL_PLACE) if command is not None and command.exists()]
 
 
-@remembered
+@cache
 def _version(command: Path) -> str | None:
     answer = subprocess.run(
         [command, "env", "GOVERSION"],

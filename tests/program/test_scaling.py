@@ -1,10 +1,12 @@
 """Scaling that loses no task: every scaler's formula, triggers and bounds, held against rows and stacks' files."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
 
 from queues import HEAVY_QUEUES, QUEUES, Queue, ScaleDown
+from tests.own_rows import OWN_ROWS, catalogue
 from tests.program.expected import expected
 from tests.program.harness import (
     STACKS,
@@ -144,6 +146,12 @@ def test_an_images_autoscaler_never_ends_a_run_and_never_goes_to_zero(stack: str
 PLAIN = "waiting + waiting3 + waiting6 + waiting9 + running"
 
 
+@pytest.fixture
+def _own_rows() -> Iterator[None]:
+    with catalogue(OWN_ROWS):
+        yield
+
+
 def scaler_of(queue: Queue, **tuning: object) -> tuple[Program, dict[str, str]]:
     """A program whose stack tunes a queue, and its scaler: the formula, and the key of each trigger."""
     found = run(configuration("dev", scaling={queue.name: tuning}), secrets_of("dev"))
@@ -152,8 +160,9 @@ def scaler_of(queue: Queue, **tuning: object) -> tuple[Program, dict[str, str]]:
     return found, {"formula": spec["advanced"]["scalingModifiers"]["formula"], **keys}
 
 
+@pytest.mark.usefixtures("_own_rows")
 def test_a_session_is_a_floor_of_the_formula_and_beat_keeps_its_number() -> None:
-    queue = next(queue for queue in QUEUES.queues if queue.min_replicas and queue.concurrency > 1)
+    queue = OWN_ROWS.queue("awake")
     sessions = {"calendar": "XNYS", "minReplicas": queue.max_replicas, "before": 1800, "after": 60}
     found, scaler = scaler_of(queue, sessions=sessions)
     assert scaler["formula"] == f"max({PLAIN}, sessionPods * {queue.concurrency})", "a session may hide work"
@@ -168,8 +177,9 @@ def test_a_session_is_a_floor_of_the_formula_and_beat_keeps_its_number() -> None
     assert given["calendar"]["timezone"] == "America/New_York"
 
 
+@pytest.mark.usefixtures("_own_rows")
 def test_a_promised_wait_gives_a_task_its_share_of_a_slot_and_never_less_than_runs() -> None:
-    queue = next(queue for queue in QUEUES.queues if not queue.min_replicas)
+    queue = OWN_ROWS.queue("usual")
     found, scaler = scaler_of(queue, targetWait=120)
     assert scaler["formula"] == f"max(running, ({PLAIN}) * (share > 0 ? share : 100) / 100)"
     assert scaler["share"] == f"share:{{{queue.name}}}"
@@ -177,11 +187,12 @@ def test_a_promised_wait_gives_a_task_its_share_of_a_slot_and_never_less_than_ru
     assert told == {queue.name: {"target_wait": 120, "sessions": None}}
 
 
+@pytest.mark.usefixtures("_own_rows")
 @pytest.mark.parametrize(("rollouts", "asked"), [({}, True), ({"rollouts": "anytime"}, False)])
 def test_an_update_is_asked_before_it_replaces_pods_of_a_queue_with_sessions(
     rollouts: dict[str, str], asked: bool
 ) -> None:
-    queue = next(queue for queue in QUEUES.queues if queue.min_replicas)
+    queue = OWN_ROWS.queue("awake")
     found, _ = scaler_of(queue, sessions={"calendar": "XNYS", "minReplicas": queue.max_replicas, **rollouts})
     guarded = {one.name for one in found.registrations if one.asked_before_updates}
     assert guarded == ({queue.deployment} if asked else set())

@@ -75,5 +75,6 @@ def test_a_stack_file_that_cannot_be_used_is_one_message(checkout: Path, capsys:
 def test_every_generated_file_that_can_hold_a_comment_says_so(root: Path) -> None:
     in_part = set(dockerfiles(root))
     silent = [path for path, text in generated_files(root).items() if "make surfaces" not in text[:300]]
-    assert set(silent) - in_part == {"images/runtime/src/alphaswarm_runtime/catalogue.json"}
+    # JSON has no comments; the schema has a field for what it is generated from.
+    assert [path for path in silent if path not in in_part and not path.endswith(".json")] == []
     assert in_part, "the lines that are generated say it themselves"

@@ -66,7 +66,7 @@ CASES: Mapping[str, Mapping[str, Any]] = {
         "namespace": "yes",
         "images": PROMOTED,
         "broker": {
-            **EXTERNAL, "port": 6380, "user": "no", "database": 5, "resultDatabase": 6, "ca": {"configMap": "root"},
+            **EXTERNAL, "port": 6380, "user": "no", "database": 5, "ca": {"configMap": "root"},
             "existingSecretKey": "redis-password", "resultUrl": {"secret": "results", "key": "url"},
         },
         "celeryApp": "other.app:celery",

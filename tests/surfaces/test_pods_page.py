@@ -13,7 +13,7 @@ from queues import QUEUES
 from tests.program.harness import built_images, configuration, written_objects
 
 PAGE = (Path(__file__).parents[2] / "docs/pods.md").read_text()
-EXAMPLES = re.findall(r"^## ([^\n]+)$|^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+EXAMPLES = re.findall(r"^##+ ([^\n]+)$|^```yaml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 NAMED = frozenset(re.findall(r"^    ([a-z]+):\n      (?:threads|maxTasks|evictable)", PAGE, re.MULTILINE))
 
@@ -40,7 +40,7 @@ def test_an_example_can_stand_in_a_stacks_file(heading: str) -> None:
 
 
 def test_every_need_on_the_page_has_an_example() -> None:
-    assert len(examples()) == PAGE.count("```yaml\n") == 7
+    assert len(examples()) == PAGE.count("```yaml\n") == 8
 
 
 def test_the_page_says_how_many_threads_there_are_by_default() -> None:

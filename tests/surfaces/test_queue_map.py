@@ -23,6 +23,13 @@ def test_other_queues_have_their_picture() -> None:
         assert {queue.name for queue in OWN_ROWS.queues} <= set(texts())
 
 
+def test_no_text_is_written_over_another_whatever_the_order_of_the_rows() -> None:
+    rows = OWN_ROWS.queues
+    with catalogue(Catalogue((*rows[1:], rows[0]))):
+        places = [(one.get("x"), one.get("y")) for one in ElementTree.fromstring(queue_map()).iter(f"{SVG}text")]  # noqa: S314 our own text
+    assert len(places) == len(set(places))
+
+
 def test_what_does_not_fit_beside_one_queue_is_left_out() -> None:
     heavy = [queue for queue in OWN_ROWS.queues if queue.image is EXECUTOR]
     rest = [queue for queue in OWN_ROWS.queues if queue not in heavy]
