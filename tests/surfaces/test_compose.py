@@ -79,9 +79,10 @@ def test_only_the_legacy_executor_has_the_machines_gpus() -> None:
         for path in PATHS
         for name, service in compose(path)["services"].items()
     }
-    assert {key: value for key, value in reserved.items() if value} == {
-        ("deploy/compose.legacy.yaml", "worker-gpu"): [{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]
-    }
+    wanted = max(queue.gpus for queue in QUEUES.of(EXECUTOR))
+    devices = [{"driver": "nvidia", "count": wanted, "capabilities": ["gpu"]}]
+    expected = {("deploy/compose.legacy.yaml", "worker-gpu"): devices} if wanted else {}
+    assert {key: value for key, value in reserved.items() if value} == expected
 
 
 def test_a_catalogue_without_gpus_reserves_none() -> None:
