@@ -1,0 +1,78 @@
+"""Celery's command lines in Makefiles, justfiles and shell scripts: what somebody starts by hand.
+
+They run from the checkout itself, so a file is one image, and none of them is compared with a deployment.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from surfaces.audit.commands import Script, script_invocations
+from surfaces.audit.model import Beat, Drain, Location, Surface, Unit
+from surfaces.audit.shell import substitute
+from surfaces.audit.walk import Checkout, folder_of, is_aside
+
+NAMES = ("Makefile", "makefile", "GNUmakefile", "*.mk", "justfile", "Justfile")
+SCRIPTS = ("*.sh", "*.bash")
+
+
+def of_makefiles(checkout: Checkout) -> tuple[list[Drain], list[Beat]]:
+    """Return what the recipes of Makefiles start."""
+    drains: list[Drain] = []
+    beats: list[Beat] = []
+    for path in checkout.named(*NAMES):
+        if b"celery" in checkout.bytes_of(path):
+            _add(
+                Surface("makefile", path, whole=False, aside=is_aside(path)),
+                _recipes(checkout.text(path)),
+                drains,
+                beats,
+            )
+    return drains, beats
+
+
+def _recipes(text: str) -> str:
+    """Return a Makefile as a shell's text with the same lines: variables replaced, only the recipes left."""
+    variables = {
+        match[1]: match[2].strip() for match in re.finditer(r"^([A-Za-z_]\w*)\s*[:?]?=[ \t]*(.*)$", text, re.MULTILINE)
+    }
+    lines = []
+    for line in text.splitlines():
+        if line[:1] not in ("\t", " "):
+            lines.append("")
+            continue
+        body = re.sub(r"^\s*[@+-]*", "", line).replace("$$", "\x01")
+        body = substitute(re.sub(r"\$\(([A-Za-z_]\w*)\)", r"${\1}", body), variables)
+        lines.append(body.replace("\x01", "$"))
+    return "\n".join(lines)
+
+
+def of_scripts(checkout: Checkout, followed: Iterable[str]) -> tuple[list[Drain], list[Beat]]:
+    """Return what shell scripts start that nothing else was seen to run."""
+    drains: list[Drain] = []
+    beats: list[Beat] = []
+    known = set(followed)
+    for path in _scripts(checkout):
+        if path not in known:
+            _add(Surface("shell", path, whole=False, aside=is_aside(path)), checkout.text(path), drains, beats)
+    return drains, beats
+
+
+def _scripts(checkout: Checkout) -> Iterator[str]:
+    named = set(checkout.named(*SCRIPTS))
+    for path in checkout.paths:
+        if path not in named and "." in path.rpartition("/")[2]:
+            continue
+        raw = checkout.bytes_of(path)
+        first = raw[:80].split(b"\n", 1)[0]
+        if b"celery" in raw and (path in named or (first.startswith(b"#!") and b"sh" in first)):
+            yield path
+
+
+def _add(surface: Surface, text: str, drains: list[Drain], beats: list[Beat]) -> None:
+    for invocation, line in script_invocations(Script(surface.name, text)):
+        location = Location(surface.name, line)
+        unit = Unit(surface, surface.name, text, location, folder=folder_of(surface.name))
+        if invocation.kind == "worker":
+            drains.append(Drain(unit, invocation, time_limit=invocation.time_limit, location=location))
+        else:
+            beats.append(Beat(unit, invocation, location))
