@@ -251,12 +251,12 @@ def _option(word: str) -> tuple[str, str | None]:
 
 def _wrapper(words: tuple[str, ...], variables: Mapping[str, str]) -> Iterator[Invocation]:
     """Yield what a command starts that is not Celery's, but speaks as it does."""
-    names = [_basename(word) for word in words if not word.startswith("-")]
+    options, positionals = _options(words[1:])
+    names = [_basename(word) for word in (*words[:1], *positionals)]
     if not names or names[0] in _TALKS or _OTHERS.search(" ".join(words)) or any(name in _TALKS for name in names):
         return
     if any(_CELERY.fullmatch(word) for word in words):  # celery flower, inspect, ...
         return
-    options, _ = _options(words[1:])
     plain = "worker" in names
     if plain or any(re.search(r"(^|[-_.])(celery|celeryd|worker)s?([-_.]|$)", name) for name in names):
         if any(re.search(r"beat|scheduler|flower", name) for name in names) and not plain:

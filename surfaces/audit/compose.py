@@ -14,7 +14,7 @@ from surfaces.audit.model import Location, Surface, Unit, Unreadable
 from surfaces.audit.texts import image_name, seconds, shown, whole
 from surfaces.audit.walk import Checkout, folder_of, is_aside, joined
 from surfaces.audit.yaml_lines import Mapping as Tree
-from surfaces.audit.yaml_lines import Sequence, Text, YamlError, documents, get, line_of, mapping
+from surfaces.audit.yaml_lines import Sequence, Text, YamlError, documents, get, is_template, line_of, mapping
 
 DEFAULT_GRACE = 10.0  # seconds; Compose's stop_grace_period
 MAX_EXTENDS = 10
@@ -67,6 +67,8 @@ class ComposeReader:
         try:
             found = documents(self.checkout.text(path))
         except YamlError as error:
+            if is_template(self.checkout.text(path)):
+                return Tree()
             self.unreadable.append(Unreadable(Location(path, error.line), f"no YAML: {error}"))
             return Tree()
         tree = mapping(found[0] if found else None)

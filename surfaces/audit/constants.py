@@ -249,9 +249,22 @@ class Evaluator:
             items = self._of_mapping(first.iter, module, local, depth)
         if isinstance(items, dict):
             items = list(items)
+        if items == UNKNOWN and isinstance(first.iter, ast.Name):
+            items = self._members(first.iter.id, module, depth)
         if len(generators) != 1 or first.ifs or not isinstance(items, list) or len(items) > MAX_ITEMS:
             return None
         return [{**local, **_bound(first.target, item)} for item in items]
+
+    def _members(self, name: str, module: Module, depth: int) -> Value:
+        """Return the constants of a class, which an Enum yields when it is iterated."""
+        holders = [(module, name)]
+        if name in module.imports:
+            origin, original = module.imports[name]
+            holders = [(other, original) for other in self.modules(origin, module)]
+        for holder, each in holders:
+            if each in holder.classes:
+                return [self.value(node, holder, None, depth) for node in holder.classes[each].values()]
+        return UNKNOWN
 
     def _of_mapping(self, node: ast.Call, module: Module, local: dict[str, Value], depth: int) -> Value:
         if not isinstance(node.func, ast.Attribute):

@@ -15,7 +15,7 @@ from surfaces.audit.scripts import Scripts
 from surfaces.audit.texts import word_set
 from surfaces.audit.walk import Checkout, is_aside
 from surfaces.audit.workers import of_unit
-from surfaces.audit.yaml_lines import YamlError, documents
+from surfaces.audit.yaml_lines import YamlError, documents, is_template
 
 
 @dataclass
@@ -123,8 +123,7 @@ def _manifest(files: Checkout, path: str, found: _Gathered) -> Iterator[Object]:
     try:
         yield from kubernetes.objects(documents(files.text(path)), path)
     except YamlError as error:
-        # A manifest with `{{ }}` or `{% %}` is some tool's template, and not meant to be YAML.
-        if b"{{" not in raw and b"{%" not in raw:
+        if not is_template(files.text(path)):
             found.unreadable.append(Unreadable(Location(path, error.line), f"no YAML: {error}"))
 
 

@@ -14,7 +14,7 @@ from surfaces.audit.kubernetes import Object, objects
 from surfaces.audit.model import UNKNOWN, Location, Surface, Unit, Unreadable
 from surfaces.audit.walk import Checkout, folder_of, is_aside
 from surfaces.audit.yaml_lines import Mapping as Tree
-from surfaces.audit.yaml_lines import Sequence, Text, YamlError, documents, mapping
+from surfaces.audit.yaml_lines import Sequence, Text, YamlError, documents, is_template, mapping
 
 _VALUES = re.compile(r"values?[-_.]([\w-]+)\.ya?ml|([\w-]+)[-_.]values\.ya?ml")
 # What a document must hold for its container to be of interest; helpers alone are many.
@@ -64,7 +64,7 @@ class Charts:
         try:
             found = documents(self.checkout.text(path))
         except YamlError as error:
-            if "{{" not in self.checkout.text(path):
+            if not is_template(self.checkout.text(path)):
                 self.unreadable.append(Unreadable(Location(path, error.line), f"no YAML: {error}"))
             return {}
         return dict(mapping(found[0] if found else None))

@@ -14,7 +14,7 @@ from surfaces.audit.kubernetes import Object, objects
 from surfaces.audit.model import Location, Surface, Unreadable
 from surfaces.audit.walk import Checkout, folder_of, is_aside, joined
 from surfaces.audit.yaml_lines import Mapping as Tree
-from surfaces.audit.yaml_lines import Sequence, YamlError, documents, get, mapping, mappings
+from surfaces.audit.yaml_lines import Sequence, YamlError, documents, get, is_template, mapping, mappings
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 MAX_DEPTH = 20
@@ -54,6 +54,8 @@ class Kustomizations:
                 self.parsed[path] = documents(self.checkout.text(path))
             except YamlError as error:
                 self.parsed[path] = []
+                if is_template(self.checkout.text(path)):
+                    return []
                 self.unreadable.append(Unreadable(Location(path, error.line), f"no YAML: {error}"))
         return self.parsed[path]
 

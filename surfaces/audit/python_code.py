@@ -81,7 +81,7 @@ def read(paths: list[str], text_of: Callable[[str], bytes], all_paths: list[str]
             except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
                 modules[path] = None
                 line = getattr(error, "lineno", None) or 1
-                if path in paths:
+                if path in paths and "{" not in path and b"{%" not in text_of(path):  # else it is a template
                     reason = getattr(error, "msg", None) or str(error) or type(error).__name__
                     unreadable.append(Unreadable(Location(path, line), f"no Python 3: {reason}"))
         return modules[path]

@@ -67,6 +67,8 @@ def _queue_table(facts: Facts) -> list[str]:
         who = dict.fromkeys(f"{drain.surface.kind} {drain.unit.name} ({drain.location.path})" for drain in drains)
         more = [f"and {len(who) - SHOWN} more"] if len(who) > SHOWN else []
         rows.append((name, ", ".join(sources) or "-", "; ".join([*list(who)[:SHOWN], *more]) or "-"))
+    unread = {drain.location.path: drain for drain in facts.drains if drain.invocation.is_open}
+    rows.extend(("?", "-", f"{drain.surface.kind} {drain.unit.name} ({path})") for path, drain in unread.items())
     return columns(rows) if len(rows) > 1 else ["No queue of Celery was found."]
 
 

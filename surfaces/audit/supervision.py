@@ -59,7 +59,7 @@ def _continues(section: Section, last: str, line: str, continued: str) -> bool:
 
 def supervisor_units(checkout: Checkout) -> Iterator[Unit]:
     """Yield supervisor's programs. The files beside each other are included by one supervisord.conf: one surface."""
-    for path in [*checkout.named("*.conf", "*.ini", "*.conf.*", "*.supervisor"), *checkout.named("supervisord*")]:
+    for path in checkout.named("*.conf", "*.ini", "*.conf.*", "*.supervisor", "supervisord*"):
         if b"[program:" not in checkout.bytes_of(path):
             continue
         surface = Surface("supervisor", folder_of(path) or ".", aside=is_aside(path))

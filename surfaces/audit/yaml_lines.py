@@ -115,6 +115,11 @@ def documents(text: str) -> list[Any]:
         raise YamlError(str(error) or type(error).__name__, 1) from error
 
 
+def is_template(text: str) -> bool:
+    """Whether a text is some tool's template, of Jinja or Go, and so not meant to be what its name says."""
+    return "{{" in text or "{%" in text
+
+
 def line_of(holder: object, key: str | None = None) -> int:
     """Return the line of a mapping's key, or of a value itself."""
     if key is not None and isinstance(holder, dict):
