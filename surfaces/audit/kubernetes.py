@@ -94,15 +94,13 @@ def _unit(surface: Surface, item: Object, pod: Tree, container: Tree, maps: Mapp
     grace = seconds(pod.get("terminationGracePeriodSeconds"))
     replicas = whole(get(item.tree, "spec", "replicas"))
     name = item.name if len(mappings(pod.get("containers"))) == 1 else f"{item.name}/{container.get('name', '?')}"
-    line = line_of(container, "command") if "command" in container else line_of(container, "args")
-    if "command" not in container and "args" not in container:
-        line = line_of(container)
+    said = next((key for key in ("args", "command") if key in container), None)
     known = isinstance(reference, str) and image_name(reference) not in ("", "?")
     return Unit(
         surface=surface,
         name=shown(name),
         command=command,
-        location=Location(item.path, line),
+        location=Location(item.path, line_of(container, said)),
         image=shown(str(reference)) if reference else None,
         images=frozenset({f"image:{image_name(str(reference))}"}) if known else frozenset(),
         environment=environment,

@@ -4,7 +4,7 @@ import re
 
 from surfaces.audit.model import UNKNOWN
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|s|sec|secs|seconds?|m|min|mins|minutes?|h|hr|hours?|d|days?)?")
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|us|seconds?|secs?|s|minutes?|mins?|m|hours?|hr|h|days?|d)?")
 _UNREAD = re.compile(rf"{UNKNOWN}|[$]|\{{\{{|%\(")  # a variable that nobody expanded
 _FACTORS = {"u": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
