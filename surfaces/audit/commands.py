@@ -124,7 +124,7 @@ class _Reader:
     def _nested(self, words: tuple[str, ...], variables: Mapping[str, str], depth: int) -> Iterator[Invocation]:
         """Yield what a text among the words starts, as after `sh -c`."""
         for word in words:
-            if "celery" not in word or not re.search(r"\s", word):
+            if not re.search(r"\s", word) or "celery" not in shell.substitute(word, variables):
                 continue
             for command in shell.commands(word, variables):
                 for found in self.celery(command.words, command.variables, depth + 1):

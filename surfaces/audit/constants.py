@@ -341,6 +341,8 @@ class Evaluator:
         if name in _ENVIRONMENT or name.startswith(("env", "get_env", "getenv")) or _is_environment(node.func):
             return self._environment(node, module, local, depth)
         arguments = [self.value(argument, module, local, depth) for argument in node.args[:3]]
+        if name == "Exchange":  # a direct one is named after its queue, and takes nothing that the queue would not
+            return arguments[0] if arguments and not {"topic", "fanout"} & _constants(node) else UNKNOWN
         if name == "getattr":
             return arguments[2] if len(arguments) > 2 else UNKNOWN
         return _converted(name, arguments[0]) if arguments else UNKNOWN
@@ -420,6 +422,12 @@ def _arithmetic(operator: ast.operator, left: Value, right: Value) -> Value:
     if isinstance(operator, ast.Sub):
         return left - right
     return left / right if isinstance(operator, ast.Div | ast.FloorDiv) and right else UNKNOWN
+
+
+def _constants(node: ast.Call) -> set[object]:
+    """Return the constants among a call's arguments."""
+    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+    return {argument.value for argument in given if isinstance(argument, ast.Constant)}
 
 
 def _is_environment(function: ast.expr) -> bool:

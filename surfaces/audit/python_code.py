@@ -133,6 +133,14 @@ def _elsewhere(route: Route, known: set[str]) -> bool:
     return route.source == "send_task" and route.task is not None and route.task.rpartition(".")[2] not in known
 
 
+def _is_pair(item: list[Value]) -> bool:
+    """Whether a list is a pattern, which may be a compiled one, and its route."""
+    if len(item) != 2 or not isinstance(item[0], str):
+        return False
+    is_route = "queue" in item[1] if isinstance(item[1], dict) else isinstance(item[1], str) and item[1] != UNKNOWN
+    return is_route or item[0] != UNKNOWN
+
+
 class _Reader:
     """Reads one file."""
 
@@ -213,7 +221,7 @@ class _Reader:
                 self._routed(pattern, target, location)
         elif isinstance(value, list):
             for item in value:
-                if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str) and UNKNOWN not in item[0]:
+                if isinstance(item, list) and _is_pair(item):
                     self._routed(item[0], item[1], location)
                 else:
                     self._routes(item, location)

@@ -266,8 +266,8 @@ class Terraform:
         """Yield ECS' container definitions, whatever attribute they stand in."""
         for name in ("container_definitions", "container_definition", "containers"):
             value = self.resolved(block.value(name))
-            if isinstance(value, str) and value.lstrip().startswith("["):
-                value = _json(value, block.attributes[name][1])
+            if isinstance(value, str):
+                value = _json(_unquoted(value), block.attributes[name][1])
             for item in value if isinstance(value, list) else [value]:
                 if isinstance(item, Block):
                     yield self._container(surface, path, block, item, item.line)
@@ -384,10 +384,10 @@ def _unquoted(text: str) -> str:
 def _json(text: str, line: int) -> list[Any]:
     """Return container definitions that are written as JSON, each as a block."""
     try:
-        found = json.loads(_unquoted(text) if text.startswith('"') else text)
+        found = json.loads(text)
     except ValueError:
         return []
-    return [_block_of(item, line) for item in found if isinstance(item, dict)]
+    return [_block_of(item, line) for item in found if isinstance(item, dict)] if isinstance(found, list) else []
 
 
 def _block_of(value: dict[str, Any], line: int) -> Block:

@@ -9,7 +9,7 @@ from surfaces.audit.texts import queue_names, seconds
 
 _WORKER_NAME = re.compile(r"(^|[^a-z])(celery|worker|executor)s?(?![a-z])")
 _OTHER_NAME = re.compile(
-    r"beat|flower|schedul|web|api|nginx|redis|rabbit|postgres|exporter|monitor|rq|migrat|triton|proxy"
+    r"beat|flower|schedule|web|api|nginx|redis|rabbit|postgres|exporter|monitor|rq|migrat|triton|proxy"
 )
 
 

@@ -106,7 +106,7 @@ def documents(text: str) -> list[Any]:
         YamlError: it is no YAML.
     """
     try:
-        return [document for document in yaml.load_all(text, Loader=_Loader) if document is not None]
+        return [document for document in yaml.load_all(str(text), Loader=_Loader) if document is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)

@@ -221,7 +221,7 @@ DEFECTS: dict[str, tuple[str, Files, tuple[str, int, str | None]]] = {
     "TimeoutStopSec below a task's limit": (
         "grace-below-hard-limit",
         {
-            "shop/tasks.py": "from celery import shared_task\n@shared_task(queue='slow', time_limit=900)\ndef f(): ...\n",
+            "shop/t.py": "from celery import shared_task\n@shared_task(queue='slow', time_limit=900)\ndef f(): ...\n",
             "etc/worker.service": "[Service]\nExecStart=/venv/bin/celery -A shop worker -Q slow\nTimeoutStopSec=5min\n",
         },
         ("etc/worker.service", 2, "slow"),
@@ -423,9 +423,7 @@ NEAR_MISSES: dict[str, Files] = {
         "k8s/scaler.yaml": scaled_object("heavy", "shop:reports"),
     },
     "a grace period above the limit": {
-        "k8s/w.yaml": deployment(
-            "w", "shop", "worker, --time-limit=600", grace="terminationGracePeriodSeconds: 660"
-        ),
+        "k8s/w.yaml": deployment("w", "shop", "worker, --time-limit=600", grace="terminationGracePeriodSeconds: 660"),
     },
     "a soft shutdown within the grace period": {
         "shop/celery.py": APP + "app.conf.update(worker_soft_shutdown_timeout=20, task_time_limit=9000)\n",
@@ -453,7 +451,9 @@ NEAR_MISSES: dict[str, Files] = {
         + "app.conf.task_queue_max_priority = 9\nf.apply_async(priority=5)\n",
     },
     "beat of two applications": {"Procfile": "a: celery -A one beat\nb: celery -A two beat\n"},
-    "RedBeat, which has a lock": {"k8s/b.yaml": deployment("b", "shop", "beat, -S, redbeat.RedBeatScheduler", replicas=2)},
+    "RedBeat, which has a lock": {
+        "k8s/b.yaml": deployment("b", "shop", "beat, -S, redbeat.RedBeatScheduler", replicas=2)
+    },
     "one worker with -B": {"Procfile": "w: celery -A shop worker -B\n"},
     "beat in alternatives": {
         "Procfile": "b: celery -A shop beat\n",
