@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from surfaces.audit_page import rules_page
 from surfaces.dockerfiles import dockerfiles
 from surfaces.karpenter import karpenter_node_pools
 from surfaces.kustomize import GENERATED_FOLDERS, kustomize_tree
@@ -64,6 +65,7 @@ def generated_files(root: Path) -> dict[str, str]:
         **{f"{KUSTOMIZE}/{path}": text for path, text in kustomize_tree(stacks(root)).items()},
         **{f"{KARPENTER}/{name}": text for name, text in karpenter_node_pools().items()},
         "config/stack.schema.json": stack_schema(),
+        "docs/audit-rules.md": rules_page(),
         "docs/configuration.md": configuration_reference(),
         "docs/queues.md": queue_matrix(),
         "images/runtime/src/alphaswarm_runtime/catalogue.json": runtime_catalogue(),

@@ -281,7 +281,7 @@ class _Reader:
         for keyword, value in keywords.items():
             setting = setting_name(keyword)
             if setting and (setting not in _PLAIN or name in ("Celery", "update")):
-                self._setting(setting, value, self._at(node))
+                self._setting(setting, value, self._at(value))
         if name == "Celery" and "broker" in keywords:
             self._setting("broker_url", keywords["broker"], self._at(node))
         if name == "update" and isinstance(node.func, ast.Attribute) and node.args:

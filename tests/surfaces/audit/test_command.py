@@ -310,3 +310,50 @@ def test_a_needle_is_found_among_five_thousand_files(tmp_path: Path) -> None:
     report = audit(tmp_path)
     assert report.facts.files == 5001
     assert [str(finding.location) for finding in report.findings] == ["package7/Procfile:2"]
+
+
+# What the documentation shows
+
+SHOP = {
+    "shop/celery.py": """
+    from celery import Celery
+
+    app = Celery("shop", broker="redis://redis:6379/0")
+    app.conf.update(
+        task_acks_late=True,
+        task_time_limit=1800,
+        task_routes={"shop.mail.*": {"queue": "mail"}, "shop.reports.*": {"queue": "reports"}},
+    )
+    """,
+    "docker-compose.yml": """
+    services:
+      worker:
+        image: registry.example/shop-worker:1.2
+        command: celery -A shop worker -Q celery,mail
+        stop_grace_period: 31m
+      heavy:
+        image: registry.example/shop-heavy:1.2
+        command: celery -A shop worker -Q ${HEAVY_QUEUES:-report,mail} -c 2
+        stop_grace_period: 5m
+    """,
+    "k8s/scaler.yaml": """
+    apiVersion: keda.sh/v1alpha1
+    kind: ScaledObject
+    metadata: {name: mail}
+    spec:
+      scaleTargetRef: {name: mail}
+      triggers:
+      - type: redis
+        metadata: {address: "redis:6379", listName: mail, listLength: "4"}
+    """,
+}
+
+
+def test_the_page_shows_what_the_command_says(audited: Audit, root: Path) -> None:
+    page = (root / "docs/audit.md").read_text()
+    assert f"$ python -m surfaces audit shop\n{table(audited(SHOP))}```" in page
+
+
+def test_the_page_of_rules_has_every_rule(root: Path) -> None:
+    page = (root / "docs/audit-rules.md").read_text()
+    assert all(f"`{rule.id}`" in page for rule in RULES)
