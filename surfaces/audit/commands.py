@@ -83,6 +83,12 @@ def _under(found: Invocation, command: shell.SimpleCommand) -> Invocation:
     return replace(found, certain=False, maybe=True)
 
 
+def started(words: Sequence[str]) -> Invocation | None:
+    """Return what the code starts with a list of words, with `celery` before them or without."""
+    found = invocations(words)
+    return found[0][0] if found and found[0][0].certain else celery_line(words, {})
+
+
 class _Reader:
     """Reads one unit's command."""
 
@@ -181,13 +187,20 @@ def _invocation(kind: str, options: Mapping[str, str], variables: Mapping[str, s
         queues=queues,
         excluded=excluded,
         is_open=is_open,
-        broker=broker if broker and UNKNOWN not in broker else variables.get("CELERY_BROKER_URL"),
+        broker=broker if broker and UNKNOWN not in broker else _broker(variables),
         concurrency=whole(options.get("-c", options.get("--concurrency", autoscale))),
         time_limit=_limit(options.get("--time-limit")),
         embedded_beat=kind == "worker" and ("-B" in options or "--beat" in options),
         scheduler=scheduler,
         certain=not is_open,
     )
+
+
+def _broker(variables: Mapping[str, str]) -> str | None:
+    """Return the broker's address from the variable that usually has it."""
+    named = [value for name, value in variables.items() if name.endswith("BROKER_URL")]
+    usual = [variables[name] for name in ("REDIS_URL", "RABBITMQ_URL", "AMQP_URL") if name in variables]
+    return next((value for value in (*named, *usual) if value and UNKNOWN not in value), None)
 
 
 def _limit(text: str | None) -> float | None:

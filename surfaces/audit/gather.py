@@ -53,10 +53,11 @@ def facts(files: Checkout) -> Facts:
     for units in (procfile.units, supervision.supervisor_units, supervision.systemd_units, terraform.units):
         found.add(units(files))
     found.add(dockerfiles.units())
-    for drains, beats in (recipes.of_makefiles(files), recipes.of_scripts(files, found.scripts.used)):
+    code, broken = _code(files)
+    by_hand = (recipes.of_makefiles(files), recipes.of_scripts(files, found.scripts.used), recipes.of_code(code))
+    for drains, beats in by_hand:
         found.drains.extend(drains)
         found.beats.extend(beats)
-    code, broken = _code(files)
     return Facts(
         code=code,
         drains=tuple(found.drains),

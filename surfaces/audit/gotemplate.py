@@ -242,7 +242,8 @@ class Renderer:
             if "{{" not in text:
                 return text
             return "".join(piece.text for piece in self._nodes(parse(text), self.root, {"$": self.root}, depth + 1))
-        function = FUNCTIONS.get(name)
+        bare = name.removeprefix("must")  # mustMerge is merge that fails
+        function = FUNCTIONS.get(name) or FUNCTIONS.get(bare[:1].lower() + bare[1:])
         if function is None:
             return UNKNOWN
         try:

@@ -202,6 +202,14 @@ class Opaque:
 
 
 @dataclass(frozen=True)
+class Started:
+    """A worker that the code starts itself: the words of a command line, as `worker_main` takes them."""
+
+    words: tuple[str, ...]
+    location: Location
+
+
+@dataclass(frozen=True)
 class Code:
     """What the Python files say."""
 
@@ -212,6 +220,7 @@ class Code:
     delays: tuple[Delay, ...] = ()
     priorities: tuple[Prioritised, ...] = ()
     opaque: tuple[Opaque, ...] = ()
+    started: tuple[Started, ...] = ()
     strings: frozenset[str] = frozenset()  # texts that stand anywhere but in a declaration
     has_app: bool = False
 

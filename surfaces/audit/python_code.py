@@ -30,6 +30,7 @@ from surfaces.audit.model import (
     Prioritised,
     Route,
     Setting,
+    Started,
     Task,
     Unreadable,
 )
@@ -105,6 +106,7 @@ class _Found:
     delays: list[Delay] = field(default_factory=list)
     priorities: list[Prioritised] = field(default_factory=list)
     opaque: list[Opaque] = field(default_factory=list)
+    started: list[Started] = field(default_factory=list)
     routers: list[Opaque] = field(default_factory=list)  # named, and to be found among the functions
     router_found: bool = False
     strings: set[str] = field(default_factory=set)
@@ -123,6 +125,7 @@ class _Found:
             delays=tuple(dict.fromkeys(self.delays)),
             priorities=tuple(dict.fromkeys(self.priorities)),
             opaque=tuple(opaque),
+            started=tuple(self.started),
             strings=frozenset(self.strings),
             has_app=self.has_app,
         )
@@ -167,6 +170,8 @@ class _Reader:
                 self._target(target, node.value)
         elif isinstance(node, ast.Dict):
             self._dict(node)
+        elif isinstance(node, ast.List | ast.Tuple):
+            self._command_line(node)
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             self._function(node)
         elif isinstance(node, ast.ClassDef):
@@ -276,6 +281,10 @@ class _Reader:
         self.found.has_app = self.found.has_app or name == "Celery"
         if name == "Queue":
             self.declaring.update(id(inner) for inner in ast.walk(node))
+        if name == "Worker" and "queues" in keywords:
+            queues = self._value(keywords["queues"])
+            joined = ",".join(map(str, queues)) if isinstance(queues, list) else str(queues)
+            self.found.started.append(Started(("worker", "-Q", joined), self._at(node)))
         if name in _SENDS and isinstance(node.func, ast.Attribute | ast.Name):
             self._send(node, name, keywords)
         for keyword, value in keywords.items():
@@ -325,6 +334,13 @@ class _Reader:
                 name = setting_name(key.value)
                 if name and name not in _PLAIN:
                     self._setting(name, value, self._at(key))
+
+    def _command_line(self, node: ast.List | ast.Tuple) -> None:
+        """Read `["celery", "-A", "shop", "worker"]`, and the same without `celery` as `worker_main` takes it."""
+        texts = {part.value for part in node.elts if isinstance(part, ast.Constant)}
+        if texts & {"worker", "beat"} and any(isinstance(text, str) and text.startswith("-") for text in texts):
+            words = tuple(str(word) for word in self._value(node))
+            self.found.started.append(Started(words, self._at(node)))
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         for decorator in node.decorator_list:

@@ -1,4 +1,4 @@
-"""Celery's command lines in Makefiles, justfiles and shell scripts: what somebody starts by hand.
+"""Celery's command lines in Makefiles, justfiles, shell scripts and code: what somebody starts by hand.
 
 They run from the checkout itself, so a file is one image, and none of them is compared with a deployment.
 """
@@ -6,8 +6,8 @@ They run from the checkout itself, so a file is one image, and none of them is c
 import re
 from collections.abc import Iterable, Iterator
 
-from surfaces.audit.commands import Script, script_invocations
-from surfaces.audit.model import Beat, Drain, Location, Surface, Unit
+from surfaces.audit.commands import Script, script_invocations, started
+from surfaces.audit.model import Beat, Code, Drain, Location, Surface, Unit
 from surfaces.audit.shell import substitute
 from surfaces.audit.walk import Checkout, folder_of, is_aside
 
@@ -66,6 +66,22 @@ def _scripts(checkout: Checkout) -> Iterator[str]:
         first = raw[:80].split(b"\n", 1)[0]
         if b"celery" in raw and (path in named or (first.startswith(b"#!") and b"sh" in first)):
             yield path
+
+
+def of_code(code: Code) -> tuple[list[Drain], list[Beat]]:
+    """Return what Python code starts itself, by `worker_main` or as a process."""
+    drains: list[Drain] = []
+    beats: list[Beat] = []
+    for each in code.started:
+        invocation = started(each.words)
+        if invocation is None:
+            continue
+        unit = Unit(Surface("python", each.location.path, whole=False), each.location.path, each.words, each.location)
+        if invocation.kind == "worker":
+            drains.append(Drain(unit, invocation, time_limit=invocation.time_limit, location=each.location))
+        else:
+            beats.append(Beat(unit, invocation, each.location))
+    return drains, beats
 
 
 def _add(surface: Surface, text: str, drains: list[Drain], beats: list[Beat]) -> None:

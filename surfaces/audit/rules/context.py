@@ -171,19 +171,22 @@ def same_images(units: list[Unit]) -> list[list[Unit]]:
     return [members for _, members in groups]
 
 
-def may_meet(one: Drain, other: Drain) -> bool:
-    """Whether two workers of a surface run at once, for one application and broker."""
+# What many applications call their queue, each on a broker of its own.
+COMMON = frozenset({DEFAULT_QUEUE, "default"})
+
+
+def may_meet(one: Drain, other: Drain, queue: str) -> bool:
+    """Whether two workers of a surface run at once and take from one queue: of one broker, or of one application."""
     first, second = one.unit, other.unit
     if first.namespace and second.namespace and first.namespace != second.namespace:
         return False
     if first.profiles and second.profiles and not first.profiles & second.profiles:
         return False
     brokers = [drain.invocation.broker for drain in (one, other)]
-    if all(brokers) and brokers[0] != brokers[1]:
-        return False
+    if all(brokers):
+        return brokers[0] == brokers[1]
     apps = [drain.invocation.app for drain in (one, other)]
-    named = one.invocation.queues is not None and other.invocation.queues is not None
-    return named or not all(apps) or apps[0] == apps[1]
+    return queue not in COMMON or not all(apps) or apps[0] == apps[1]
 
 
 def target_of(scaler: Scaler, drains: tuple[Drain, ...]) -> list[Drain]:

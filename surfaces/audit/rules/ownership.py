@@ -18,17 +18,17 @@ def _two_images(context: Context) -> Iterator[Found]:
         for queue in sorted({queue for drain in drains for queue in context.queues(drain)}):
             takers = [drain for drain in drains if queue in context.queues(drain)]
             parted = [[drain for drain in takers if drain.unit in group] for group in groups]
-            if pair := _pair([part for part in parted if part]):
+            if pair := _pair([part for part in parted if part], queue):
                 yield _found_twice(context, queue, pair, surface.name)
 
 
-def _pair(parted: list[list[Drain]]) -> tuple[Drain, Drain] | None:
+def _pair(parted: list[list[Drain]], queue: str) -> tuple[Drain, Drain] | None:
     """Return two workers of two images that run at once."""
     for index, part in enumerate(parted):
         for other in parted[index + 1 :]:
             for one in part:
                 for two in other:
-                    if may_meet(one, two):
+                    if may_meet(one, two, queue):
                         first, second = sorted((one, two), key=lambda drain: drain.location)
                         return first, second
     return None

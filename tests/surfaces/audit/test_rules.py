@@ -124,6 +124,16 @@ DEFECTS: dict[str, tuple[str, Files, tuple[str, int, str | None]]] = {
         },
         ("worker/Dockerfile", 2, "mail"),
     ),
+    "a declared queue that nothing is sent to": (
+        "queue-not-routed",
+        {
+            "shop/celery.py": APP
+            + "from kombu import Exchange, Queue\n"
+            + "app.conf.task_queues = [Queue('mail'), Queue('reports'), Queue('x', Exchange('x'), routing_key='x')]\n",
+            "Procfile": "w: celery -A shop worker -Q celery,mail,reports,x\n",
+        },
+        ("Procfile", 1, "x"),
+    ),
     "wrappers with options": (
         "queue-drained-by-two-images",
         {
@@ -362,6 +372,26 @@ NEAR_MISSES: dict[str, Files] = {
           a: {image: a, command: celery -A one worker}
           b: {image: b, command: celery -A two worker}
         """
+    },
+    "two applications that both name it default": {
+        "docker-compose.yml": """
+        services:
+          a: {image: a, command: celery -A one worker -Q default}
+          b: {image: b, command: celery -A two worker -Q default}
+        """
+    },
+    "two brokers": {
+        "docker-compose.yml": """
+        services:
+          a: {image: a, command: celery -A s worker -Q mail, environment: {BROKER_URL: "redis://redis/0"}}
+          b: {image: b, command: celery -A s worker -Q mail, environment: {BROKER_URL: "redis://redis/1"}}
+        """
+    },
+    "workers that the code starts": {
+        "shop/celery.py": APP
+        + "app.worker_main(['worker', '-Q', 'mail', '-l', 'info'])\n"
+        + "subprocess.run(['celery', '-A', 'shop', 'worker', '-Q', 'reports'])\n"
+        + "app.Worker(queues=['celery']).start()\n"
     },
     "two namespaces": {
         "k8s/a.yaml": deployment("a", "one", "worker, -Q, mail").replace("{name: a}", "{name: a, namespace: x}"),
