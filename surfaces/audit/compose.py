@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from surfaces.audit import shell
 from surfaces.audit.dockerfile import Command, Dockerfiles, find_stage, run
 from surfaces.audit.model import Location, Surface, Unit, Unreadable
-from surfaces.audit.texts import image_name, seconds, shown, whole
+from surfaces.audit.texts import image_names, seconds, shown, whole
 from surfaces.audit.walk import Checkout, folder_of, is_aside, joined
 from surfaces.audit.yaml_lines import Mapping as Tree
 from surfaces.audit.yaml_lines import Sequence, Text, YamlError, documents, get, is_template, line_of, mapping
@@ -183,7 +183,7 @@ class ComposeReader:
                 command, environment = (stage.entrypoint, stage.cmd), dict(stage.environment)
             folder = folder_of(path)
         if isinstance(reference, str):
-            names.add(f"image:{image_name(reference)}")
+            names.update(image_names(reference))
             said = shown(reference)
         return frozenset(names), said, command, environment, folder
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from surfaces.audit.dockerfile import run
 from surfaces.audit.model import UNKNOWN, Location, Scaler, Surface, Unit
-from surfaces.audit.texts import environment_of, image_name, seconds, shown, whole
+from surfaces.audit.texts import environment_of, image_names, seconds, shown, whole
 from surfaces.audit.walk import is_aside
 from surfaces.audit.yaml_lines import Mapping as Tree
 from surfaces.audit.yaml_lines import get, line_of, mapping, mappings
@@ -95,14 +95,13 @@ def _unit(surface: Surface, item: Object, pod: Tree, container: Tree, maps: Mapp
     replicas = whole(get(item.tree, "spec", "replicas"))
     name = item.name if len(mappings(pod.get("containers"))) == 1 else f"{item.name}/{container.get('name', '?')}"
     said = next((key for key in ("args", "command") if key in container), None)
-    known = isinstance(reference, str) and image_name(reference) not in ("", "?")
     return Unit(
         surface=surface,
         name=shown(name),
         command=command,
         location=Location(item.path, line_of(container, said)),
         image=shown(str(reference)) if reference else None,
-        images=frozenset({f"image:{image_name(str(reference))}"}) if known else frozenset(),
+        images=image_names(str(reference) if reference else None),
         environment=environment,
         grace=DEFAULT_GRACE if grace is None else grace,
         grace_is_default=pod.get("terminationGracePeriodSeconds") is None,

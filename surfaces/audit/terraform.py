@@ -12,7 +12,7 @@ from typing import Any
 
 from surfaces.audit.dockerfile import run
 from surfaces.audit.model import UNKNOWN, Location, Surface, Unit
-from surfaces.audit.texts import image_name, shown, whole
+from surfaces.audit.texts import image_names, shown, whole
 from surfaces.audit.walk import Checkout, folder_of, is_aside
 
 MAX_DEPTH = 40
@@ -295,14 +295,13 @@ class Terraform:
             or (self._words(item.value("command")) if "args" in item.attributes else None),
             self._words(item.value("args")) or self._words(item.value("command")),
         )
-        known = image is not None and image_name(image) not in ("", "?")
         return Unit(
             surface=surface,
             name=shown(self.text(item.value("name")) or block.labels[-1]) if block.labels[-1:] else "?",
             command=command,
             location=Location(path, item.attributes["command"][1] if "command" in item.attributes else line),
             image=shown(image) if image else None,
-            images=frozenset({f"image:{image_name(image)}"}) if known and image else frozenset(),
+            images=image_names(image),
             environment=environment,
             grace=float(stop) if isinstance(stop, int) else None,
             certain=UNKNOWN not in str(command),

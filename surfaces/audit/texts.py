@@ -69,6 +69,12 @@ def image_name(reference: str) -> str:
     return name
 
 
+def image_names(reference: str | None) -> frozenset[str]:
+    """Return what an image is compared by: its name, or nothing where that is not known."""
+    name = image_name(reference) if reference else "?"
+    return frozenset() if name in ("", "?") else frozenset({f"image:{name}"})
+
+
 def environment_of(path: str) -> str | None:
     """Return which environment a path is for, by its words: dev, test, staging, prod; None where it says none."""
     named = [ENVIRONMENTS[word] for word in re.split(r"[^a-z0-9]+", path.lower()) if word in ENVIRONMENTS]

@@ -521,6 +521,24 @@ def test_a_dockerfiles_continued_lines_arguments_and_heredocs_are_read(drained: 
     assert drained(files) == {"worker": ("a", "b")}
 
 
+def test_an_entrypoint_resets_the_command_of_its_base(drained: Drained) -> None:
+    files = {
+        "Dockerfile": """
+        FROM python AS base
+        CMD ["celery", "-A", "s", "worker", "-Q", "base"]
+        FROM base AS worker
+        ENTRYPOINT ["celery", "-A", "s", "worker"]
+        """
+    }
+    assert drained(files) == {"worker": ()}
+
+
+def test_a_soft_limit_in_a_variable_is_no_hard_one(audited: Audit) -> None:
+    command = "services:\n  w: {image: a, command: celery -A s worker, environment: {X_SOFT_TIME_LIMIT: 9, %s}}\n"
+    assert the_drain(audited({"compose.yml": command % "A: b"}).facts).time_limit is None
+    assert the_drain(audited({"compose.yml": command % "X_TIME_LIMIT: 10"}).facts).time_limit == 10
+
+
 # Folders that are not read
 
 

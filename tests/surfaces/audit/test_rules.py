@@ -362,6 +362,14 @@ NEAR_MISSES: dict[str, Files] = {
           gpu: {image: b, profiles: [gpu], command: celery -A shop worker -Q mail}
         """
     },
+    "an image that nobody names": {
+        "docker-compose.yml": """
+        services:
+          a: {image: a, command: celery -A shop worker -Q mail}
+          b: {image: "${IMAGE}", command: celery -A shop worker -Q mail}
+          c: {command: celery -A shop worker -Q mail}
+        """
+    },
     "alternative Compose files": {
         "docker-compose.yml": "services:\n  w: {image: a, command: celery -A shop worker -Q mail}\n",
         "docker-compose.prod.yml": "services:\n  w: {image: b, command: celery -A shop worker -Q mail}\n",
