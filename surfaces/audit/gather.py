@@ -58,6 +58,8 @@ def facts(files: Checkout) -> Facts:
     for drains, beats in by_hand:
         found.drains.extend(drains)
         found.beats.extend(beats)
+    read = {drain.location.path for drain in found.drains} | {drain.unit.location.path for drain in found.drains}
+    found.drains.extend(recipes.elsewhere(files, read))
     return Facts(
         code=code,
         drains=tuple(found.drains),
@@ -73,7 +75,7 @@ def facts(files: Checkout) -> Facts:
 _NEVER = tuple(
     word_set(
         ".png .jpg .jpeg .gif .svg .ico .woff .woff2 .ttf .pdf .zip .gz .whl .mp4 .js .ts .tsx .jsx .css .scss .html "
-        ".md .rst .po .mo .json .lock .csv .sql .pyc"
+        ".md .rst .po .mo .lock .csv .sql .pyc"
     )
 )
 

@@ -5,9 +5,10 @@ They run from the checkout itself, so a file is one image, and none of them is c
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from surfaces.audit.commands import Script, script_invocations, started
-from surfaces.audit.model import Beat, Code, Drain, Location, Surface, Unit
+from surfaces.audit.model import Beat, Code, Drain, Invocation, Location, Surface, Unit
 from surfaces.audit.shell import substitute
 from surfaces.audit.walk import Checkout, folder_of, is_aside
 
@@ -66,6 +67,40 @@ def _scripts(checkout: Checkout) -> Iterator[str]:
         first = raw[:80].split(b"\n", 1)[0]
         if b"celery" in raw and (path in named or (first.startswith(b"#!") and b"sh" in first)):
             yield path
+
+
+OTHERS = (".toml", ".json", ".yaml", ".yml", ".j2", ".tpl", ".conf", ".cfg", ".hcl", ".nomad", ".ps1", ".bat")
+
+
+def elsewhere(checkout: Checkout, read: Iterable[str]) -> list[Drain]:
+    """Return workers in files whose form no reader knows: fly.toml, task definitions as JSON, playbooks.
+
+    They may not run, so nothing is found on them; but a queue of theirs is not said to be drained by nobody.
+    """
+    known = set(read)
+    drains = []
+    for path in checkout.paths:
+        if path in known or not path.endswith(OTHERS) or path.startswith(".github/"):
+            continue
+        raw = checkout.texts.get(path, b"")
+        if b"celery" not in raw or b"worker" not in raw:
+            continue
+        surface = Surface("other", path, whole=False, aside=is_aside(path))
+        for invocation, line in _anywhere(checkout.text(path)):
+            unit = Unit(surface, path, (), Location(path, line), certain=False)
+            drains.append(Drain(unit, replace(invocation, certain=False, maybe=True), location=unit.location))
+    return drains
+
+
+def _anywhere(text: str) -> Iterator[tuple[Invocation, int]]:
+    """Yield the workers of a text's lines, and of its lists of words in brackets."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := re.search(r"(?:[\w./-]*/)?celery\b[^\"'\]]*\bworker\b[^\"'\]]*", line):
+            yield from ((found, number) for found, _ in script_invocations(Script("", match[0])))
+    for match in re.finditer(r"\[[^\[\]]*\bcelery\b[^\[\]]*\bworker\b[^\[\]]*\]", text):
+        words = [one or other for one, other in re.findall(r"\"([^\"]*)\"|'([^']*)'", match[0])]
+        if invocation := started(words):
+            yield invocation, text.count("\n", 0, match.start()) + 1
 
 
 def of_code(code: Code) -> tuple[list[Drain], list[Beat]]:

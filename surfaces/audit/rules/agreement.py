@@ -1,5 +1,6 @@
 """Rules on surfaces that deploy the same queues: who drains them, and with which profile."""
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -14,10 +15,11 @@ def _owners(context: Context, drains: list[Drain]) -> dict[str, tuple[int, Drain
     """Return for each queue that one image alone drains the image's number, and a worker."""
     drains = [drain for drain in drains if drain.unit.images]
     groups = same_images(list({id(drain.unit): drain.unit for drain in drains}.values()))
+    numbers = {id(unit): number for number, group in enumerate(groups) for unit in group}
     found: dict[str, tuple[int, Drain]] = {}
     twice = set()
     for drain in drains:
-        number = next(index for index, group in enumerate(groups) if drain.unit in group)
+        number = numbers[id(drain.unit)]
         for queue in context.queues(drain) if drain.explicit else ():
             if found.setdefault(queue, (number, drain))[0] != number:
                 twice.add(queue)
@@ -115,18 +117,20 @@ def _profiles(context: Context) -> Iterator[Found]:
         if drain.explicit and drain.surface.kind in CONTAINERS | MACHINES and not context.is_open(drain):
             by_queues.setdefault(frozenset(drain.explicit), []).append(drain)
     for queues, drains in by_queues.items():
-        for one, other in combinations(drains, 2):
-            if one.surface != other.surface and _comparable(one, other, drains):
-                if found := _differing(context, queues, one, other):
-                    yield found
-                break
+        for same in _comparable(drains).values():
+            found = (_differing(context, queues, same[0], other) for other in same[1:])
+            if first := next(filter(None, found), None):
+                yield first
 
 
-def _comparable(one: Drain, other: Drain, drains: list[Drain]) -> bool:
-    """Whether two workers have the same place: the only one of its queues on its surface, for the same environment."""
-    surfaces = [drain.surface for drain in drains]
-    alone = surfaces.count(one.surface) == 1 and surfaces.count(other.surface) == 1
-    return alone and environment_of(one.surface.name) == environment_of(other.surface.name)
+def _comparable(drains: list[Drain]) -> dict[str | None, list[Drain]]:
+    """Return workers that have the same place, by environment: each the only one of its queues on its surface."""
+    count = Counter(drain.surface for drain in drains)
+    found: dict[str | None, list[Drain]] = {}
+    for drain in drains:
+        if count[drain.surface] == 1:
+            found.setdefault(environment_of(drain.surface.name), []).append(drain)
+    return found
 
 
 def _differing(context: Context, queues: frozenset[str], one: Drain, other: Drain) -> Found | None:

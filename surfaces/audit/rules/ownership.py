@@ -15,10 +15,15 @@ def _two_images(context: Context) -> Iterator[Found]:
         # Of two Dockerfiles without -Q, both may be built and one of them run.
         drains = [drain for drain in every if drain.explicit or surface.kind in CONTAINERS]
         groups = same_images(list({id(drain.unit): drain.unit for drain in drains}.values()))
-        for queue in sorted({queue for drain in drains for queue in context.queues(drain)}):
-            takers = [drain for drain in drains if queue in context.queues(drain)]
-            parted = [[drain for drain in takers if drain.unit in group] for group in groups]
-            if pair := _pair([part for part in parted if part], queue):
+        if len(groups) < 2:
+            continue
+        numbers = {id(unit): number for number, group in enumerate(groups) for unit in group}
+        takers: dict[str, dict[int, list[Drain]]] = {}
+        for drain in drains:
+            for queue in context.queues(drain):
+                takers.setdefault(queue, {}).setdefault(numbers[id(drain.unit)], []).append(drain)
+        for queue, parted in sorted(takers.items()):
+            if pair := _pair(list(parted.values()), queue):
                 yield _found_twice(context, queue, pair, surface.name)
 
 

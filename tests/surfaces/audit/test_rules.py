@@ -395,6 +395,12 @@ NEAR_MISSES: dict[str, Files] = {
           b: {image: b, command: celery -A s worker -Q mail, environment: {BROKER_URL: "redis://redis/1"}}
         """
     },
+    "workers in files of another form": {
+        "shop/celery.py": APP,
+        "Procfile": "w: celery -A shop worker\n",
+        "fly.toml": '[processes]\nmail = "celery -A shop worker -Q mail"\n',
+        "ecs/task.json": '{"command": [\n"celery", "-A", "shop", "worker", "-Q", "reports"]}',
+    },
     "workers that the code starts": {
         "shop/celery.py": APP
         + "app.worker_main(['worker', '-Q', 'mail', '-l', 'info'])\n"
