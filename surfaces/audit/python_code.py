@@ -156,9 +156,10 @@ class _Reader:
     def read(self) -> None:
         """Add what the file says to what was found."""
         self._assignments(self.module.tree.body)
-        for node in ast.walk(self.module.tree):
+        nodes = list(ast.walk(self.module.tree))  # walking costs as much as parsing
+        for node in nodes:
             self._node(node)
-        for node in ast.walk(self.module.tree):
+        for node in nodes:
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in self.declaring:
                 self.found.strings.add(node.value[:80])
 
