@@ -53,7 +53,8 @@ _OLD = dict(
     )
 )
 _PLAIN = frozenset({"broker_url", "beat_schedule"})  # too common as a dict's key or a keyword of anything else
-_SENDS = frozenset({"apply_async", "set", "signature", "subtask", "send_task", "retry", "s", "si", "clone", "apply"})
+# Not `s` and `si`: what they are given by name are the task's own arguments.
+_SENDS = frozenset({"apply_async", "set", "signature", "subtask", "send_task", "retry"})
 _TASKS = frozenset({"task", "shared_task", "periodic_task", "task_cls"})
 
 
@@ -300,8 +301,8 @@ class _Reader:
                 self._setting(holder, node.args[0], self._at(node))
 
     def _send(self, node: ast.Call, name: str, keywords: dict[str, ast.expr]) -> None:
-        if name == "set" and not isinstance(node.func, ast.Attribute):
-            return
+        if name == "set" and (node.args or not isinstance(node.func, ast.Attribute)):
+            return  # somebody else's, as a cache's set(key, value)
         queue = self._value(keywords["queue"]) if "queue" in keywords else None
         task = self._value(node.args[0]) if name in ("send_task", "signature", "subtask") and node.args else None
         if queue is not None:

@@ -434,6 +434,11 @@ NEAR_MISSES: dict[str, Files] = {
         "tests/test_routes.py": "from shop.celery import app\napp.conf.task_routes = {'a': {'queue': 'nowhere'}}\n",
         "Procfile": "w: celery -A shop worker\n",
     },
+    "arguments of tasks and of caches": {
+        "shop/celery.py": APP.replace("redis://redis", "amqp://rabbit")
+        + "f.s(queue='nowhere').delay()\ncache.set('k', 1, queue='nowhere', priority=5)\n",
+        "Procfile": "w: celery -A shop worker -Q celery,mail,reports\n",
+    },
     "a task of another repository": {
         "shop/celery.py": "from celery import Celery\napp = Celery()\napp.send_task('billing.pay', queue='billing')\n",
         "Procfile": "w: celery -A shop worker\n",
