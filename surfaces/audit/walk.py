@@ -118,8 +118,8 @@ def folder_of(path: str) -> str:
 
 def joined(folder: str, path: str) -> str | None:
     """Return `path` seen from `folder`, without dots; None where it leaves the checkout."""
-    parts: list[str] = folder.split("/") if folder else []
-    for part in path.split("/"):
+    parts: list[str] = []
+    for part in f"{folder}/{path}".split("/"):
         if part in ("", "."):
             continue
         if part == "..":

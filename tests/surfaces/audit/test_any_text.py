@@ -68,6 +68,8 @@ def test_any_text_is_yaml_or_an_error_with_a_line(text: str) -> None:
     assert all(line >= 1 for line in lines)
 
 
+@example("a/../..", "b")
+@example("a/../b", "..")
 @given(st.text(alphabet="ab./", max_size=12), st.text(alphabet="ab./", max_size=12))
 def test_a_path_never_leaves_the_checkout(folder: str, path: str) -> None:
     found = joined(folder.strip("./"), path)
