@@ -1,56 +1,28 @@
-"""`python -m surfaces` writes every generated file; with `--check` it changes nothing and says what is stale.
+"""`python -m surfaces` writes what is generated, `… equal` compares it, `… audit PATH` reads somebody's checkout.
 
-`python -m surfaces equal` compares what the committed files say of each queue.
+The audit needs none of the program's packages, and who compares nothing of who writes, so each imports its own alone.
 """
 
-import argparse
 import sys
 from pathlib import Path
-
-from config.errors import SettingsError
-from surfaces.equal import command
-from surfaces.errors import SurfaceError
-from surfaces.files import differences, generated_files, write
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Return the exit status: 1 when there is a difference or what a person wrote cannot be used."""
-    parser = argparse.ArgumentParser(
-        prog="python -m surfaces", description="Write every file that is generated from queues.py and the models."
-    )
-    parser.add_argument("--check", action="store_true", help="only say what is stale; exit 1 if anything is")
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    summary = "compare what every surface says of each queue, read back from the files"
-    command.add_arguments(commands.add_parser("equal", help=summary, description=f"{summary.capitalize()}."))
-    options = parser.parse_args(arguments)
-    if options.command == "equal":
-        return command.run(root, as_json=options.json, quiet=options.quiet)
-    return _generate(root, check=options.check)
+    """Return the exit status of the command that the first word names; without one the generators'."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["audit"]:
+        from surfaces.audit.command import main as audit
 
+        return audit(given[1:])
+    if given[:1] == ["equal"]:
+        from surfaces.equal.command import main as equal
 
-def _generate(root: Path, *, check: bool) -> int:
-    try:
-        expected = generated_files(root)
-    except (SettingsError, SurfaceError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    differing = differences(root, expected)
-    if not differing:
-        print(f"All {len(expected)} generated files are up to date.")
-        return 0
-    if check:
-        print(*differing, sep="\n", file=sys.stderr)
-        print(
-            f"{len(differing)} of {len(expected)} generated files differ. Write them with: make surfaces",
-            file=sys.stderr,
-        )
-        return 1
-    write(root, differing)
-    for difference in differing:
-        print(f"{'removed' if difference.expected is None else 'wrote'} {difference.path}")
-    return 0
+        return equal(given[1:], root)
+    from surfaces.generate import main as generate
+
+    return generate(given, root)
 
 
 if __name__ == "__main__":

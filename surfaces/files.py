@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from surfaces.audit_page import rules_page
 from surfaces.compose import compose_files
 from surfaces.dockerfiles import dockerfiles
 from surfaces.image_catalogue import image_catalogue
@@ -76,6 +77,7 @@ def generated_files(root: Path) -> dict[str, str]:
         f"{DEPLOY}/image-catalogue.yaml": image_catalogue(),
         **{f"{DEPLOY}/terraform/{name}": text for name, text in tfvars().items()},
         "config/stack.schema.json": stack_schema(),
+        "docs/audit-rules.md": rules_page(),
         "docs/configuration.md": configuration_reference(),
         "docs/queue-map.svg": queue_map(),
         "docs/queues.md": queue_matrix(),

@@ -10,11 +10,18 @@ from surfaces.equal.compare import differences, most, read
 from surfaces.equal.model import FIELDS, Reading, format_value
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+def main(arguments: Sequence[str], root: Path) -> int:
+    """Return the exit status: 1 where surfaces differ, 2 where one is missing or cannot be read."""
+    parser = argparse.ArgumentParser(
+        prog="python -m surfaces equal",
+        description="Compare what every surface says of each queue, read back from the files. "
+        "Exit status: 0 all are equal, 1 some differ, 2 one is missing or cannot be read.",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="as JSON")
     form.add_argument("--quiet", action="store_true", help="no tables")
+    options = parser.parse_args(arguments)
+    return run(root, as_json=options.json, quiet=options.quiet)
 
 
 def run(root: Path, *, as_json: bool = False, quiet: bool = False) -> int:
