@@ -397,7 +397,7 @@ def test_a_misspelt_secret_is_answered_with_the_right_name() -> None:
         ({"egress": [{"cidr": "10.40.0.9", "ports": [1]}]}, "fleet:egress[0].cidr", "10.40.0.9/32"),
         ({"egress": [{"cidr": "10.40.0.0/255.255.0.0", "ports": [1]}]}, "fleet:egress[0].cidr", "10.40.0.0/16"),
         ({"egress": [{"cidr": "fe80::%eth0/64", "ports": [1]}]}, "fleet:egress[0].cidr", "10.40.0.0/16"),
-        ({"images": {**BUILD, "buildArgs": {"VERSIONS": "1"}}}, "fleet:images.buildArgs.VERSIONS", "did you mean VERSION"),
+        ({"images": {**BUILD, "buildArgs": {"VERSION1": "1"}}}, "fleet:images.buildArgs.VERSION1", "mean VERSION"),
         ({"images": {**BUILD, "contexts": {"bsae": "../a"}}}, "fleet:images.contexts.bsae", "did you mean base"),
         (
             {"images": {**BUILD, "contexts": {"base": "https://me:hunter2@example.com/a.git"}}},
