@@ -257,6 +257,8 @@ def main(directory: str, image: str = "", *extras: str) -> int:
     """Print what the application lacks on standard error, and return the exit status: 1 if it lacks something."""
     errors, warnings = lock_findings(Path(directory) / "uv.lock")
     errors += _pyproject_errors(Path(directory), image, extras)
+    if not image:
+        warnings += fetched_warnings(Path(directory) / "uv.lock")
     for warning in warnings:
         print(f"{SETTING}: {warning}.", file=sys.stderr)
     for error in errors:
