@@ -16,7 +16,7 @@ from typing import Any, Final
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from images.build.check_application import code_errors, fetched_warnings, local_errors, lock_findings
+from images.build.check_application import code_errors, fetched_warnings, local_errors, lock_findings, read_lock
 from queues import IMAGES
 
 Extras = Mapping[str, Sequence[str]]
@@ -82,9 +82,10 @@ def folder_findings(folder: Path, wanted: Wanted) -> tuple[list[str], list[str]]
     """Return what an application's folder lacks, and what may not work."""
     if not folder.is_dir():
         return ["there is no such folder, seen from the project's own; give its path, or a git reference"], []
-    errors, warnings = lock_findings(folder / "uv.lock")
-    errors += local_errors(folder / "uv.lock", wanted.source_roots)
-    warnings += fetched_warnings(folder / "uv.lock")
+    lock = read_lock(folder)
+    errors, warnings = lock_findings(lock)
+    errors += local_errors(lock, wanted.source_roots)
+    warnings += fetched_warnings(lock)
     return [*errors, *_pyproject_errors(folder, wanted)], warnings
 
 

@@ -6,11 +6,12 @@ what no field says: names, paths, and what the namespace's restricted profile an
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from config.errors import ErrorLine, below, comma_separated, format_value
 from config.kubernetes_fields import field_errors
+from config.plain_objects import is_in_memory, list_at, mapping_at
 from config.pods import PlainObject
 from config.quantities import quantity, rounded_mebibytes
 from config.variables import holds_secret, looks_secret
@@ -62,7 +63,7 @@ def volume_errors(key: str, volume: PlainObject) -> Iterator[ErrorLine]:
         if holds_secret(text):
             yield ErrorLine(where, "looks like a secret, and would stand in plain text; name a Secret instead")
     if "emptyDir" in volume:
-        size = _mapping(volume, "emptyDir").get("sizeLimit")
+        size = mapping_at(volume, "emptyDir").get("sizeLimit")
         if not quantity(size):
             given = "missing" if size is None else f"given {format_value(size)}"
             yield ErrorLine(
@@ -73,19 +74,18 @@ def volume_errors(key: str, volume: PlainObject) -> Iterator[ErrorLine]:
 
 def memory_of(volume: PlainObject) -> int:
     """Return how much memory of its pod a volume may take, in MiB."""
-    room = _mapping(volume, "emptyDir")
-    return rounded_mebibytes(room.get("sizeLimit")) if room.get("medium") == "Memory" else 0
+    return rounded_mebibytes(volume["emptyDir"].get("sizeLimit")) if is_in_memory(volume) else 0
 
 
 def mount_errors(
-    key: str, mount: PlainObject, volumes: Collection[str], own_directories: Collection[str]
+    key: str, mount: PlainObject, volumes: Collection[str] | None, own_directories: Collection[str]
 ) -> Iterator[ErrorLine]:
     """Yield what is wrong with a mount in the fleet's own container.
 
     Args:
         key: the mount's key in the stack's file.
         mount: the mount.
-        volumes: the names of the pod's volumes.
+        volumes: the names of the pod's volumes; None where one has no name, and any may be meant.
         own_directories: the directories that the pod has without the stack's saying so.
     """
     yield from _mounted_volume_errors(key, mount, volumes)
@@ -108,14 +108,14 @@ def _is_in(path: str, trees: Iterable[str]) -> bool:
 
 
 def container_errors(
-    key: str, container: PlainObject, volumes: Collection[str], *, sidecar: bool
+    key: str, container: PlainObject, volumes: Collection[str] | None, *, sidecar: bool
 ) -> Iterator[ErrorLine]:
     """Yield what is wrong with a container beside the worker, or one before it.
 
     Args:
         key: the container's key in the stack's file.
         container: the container.
-        volumes: the names of the pod's volumes.
+        volumes: the names of the pod's volumes; None where one has no name, and any may be meant.
         sidecar: whether it runs beside the worker.
     """
     yield from _nameless(field_errors(key, "Container", container), key)
@@ -128,11 +128,11 @@ def container_errors(
         for field in (*PROBES, "lifecycle"):
             if field in container:
                 yield ErrorLine(f"{key}.{field}", "is for containers that go on running; say it of a sidecar")
-    yield from _quota_errors(key, _mapping(container, "resources"))
-    yield from _security_errors(f"{key}.securityContext", _mapping(container, "securityContext"))
+    yield from _quota_errors(key, mapping_at(container, "resources"))
+    yield from _security_errors(f"{key}.securityContext", mapping_at(container, "securityContext"))
     yield from _host_errors(key, container)
     yield from _plain_secret_errors(key, container)
-    for index, mount in enumerate(_list(container, "volumeMounts")):
+    for index, mount in enumerate(list_at(container, "volumeMounts")):
         if isinstance(mount, Mapping):
             yield from _mounted_volume_errors(f"{key}.volumeMounts[{index}]", mount, volumes, with_fields=False)
 
@@ -163,20 +163,20 @@ def _name_errors(key: str, name: Any, own: frozenset[str], kind: str) -> Iterato
 
 
 def _mounted_volume_errors(
-    key: str, mount: PlainObject, volumes: Collection[str], *, with_fields: bool = True
+    key: str, mount: PlainObject, volumes: Collection[str] | None, *, with_fields: bool = True
 ) -> Iterator[ErrorLine]:
     name, inside = mount.get("name"), mount.get("subPath")
     if with_fields:
         found = field_errors(key, "VolumeMount", mount)
         yield from (error for error in found if error.key not in (f"{key}.name", f"{key}.mountPath"))
-    if not isinstance(name, str) or name not in volumes:
+    if volumes is not None and (not isinstance(name, str) or name not in volumes):
         yield ErrorLine(f"{key}.name", f"given {format_value(name)}; the volumes here are {comma_separated(volumes)}")
     if isinstance(inside, str) and (inside.startswith("/") or ".." in inside.split("/")):
         yield ErrorLine(f"{key}.subPath", f"given {format_value(inside)}; allowed: a path inside the volume")
 
 
 def _quota_errors(key: str, resources: Mapping[str, Any]) -> Iterator[ErrorLine]:
-    requests, limits = _mapping(resources, "requests"), _mapping(resources, "limits")
+    requests, limits = mapping_at(resources, "requests"), mapping_at(resources, "limits")
     for side, amounts in (("requests", requests), ("limits", limits)):
         for name in ("cpu", "memory"):
             if name not in amounts:
@@ -198,7 +198,7 @@ def _quota_errors(key: str, resources: Mapping[str, Any]) -> Iterator[ErrorLine]
 
 
 def _security_errors(key: str, context: Mapping[str, Any]) -> Iterator[ErrorLine]:
-    selinux = _mapping(context, "seLinuxOptions")
+    selinux = mapping_at(context, "seLinuxOptions")
     refused = {
         "allowPrivilegeEscalation": context.get("allowPrivilegeEscalation", False) is not False,
         "privileged": bool(context.get("privileged")),
@@ -217,7 +217,7 @@ def _security_errors(key: str, context: Mapping[str, Any]) -> Iterator[ErrorLine
             )
     capabilities = context.get("capabilities")
     if isinstance(capabilities, Mapping):
-        dropped, added = _list(capabilities, "drop"), _list(capabilities, "add")
+        dropped, added = list_at(capabilities, "drop"), list_at(capabilities, "add")
         if "ALL" not in dropped or not MAY_ADD.issuperset(map(str, added)):
             yield ErrorLine(
                 f"{key}.capabilities",
@@ -228,7 +228,7 @@ def _security_errors(key: str, context: Mapping[str, Any]) -> Iterator[ErrorLine
 def _is_profile(context: Mapping[str, Any], field: str) -> bool:
     if field not in context:
         return True
-    profile = _mapping(context, field)
+    profile = mapping_at(context, field)
     return profile.get("type") == "RuntimeDefault" or (
         profile.get("type") == "Localhost" and bool(profile.get("localhostProfile"))
     )
@@ -236,15 +236,15 @@ def _is_profile(context: Mapping[str, Any], field: str) -> bool:
 
 def _host_errors(key: str, container: PlainObject) -> Iterator[ErrorLine]:
     """Yield where a container reaches for its node: by a port of it, or by a probe of another address."""
-    for index, port in enumerate(_list(container, "ports")):
+    for index, port in enumerate(list_at(container, "ports")):
         if isinstance(port, Mapping) and port.get("hostPort"):
             yield ErrorLine(f"{key}.ports[{index}].hostPort", "is not allowed by the restricted profile; remove it")
-    handlers = {probe: _mapping(container, probe) for probe in PROBES}
-    lifecycle = _mapping(container, "lifecycle")
-    handlers |= {f"lifecycle.{event}": _mapping(lifecycle, event) for event in ("postStart", "preStop")}
+    handlers = {probe: mapping_at(container, probe) for probe in PROBES}
+    lifecycle = mapping_at(container, "lifecycle")
+    handlers |= {f"lifecycle.{event}": mapping_at(lifecycle, event) for event in ("postStart", "preStop")}
     for name, handler in handlers.items():
         for action in ("httpGet", "tcpSocket"):
-            if _mapping(handler, action).get("host"):
+            if mapping_at(handler, action).get("host"):
                 yield ErrorLine(
                     f"{key}.{name}.{action}.host",
                     "is not allowed by the restricted profile; without it the container's own address is asked",
@@ -253,7 +253,7 @@ def _host_errors(key: str, container: PlainObject) -> Iterator[ErrorLine]:
 
 def _plain_secret_errors(key: str, container: PlainObject) -> Iterator[ErrorLine]:
     said = "looks like a secret, and would stand in plain text; put it into a Secret"
-    for index, variable in enumerate(_list(container, "env")):
+    for index, variable in enumerate(list_at(container, "env")):
         if isinstance(variable, Mapping) and looks_secret(str(variable.get("name")), str(variable.get("value") or "")):
             yield ErrorLine(f"{key}.env[{index}].value", f"{said} and use valueFrom")
     for where, text in _texts(key, {field: value for field, value in container.items() if field != "env"}):
@@ -275,13 +275,3 @@ def _texts(key: str, given: object) -> Iterator[tuple[str, str]]:
             yield from _texts(f"{key}[{index}]", value)
     elif isinstance(given, str):
         yield key, given
-
-
-def _mapping(given: Any, key: str) -> Mapping[str, Any]:  # noqa: ANN401 any input
-    found = given.get(key) if isinstance(given, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
-
-
-def _list(given: Any, key: str) -> Sequence[Any]:  # noqa: ANN401 any input
-    found = given.get(key) if isinstance(given, Mapping) else None
-    return found if isinstance(found, list | tuple) else ()

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from config.errors import ErrorLine, below, format_value
+from config.plain_objects import list_at, mapping_at
 
 Rule = Callable[[str, Mapping[str, Any]], Iterator[ErrorLine]]
 
 # What a container's variable, and what a file of a volume, may tell of the pod.
 METADATA: Final = r"metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
-VARIABLE_FIELDS: Final = re.compile(
-    METADATA + r"|spec\.(nodeName|serviceAccountName)|status\.(hostIP|hostIPs|podIP|podIPs)"
-)
+POD_FIELD: Final = rf"^({METADATA}|spec\.(nodeName|serviceAccountName)|status\.(hostIP|hostIPs|podIP|podIPs))$"
+VARIABLE_FIELDS: Final = re.compile(POD_FIELD)
 FILE_FIELDS: Final = re.compile(METADATA + r"|metadata\.(labels|annotations)")
 AMOUNTS: Final = re.compile(r"(limits|requests)\.(cpu|memory|ephemeral-storage|hugepages-.+)")
 EVERY_NODES: Final = re.compile(r"cpu|memory|ephemeral-storage")
@@ -45,11 +45,10 @@ def _file_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
 
 def _reference_errors(key: str, fields: re.Pattern[str], given: Mapping[str, Any]) -> Iterator[ErrorLine]:
     """Yield an error where a variable or a file is to have what Kubernetes does not tell of a pod."""
-    field, amount = given.get("fieldRef"), given.get("resourceFieldRef")
-    path = field.get("fieldPath") if isinstance(field, Mapping) else None
+    path = mapping_at(given, "fieldRef").get("fieldPath")
     if isinstance(path, str) and not fields.fullmatch(path):
         yield ErrorLine(f"{key}.fieldRef.fieldPath", f"given {format_value(path)}; no field that Kubernetes tells here")
-    resource = amount.get("resource") if isinstance(amount, Mapping) else None
+    resource = mapping_at(given, "resourceFieldRef").get("resource")
     if isinstance(resource, str) and not AMOUNTS.fullmatch(resource):
         yield ErrorLine(
             f"{key}.resourceFieldRef.resource", f"given {format_value(resource)}; allowed: such as limits.memory"
@@ -74,15 +73,15 @@ def _mount_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
 
 def _container_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
     """Yield what the API server refuses of a container's parts by their place, or beside one another."""
-    yield from _resource_errors(f"{key}.resources", _mapping(given, "resources"))
-    yield from _port_errors(key, _mappings(given, "ports"))
-    yield from _path_errors(key, _mappings(given, "volumeMounts"))
+    yield from _resource_errors(f"{key}.resources", mapping_at(given, "resources"))
+    yield from _port_errors(key, _each(given, "ports", "name"))
+    yield from _path_errors(key, _each(given, "volumeMounts", "mountPath"))
     yield from _probe_errors(key, given)
 
 
 def _resource_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
     """Yield an error for each resource that no container can ask for, or not so."""
-    requests, limits = _mapping(given, "requests"), _mapping(given, "limits")
+    requests, limits = mapping_at(given, "requests"), mapping_at(given, "limits")
     for name in map(str, {**requests, **limits}):
         where = below(f"{key}.{'requests' if name in requests else 'limits'}", name)
         amount = requests.get(name, limits.get(name))
@@ -96,16 +95,19 @@ def _resource_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
             yield ErrorLine(where, f"given {format_value(amount)}; a whole number, for it cannot be shared")
 
 
-def _port_errors(key: str, ports: list[Mapping[str, Any]]) -> Iterator[ErrorLine]:
-    names = [port.get("name") for port in ports]
+def _each(given: Mapping[str, Any], key: str, field: str) -> list[object]:
+    """Return a field of each item of a list."""
+    return [item.get(field) if isinstance(item, Mapping) else None for item in list_at(given, key)]
+
+
+def _port_errors(key: str, names: list[object]) -> Iterator[ErrorLine]:
     for index, name in enumerate(names):
         if isinstance(name, str) and (name in names[:index] or not PORT_NAME.fullmatch(name)):
             said = "stands here twice" if name in names[:index] else "lower case letters, digits and dashes, at most 15"
             yield ErrorLine(f"{key}.ports[{index}].name", f"given {format_value(name)}; {said}")
 
 
-def _path_errors(key: str, mounts: list[Mapping[str, Any]]) -> Iterator[ErrorLine]:
-    paths = [mount.get("mountPath") for mount in mounts]
+def _path_errors(key: str, paths: list[object]) -> Iterator[ErrorLine]:
     for index, path in enumerate(paths):
         if isinstance(path, str) and path in paths[:index]:
             yield ErrorLine(f"{key}.volumeMounts[{index}].mountPath", f"given {format_value(path)}; stands here twice")
@@ -113,21 +115,11 @@ def _path_errors(key: str, mounts: list[Mapping[str, Any]]) -> Iterator[ErrorLin
 
 def _probe_errors(key: str, given: Mapping[str, Any]) -> Iterator[ErrorLine]:
     for name in ONCE_IS_ENOUGH:
-        times = _mapping(given, name).get("successThreshold", 1)
+        times = mapping_at(given, name).get("successThreshold", 1)
         if times not in (1, 0):
             yield ErrorLine(f"{key}.{name}.successThreshold", f"given {format_value(times)}; allowed: 1")
-    if "terminationGracePeriodSeconds" in _mapping(given, "readinessProbe"):
+    if "terminationGracePeriodSeconds" in mapping_at(given, "readinessProbe"):
         yield ErrorLine(f"{key}.readinessProbe.terminationGracePeriodSeconds", "is for the other probes; remove it")
-
-
-def _mapping(given: Mapping[str, Any], field: str) -> Mapping[str, Any]:
-    found = given.get(field)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _mappings(given: Mapping[str, Any], field: str) -> list[Mapping[str, Any]]:
-    found = given.get(field)
-    return [one if isinstance(one, Mapping) else {} for one in found] if isinstance(found, list | tuple) else []
 
 
 RULES: Final[Mapping[str, Rule]] = {

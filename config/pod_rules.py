@@ -4,7 +4,6 @@ Kubernetes would refuse most of this too, and some of it only when a pod is crea
 the namespace's quota, a host path the restricted profile, and no preview shows either.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,7 +23,6 @@ from config.kubernetes_objects import (
 from config.pods import (
     KEYS_OF_ITEMS,
     Amounts,
-    PlainObject,
     PodOptions,
     Pods,
     WorkerOptions,
@@ -55,7 +53,6 @@ NEEDED_ELSEWHERE: Final = {
     "cluster-autoscaler.kubernetes.io/safe-to-evict": "follows from the key evictable",
     "karpenter.sh/do-not-disrupt": "follows from the key evictable",
 }
-MOUNTED_NAME: Final = re.compile(r"\.volumeMounts\[[0-9]+\]\.name$")
 PROFILE_ANNOTATIONS: Final = (
     "container.apparmor.security.beta.kubernetes.io/",
     "seccomp.security.alpha.kubernetes.io/",
@@ -88,9 +85,7 @@ def pod_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -> Iterato
     for scope in scopes(pods, frozenset({AUTHORITY_VOLUME}) if authority else frozenset()):
         yield from _environment_errors(scope, traced=sections.get("tracing") is not None)
         yield from _metadata_errors(scope)
-        # Which volume a mount means cannot be told where one has no name.
-        unnamed = any(not isinstance(one.get("name"), str) for one in _volumes(scope))
-        yield from (error for error in _object_errors(scope) if not (unnamed and MOUNTED_NAME.search(error.key)))
+        yield from _object_errors(scope)
     yield from _resource_errors(pods)
 
 
@@ -184,7 +179,7 @@ def _metadata_errors(scope: Scope) -> Iterator[ErrorLine]:
 def _object_errors(scope: Scope) -> Iterator[ErrorLine]:
     options = scope.options
     yield from _repeated_items(scope)
-    volumes = scope.own_volumes | {str(volume.get("name")) for volume in _volumes(scope)}
+    volumes = _volume_names(scope)
     for index, volume in enumerate(options.volumes):
         yield from volume_errors(f"{scope.key}.volumes[{index}]", volume)
     for index, mount in enumerate(options.volume_mounts):
@@ -201,8 +196,11 @@ def _object_errors(scope: Scope) -> Iterator[ErrorLine]:
         yield from spread_errors(f"{scope.key}.topologySpreadConstraints[{index}]", constraint)
 
 
-def _volumes(scope: Scope) -> list[PlainObject]:
-    return [volume for options in (*scope.more_general, scope.options) for volume in options.volumes]
+def _volume_names(scope: Scope) -> frozenset[str] | None:
+    """Return the names of the pods' volumes; None where one has none, and it cannot be told which a mount means."""
+    names = [volume.get("name") for options in (*scope.more_general, scope.options) for volume in options.volumes]
+    named = frozenset(name for name in names if isinstance(name, str))
+    return scope.own_volumes | named if all(isinstance(name, str) for name in names) else None
 
 
 def _repeated_items(scope: Scope) -> Iterator[ErrorLine]:

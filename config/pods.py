@@ -15,6 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from config.errors import ErrorLine, Section, either_errors
 from config.kubernetes_fields import without_nulls
+from config.kubernetes_rules import POD_FIELD
 
 OBJECT_NAME: Final = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$"
 ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -26,11 +27,6 @@ LABEL_NAME: Final = (
     r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$"
 )
 LABEL_TEXT: Final = r"^([A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?$"
-# What Kubernetes' downward API tells of a pod.
-POD_FIELD: Final = (
-    r"^(metadata\.(name|namespace|uid|labels\['[^']+'\]|annotations\['[^']+'\])"
-    r"|spec\.(nodeName|serviceAccountName)|status\.(hostIP|hostIPs|podIP|podIPs))$"
-)
 CPU: Final = r"^([1-9][0-9]*m?|[1-9][0-9]*\.[0-9]{1,3}|0\.([1-9][0-9]{0,2}|0[1-9][0-9]?|00[1-9]))$"  # more than none
 SIZE: Final = r"^[1-9][0-9]*(Mi|Gi|Ti)$"
 

@@ -243,6 +243,8 @@ def _application_errors(sections: Mapping[str, Any], _secrets: frozenset[str]) -
 
 def _unknown_build_errors(images: BuildImages) -> Iterator[ErrorLine]:
     """Yield the build arguments and contexts that the Dockerfile has no place for: BuildKit leaves them unused."""
+    if not (images.build_args or images.contexts):
+        return
     text = (Path(__file__).parents[1] / DOCKERFILE).read_text()
     arguments = {*re.findall(r"^ARG (\w+)", text, re.MULTILINE), *REPRODUCIBLE_BUILD_ARGS}
     stages = set(re.findall(r"^FROM .* AS (\S+)$", text, re.MULTILINE))

@@ -7,6 +7,7 @@ for that directory and not before. /dev/shm is memory: what lies in it counts ag
 from collections.abc import Mapping
 from typing import Final
 
+from config.plain_objects import is_in_memory
 from config.pods import Amounts, PlainObject, PodOptions, WorkerOptions
 from config.quantities import format_mebibytes, mebibytes, milli_cpu, rounded_mebibytes
 from manifests import Manifest
@@ -41,7 +42,7 @@ def resources(
 
 
 def _is_on_disk(volume: PlainObject) -> bool:
-    return "emptyDir" in volume and volume["emptyDir"].get("medium", "") != "Memory"
+    return "emptyDir" in volume and not is_in_memory(volume)
 
 
 def _amounts(profile: Resources, disk: str, tuned: Amounts) -> dict[str, str]:

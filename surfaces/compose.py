@@ -12,10 +12,12 @@ from typing import Any, Final
 
 from config.broker import InClusterBroker
 from config.quantities import mebibytes, milli_cpu
+from config.schema import CELERY_APP, Settings
 from config.volumes import CACHE_DIRECTORY, directories
 from manifests import Manifest
-from manifests.broker import REDIS_DATA, REDIS_UID, redis_script
+from manifests.broker import REDIS_DATA, redis_deployment, redis_script
 from manifests.deployment import beat_deployment, worker_deployment
+from manifests.metadata import BEAT, REDIS
 from manifests.volumes import SHARED_MEMORY_DIRECTORY, TMP_DIRECTORY
 from manifests.workload import image_workload
 from queues import EXECUTOR, QUEUES, WORKER, Image
@@ -59,7 +61,7 @@ class ComposeFile:
 FILES: Final = (
     ComposeFile(
         "compose.yaml", "The fleet on one machine.", "alphaswarm",
-        worker=WORKER.name, executor=EXECUTOR.name, beat="alphaswarm-beat", gpus=False,
+        worker=WORKER.name, executor=EXECUTOR.name, beat=BEAT, gpus=False,
     ),
     ComposeFile(
         "compose.legacy.yaml", "The fleet on one machine with GPUs, under the names of its services before the split.",
@@ -77,7 +79,7 @@ def compose_model(file: ComposeFile) -> dict[str, Any]:
     """Return a file as plain data."""
     settings = base_settings("per-image")
     workers = {file.worker: WORKER, file.executor: EXECUTOR}
-    services: dict[str, Service] = {"redis": _redis()}
+    services: dict[str, Service] = {REDIS: _redis(settings)}
     for name, image in workers.items():
         workload = image_workload(settings, image)
         gpus = max(queue.gpus for queue in QUEUES.of(image)) if file.gpus else 0
@@ -98,22 +100,28 @@ def _service(name: str, image: Image, deployment: Manifest, gpus: int) -> Servic
     """Return the service of a Deployment, with so many of the machine's GPUs."""
     pod = deployment["spec"]["template"]["spec"]
     (container,) = pod["containers"]
-    user = pod["securityContext"]
     return {
         **_image(image, cuda=gpus > 0),
         "command": container["args"],
-        "user": f"{user['runAsUser']}:{user['runAsGroup']}",
-        "read_only": container["securityContext"]["readOnlyRootFilesystem"],
-        "cap_drop": container["securityContext"]["capabilities"]["drop"],
-        "security_opt": ["no-new-privileges:true"],
+        **_security(pod, container),
         "environment": dict(_environment(container)),
         "secrets": [SECRET],
         **_volumes(name, image, pod, container),
         "healthcheck": _healthcheck(container["readinessProbe"], container["startupProbe"]),
         "stop_grace_period": f"{pod['terminationGracePeriodSeconds']}s",
         "restart": "unless-stopped",
-        "depends_on": {"redis": {"condition": "service_healthy"}},
+        "depends_on": {REDIS: {"condition": "service_healthy"}},
         "deploy": {"replicas": 1, "resources": _resources(container["resources"], gpus)},
+    }
+
+
+def _security(pod: Manifest, container: Manifest) -> Service:
+    user, rules = pod["securityContext"], container["securityContext"]
+    return {
+        "user": f"{user['runAsUser']}:{user['runAsGroup']}",
+        "read_only": rules["readOnlyRootFilesystem"],
+        "cap_drop": rules["capabilities"]["drop"],
+        "security_opt": ["no-new-privileges:true"],
     }
 
 
@@ -131,8 +139,8 @@ def _image(image: Image, *, cuda: bool) -> Service:
 
 def _environment(container: Manifest) -> Iterator[tuple[str, str]]:
     changed = {
-        "CELERY_APP": "${CELERY_APP:-alphaswarm.tasks.celery_app}",
-        "ALPHASWARM_BROKER_HOST": "redis",
+        "CELERY_APP": f"${{CELERY_APP:-{CELERY_APP}}}",
+        "ALPHASWARM_BROKER_HOST": REDIS,
         "ALPHASWARM_BROKER_TLS": "false",
     }
     for variable in container["env"]:
@@ -184,34 +192,30 @@ def _bytes(quantity: str) -> str:
     return f"{mebibytes(quantity)}m"
 
 
-def _redis() -> Service:
-    """Return the broker, which keeps what it has: there is no other one."""
-    script = redis_script(f"tr -d '\"\\n' < {SECRETS_DIRECTORY}/{SECRET}", "--appendonly yes")
-    ping = f'REDISCLI_AUTH="$(tr -d \'"\\n\' < {SECRETS_DIRECTORY}/{SECRET})" redis-cli ping | grep -q PONG'
+def _redis(settings: Settings) -> Service:
+    """Return the broker as a stack without one of its own has it, but that it keeps what it has: there is no other."""
+    broker = InClusterBroker.model_validate({"kind": "in-cluster"})
+    pod = redis_deployment(settings, broker)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    print_password = f"tr -d '\"\\n' < {SECRETS_DIRECTORY}/{SECRET}"
+    script = redis_script(print_password, "--appendonly yes")
+    ping = f'REDISCLI_AUTH="$({print_password})" redis-cli ping | grep -q PONG'
+    ready, live = container["readinessProbe"], container["livenessProbe"]
     return {
-        "image": f"${{REDIS_IMAGE:-{InClusterBroker.model_fields['image'].default}}}",
+        "image": f"${{REDIS_IMAGE:-{broker.image}}}",
         "command": ["sh", "-c", LiteralStr(_escaped(script))],
-        "user": f"{REDIS_UID}:{REDIS_UID}",
-        "read_only": True,
-        "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges:true"],
+        **_security(pod, container),
         "secrets": [SECRET],
         "volumes": [f"redis-data:{REDIS_DATA}"],
         "healthcheck": {
             "test": ["CMD-SHELL", _escaped(ping)],
-            "interval": "5s",
-            "timeout": "3s",
-            "retries": 4,
+            "interval": f"{ready['periodSeconds']}s",
+            "timeout": f"{ready['timeoutSeconds']}s",
+            "retries": live["failureThreshold"],
         },
         "stop_grace_period": "30s",
         "restart": "unless-stopped",
-        "deploy": {
-            "replicas": 1,
-            "resources": {
-                "limits": {"cpus": "1", "memory": "1024m"},
-                "reservations": {"cpus": "0.1", "memory": "256m"},
-            },
-        },
+        "deploy": {"replicas": 1, "resources": _resources(container["resources"], 0)},
     }
 
 
@@ -223,7 +227,7 @@ def _send_task(beat: Service) -> Service:
         "command": ["send", f"${{TASK:-{TASK}}}", "--wait", "${WAIT:-60}"],
         "restart": "no",
         "profiles": ["send"],
-        "depends_on": {"redis": {"condition": "service_healthy"}},
+        "depends_on": {REDIS: {"condition": "service_healthy"}},
         "deploy": {"resources": beat["deploy"]["resources"]},
     }
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from config.application import FOLDER_OR_COMMIT
 from config.broker import HOST
-from config.pods import CPU, DATA_KEY, ENV_PREFIX, LABEL_NAME, LABEL_TEXT, OBJECT_NAME, POD_FIELD, SIZE
+from config.kubernetes_rules import POD_FIELD
+from config.pods import CPU, DATA_KEY, ENV_PREFIX, LABEL_NAME, LABEL_TEXT, OBJECT_NAME, SIZE
 from config.schema import ACCOUNT, DIGEST_REFERENCE, DNS_LABEL, EXTENDED_RESOURCE, LABEL_VALUE, PREFIX, SECRET_KEYS
 from config.volumes import SUB_PATH
 from surfaces.markdown import table

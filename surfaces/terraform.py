@@ -10,31 +10,32 @@ from datetime import timedelta
 from typing import Any, Final
 
 from config.quantities import milli_cpu
+from config.schema import Settings
 from config.tuning import tuned_catalogue
 from manifests import Manifest
 from manifests.deployment import worker_deployment
 from manifests.metadata import INSTANCE, object_meta, priority_class_name
 from manifests.pod import NEVER_EVICT
+from manifests.process_environment import THREAD_VARIABLES
 from manifests.scaling import behavior, scaled_object
 from manifests.workload import queue_workload
 from queues import HEAVY_QUEUES, IMAGES, Image, Queue, ScaleDown
 from surfaces.base_settings import BARE_IMAGES, base_settings
 
-SETTINGS: Final = base_settings("per-queue")
 OF_THE_QUEUE: Final = ("containers", "priorityClassName", "terminationGracePeriodSeconds", "topologySpreadConstraints")
 FIRST_OF_THE_QUEUE: Final = "ALPHASWARM_QUEUES"
-FIRST_OF_THREADS: Final = "OMP_NUM_THREADS"
 QUEUE_LABEL: Final = "alphaswarm.io/queue"
 
 
 def tfvars() -> dict[str, str]:
     """Return the files' text by name."""
-    rows = tuned_catalogue(SETTINGS).queues
+    settings = base_settings("per-queue")
+    rows = tuned_catalogue(settings)
     fleet = {
-        "labels": object_meta(SETTINGS, "any")["labels"],
-        "namespace": SETTINGS.namespace,
-        "profiles": {image.target: _profile(image) for image in IMAGES},
-        "queues": {queue.name: _row(queue) for queue in rows},
+        "labels": object_meta(settings, "any")["labels"],
+        "namespace": settings.namespace,
+        "profiles": {image.target: _profile(settings, image, rows.of(image)[0]) for image in IMAGES},
+        "queues": {queue.name: _row(settings, queue) for queue in rows.queues},
         "scaling": {rule.value: behavior(rule) for rule in ScaleDown},
         "spared": dict(NEVER_EVICT),
     }
@@ -44,10 +45,9 @@ def tfvars() -> dict[str, str]:
     }
 
 
-def _profile(image: Image) -> dict[str, Any]:
-    """Return what the pods of all queues of an image have in common."""
-    first = next(queue for queue in tuned_catalogue(SETTINGS).queues if queue.image is image)
-    deployment = worker_deployment(SETTINGS, queue_workload(first), BARE_IMAGES)
+def _profile(settings: Settings, image: Image, queue: Queue) -> dict[str, Any]:
+    """Return what the pods of all queues of an image have in common, from those of one of them."""
+    deployment = worker_deployment(settings, queue_workload(queue), BARE_IMAGES)
     template = deployment["spec"]["template"]
     (container,) = template["spec"]["containers"]
     names = [variable["name"] for variable in container["env"]]
@@ -58,13 +58,13 @@ def _profile(image: Image) -> dict[str, Any]:
         "labels": _without(template["metadata"]["labels"], INSTANCE, QUEUE_LABEL),
         "pod": _without(template["spec"], *OF_THE_QUEUE),
         "processors": milli_cpu(image.limits.cpu) // 1000,
-        "threads": names[names.index(FIRST_OF_THREADS) :],
+        "threads": list(THREAD_VARIABLES),
     }
 
 
-def _row(queue: Queue) -> dict[str, Any]:
+def _row(settings: Settings, queue: Queue) -> dict[str, Any]:
     """Return a queue's own numbers: seconds, pods, tasks at once."""
-    scaled = scaled_object(SETTINGS, queue)["spec"]
+    scaled = scaled_object(settings, queue)["spec"]
     return {
         "name": queue.deployment.removeprefix(f"{queue.image.name}-"),
         "concurrency": queue.concurrency,
@@ -76,7 +76,7 @@ def _row(queue: Queue) -> dict[str, Any]:
         "soft_shutdown": _seconds(queue.soft_shutdown),
         "polling_interval": scaled.get("pollingInterval"),
         "cooldown_period": scaled.get("cooldownPeriod"),
-        "priority_class": priority_class_name(SETTINGS, queue.priority),
+        "priority_class": priority_class_name(settings, queue.priority),
         "scale_down": queue.scale_down.value,
         "spared": queue_workload(queue).spared(None),
         "formula": scaled["advanced"]["scalingModifiers"]["formula"],

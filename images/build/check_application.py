@@ -70,16 +70,40 @@ SUPPORTED = (CELERY, Supported("kombu", "5.7", "5.7"), Supported("billiard", "4.
 REDIS = "redis"  # Celery's extra of this name says which versions
 
 
-def lock_findings(lock: Path) -> tuple[list[str], list[str]]:
-    """Return why the images cannot be installed from this uv.lock, and what to warn of."""
+@dataclass(frozen=True)
+class Lock:
+    """What a uv.lock says of packages, or why it says nothing."""
+
+    packages: Sequence[Mapping[str, object]] = ()
+    error: str = ""
+
+    def packages_from(self, *kinds: str) -> Iterator[tuple[str, str]]:
+        """Yield the packages whose source is of one of these kinds, each with the place it comes from."""
+        for package in self.packages:
+            source = _table(package.get("source"))
+            for kind in kinds:
+                if isinstance(place := source.get(kind), str):
+                    yield str(package.get("name")), place
+
+
+def read_lock(folder: Path) -> Lock:
+    """Read an application's uv.lock, once for all that is asked of it: it may have thousands of lines."""
     try:
-        versions = _versions(tomllib.loads(lock.read_text(encoding="utf-8")).get("package"))
+        packages = tomllib.loads((folder / "uv.lock").read_text(encoding="utf-8")).get("package")
     except FileNotFoundError:
-        return ["it has no uv.lock, from which the images install; run `uv lock` there"], []
+        return Lock(error="it has no uv.lock, from which the images install; run `uv lock` there")
     except OSError as error:
-        return [f"its uv.lock cannot be read: {error.strerror}"], []
+        return Lock(error=f"its uv.lock cannot be read: {error.strerror}")
     except ValueError as error:  # no TOML, or no text
-        return [f"its uv.lock is not TOML: {error}; delete it and run `uv lock` there"], []
+        return Lock(error=f"its uv.lock is not TOML: {error}; delete it and run `uv lock` there")
+    return Lock([one for one in packages if isinstance(one, dict)] if isinstance(packages, list) else ())
+
+
+def lock_findings(lock: Lock) -> tuple[list[str], list[str]]:
+    """Return why the images cannot be installed from this uv.lock, and what to warn of."""
+    if lock.error:
+        return [lock.error], []
+    versions = _versions(lock.packages)
     if not versions:
         return ["its uv.lock has no packages; delete it and run `uv lock` there"], []
     missing = [name for name in (*(one.name for one in SUPPORTED), REDIS) if name not in versions]
@@ -95,11 +119,11 @@ def lock_findings(lock: Path) -> tuple[list[str], list[str]]:
     return errors, warnings
 
 
-def _versions(packages: object) -> dict[str, dict[str, None]]:
+def _versions(packages: Sequence[Mapping[str, object]]) -> dict[str, dict[str, None]]:
     """Return the locked versions by package: several where the lock forks, empty text for one without a version."""
     found: dict[str, dict[str, None]] = {}
-    for package in packages if isinstance(packages, list) else ():
-        if isinstance(package, dict) and isinstance(name := package.get("name"), str):
+    for package in packages:
+        if isinstance(name := package.get("name"), str):
             version = package.get("version")
             found.setdefault(_normalize(name), {})[version if isinstance(version, str) else ""] = None
     return found
@@ -142,9 +166,9 @@ def code_errors(folder: Path, pyproject: Mapping[str, object], roots: Sequence[s
         )
 
 
-def local_errors(lock: Path, roots: Sequence[str]) -> Iterator[str]:
+def local_errors(lock: Lock, roots: Sequence[str]) -> Iterator[str]:
     """Yield which packages the lock has in folders that no image would have."""
-    for name, folder in sorted(_packages_from(lock, "editable", "virtual", "directory")):
+    for name, folder in sorted(lock.packages_from("editable", "virtual", "directory")):
         if folder == ".":
             continue
         if folder.split("/")[0] == "..":
@@ -159,15 +183,15 @@ def local_errors(lock: Path, roots: Sequence[str]) -> Iterator[str]:
             )
 
 
-def fetched_warnings(lock: Path) -> Iterator[str]:
+def fetched_warnings(lock: Lock) -> Iterator[str]:
     """Yield which packages the lock has from where no build can fetch them, which only matters if an image has them."""
-    for name, place in sorted(_packages_from(lock, "git")):
+    for name, place in sorted(lock.packages_from("git")):
         repository = place.partition("?")[0].partition("#")[0]
         yield (
             f"its uv.lock has {name} from the repository {_without_user(repository)}, and a build has no git; an image "
             "that needs it cannot be built: publish it to an index, or give the address of an archive of it"
         )
-    for name, place in sorted(_packages_from(lock, "path")):
+    for name, place in sorted(lock.packages_from("path")):
         yield (
             f"its uv.lock has {name} from the file {place}, which a build of the dependencies does not have; an image "
             "that needs it cannot be built: publish it to an index"
@@ -194,24 +218,11 @@ def _asks_git(build_system: Mapping[str, object], tool: Mapping[str, object]) ->
     return bool(ASK_GIT & {_normalize(name) for name in names}) or pdm.get("source") == "scm"
 
 
-def _packages_from(lock: Path, *kinds: str) -> Iterator[tuple[str, str]]:
-    """Yield the packages of a lock whose source is of one of these kinds, each with the place it comes from."""
-    try:
-        packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package")
-    except (OSError, ValueError):  # said by lock_findings
-        return
-    for package in packages if isinstance(packages, list) else ():
-        source = _table(package.get("source")) if isinstance(package, dict) else {}
-        for kind in kinds:
-            if isinstance(place := source.get(kind), str):
-                yield str(package.get("name")), place
-
-
 def _table(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _pyproject_errors(directory: Path, image: str, extras: Sequence[str]) -> Iterator[str]:
+def _pyproject_errors(directory: Path, lock: Lock, image: str, extras: Sequence[str]) -> Iterator[str]:
     try:
         pyproject = tomllib.loads((directory / "pyproject.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -223,7 +234,7 @@ def _pyproject_errors(directory: Path, image: str, extras: Sequence[str]) -> Ite
         if not image and "project" in pyproject:
             roots = os.environ.get("SOURCE_ROOTS", "").split()
             yield from code_errors(directory, pyproject, roots, os.environ.get("APPLICATION_VERSION", ""))
-            yield from local_errors(directory / "uv.lock", roots)
+            yield from local_errors(lock, roots)
 
 
 def _extra_errors(pyproject: dict[str, object], image: str, extras: Sequence[str]) -> Iterator[str]:
@@ -255,10 +266,11 @@ def _normalize(name: str) -> str:
 
 def main(directory: str, image: str = "", *extras: str) -> int:
     """Print what the application lacks on standard error, and return the exit status: 1 if it lacks something."""
-    errors, warnings = lock_findings(Path(directory) / "uv.lock")
-    errors += _pyproject_errors(Path(directory), image, extras)
+    lock = read_lock(Path(directory))
+    errors, warnings = lock_findings(lock)
+    errors += _pyproject_errors(Path(directory), lock, image, extras)
     if not image:
-        warnings += fetched_warnings(Path(directory) / "uv.lock")
+        warnings += fetched_warnings(lock)
     for warning in warnings:
         print(f"{SETTING}: {warning}.", file=sys.stderr)
     for error in errors:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from surfaces.equal.model import Assignment, Pair, memory, parse_yaml, processors
+from surfaces.equal.model import Assignment, Pair, amounts, parse_yaml
 
 VARIABLE = re.compile(r"\$\{\w+:-([^}]*)\}")
 
@@ -25,12 +25,8 @@ def _assignment(service: Mapping[str, Any], environment: Mapping[str, str]) -> A
     return Assignment(
         reference.partition(":")[0],
         concurrency=int(environment["ALPHASWARM_CONCURRENCY"]),
-        requests=_amounts(resources["reservations"]),
-        limits=_amounts(resources["limits"]),
+        requests=amounts(resources["reservations"], "cpus"),
+        limits=amounts(resources["limits"], "cpus"),
         target=service["build"]["target"],
         user=int(service["user"].partition(":")[0]),
     )
-
-
-def _amounts(given: Mapping[str, Any]) -> tuple[int, int]:
-    return processors(given["cpus"]), memory(given["memory"])

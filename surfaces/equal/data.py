@@ -1,11 +1,10 @@
 """Reads the surfaces that are data: image catalogue, topology, Terraform's variables, the runtime's catalogue."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from surfaces.equal.model import Assignment, Pair, UnreadableError, memory, parse_yaml, processors
+from surfaces.equal.model import Assignment, Pair, UnreadableError, amounts, parse_yaml
 
 
 def image_catalogue(file: Path) -> Iterator[Pair]:
@@ -17,8 +16,8 @@ def image_catalogue(file: Path) -> Iterator[Pair]:
                 Assignment(
                     role["repository"],
                     role["concurrency"],
-                    requests=_amounts(role["requests"]),
-                    limits=_amounts(role["limits"]),
+                    requests=amounts(role["requests"]),
+                    limits=amounts(role["limits"]),
                     target=role["target"],
                     user=role["user"],
                 ),
@@ -46,8 +45,8 @@ def terraform(folder: Path) -> Iterator[Pair]:
             Assignment(
                 profile["image"],
                 own_concurrency=row["concurrency"],
-                requests=_amounts(resources["requests"]),
-                limits=_amounts(resources["limits"]),
+                requests=amounts(resources["requests"]),
+                limits=amounts(resources["limits"]),
                 user=profile["pod"]["securityContext"]["runAsUser"],
             ),
         )
@@ -80,7 +79,3 @@ def page(file: Path) -> Iterator[Pair]:
 
 def _cells(line: str) -> list[str]:
     return [cell.strip() for cell in line.strip().strip("|").split("|")]
-
-
-def _amounts(given: Mapping[str, Any]) -> tuple[int, int]:
-    return processors(given["cpu"]), memory(given["memory"])

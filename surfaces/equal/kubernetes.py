@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from surfaces.equal.model import Assignment, Pair, UnreadableError, memory, parse_documents, processors
+from surfaces.equal.model import Assignment, Pair, UnreadableError, amounts, parse_documents
 
 
 def base(folder: Path) -> Iterator[Pair]:
@@ -58,12 +58,8 @@ def _deployment(deployment: Mapping[str, Any], *, own: bool) -> Iterator[Pair]:
                     container["image"],
                     concurrency=None if own else concurrency,
                     own_concurrency=concurrency if own else None,
-                    requests=_amounts(container["resources"]["requests"]),
-                    limits=_amounts(container["resources"]["limits"]),
+                    requests=amounts(container["resources"]["requests"]),
+                    limits=amounts(container["resources"]["limits"]),
                     user=deployment["spec"]["template"]["spec"]["securityContext"]["runAsUser"],
                 ),
             )
-
-
-def _amounts(given: Mapping[str, str]) -> tuple[int, int]:
-    return processors(given["cpu"]), memory(given["memory"])

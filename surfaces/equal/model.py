@@ -109,6 +109,15 @@ def processors(text: str) -> int:
         raise UnreadableError(f"{text!r} is no amount of processors") from None
 
 
+def amounts(given: Mapping[str, str], cpu: str = "cpu") -> tuple[int, int]:
+    """Return requests or limits: thousandths of a processor, whose key is `cpu`, and MiB.
+
+    Raises:
+        UnreadableError: one is no amount.
+    """
+    return processors(given[cpu]), memory(given["memory"])
+
+
 def parse_yaml(text: str) -> Any:  # noqa: ANN401 any YAML
     """Return a document.
 

@@ -18,7 +18,7 @@ from packaging.version import Version
 
 from config.application import Wanted, folder_findings
 from images.build import check_application
-from images.build.check_application import SUPPORTED, Supported, lock_findings
+from images.build.check_application import SUPPORTED, Supported, lock_findings, read_lock
 from tests.images.locks import REFUSED, TAKEN, WARNED
 
 UV = Path(sys.executable).with_name("uv")
@@ -57,9 +57,9 @@ def test_a_version_is_refused_exactly_if_the_declared_range_leaves_it_out(suppor
 
 @given(content=st.one_of(st.binary(), st.text().map(str.encode), st.sampled_from([*TAKEN.values()]).map(str.encode)))
 def test_whatever_a_lock_holds_is_no_traceback(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    lock = tmp_path_factory.getbasetemp() / "uv.lock"
-    lock.write_bytes(content)
-    for line in (text for found in lock_findings(lock) for text in found):
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "uv.lock").write_bytes(content)
+    for line in (text for found in lock_findings(read_lock(folder)) for text in found):
         assert line.isprintable(), "one line of a report becomes several"
 
 
@@ -130,7 +130,7 @@ class Project:
         )
 
     def findings(self) -> tuple[list[str], list[str]]:
-        return lock_findings(self.folder / "uv.lock")
+        return lock_findings(read_lock(self.folder))
 
 
 @pytest.fixture
